@@ -1,0 +1,1 @@
+"""Reproducible experiments with joint image-video tokenizers."""

@@ -1,0 +1,18 @@
+"""Mixing tokens. One file an attention; one line here makes it nameable, swept and tested."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from omnitok.attention.contract import Attention as Attention
+from omnitok.attention.full import FullAttention
+from omnitok.attention.temporal import TemporalAttention
+from omnitok.attention.window import WindowAttention
+from omnitok.spec import Registry
+
+ATTENTION: Registry[Attention] = Registry(
+    "attention",
+    full=FullAttention,
+    window=WindowAttention,
+    temporal=TemporalAttention,
+)
+AttentionPart = Annotated[Callable[..., Attention], ATTENTION]

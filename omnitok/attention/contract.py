@@ -1,0 +1,44 @@
+"""What every attention promises."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Attention(nn.Module, ABC):
+    """Tokens -> tokens of the same shape, each a mixture of those that it may see. ``Component(dim, *, ...)``.
+
+    An attention over space never looks into another frame; one over time never looks at another place, and a causal
+    one never at a later frame, not by one bit. Samples are independent. Raises ValueError where ``heads`` does not
+    divide ``dim``, or the grid does not fit.
+    """
+
+    version: ClassVar[int] = 1
+    mixes: ClassVar[Literal["space", "time"]]
+    causal: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]: ...
+
+
+class Heads(nn.Module):
+    """Scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762) within sequences of n tokens."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"heads={heads} must divide the width, which is dim={dim}")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "s n d"], bias: Float[Tensor, "heads n n"] | None = None, causal: bool = False
+    ) -> Float[Tensor, "s n d"]:
+        q, k, v = rearrange(self.qkv(x), "s n (three heads d) -> three s heads n d", three=3, heads=self.heads)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
+        return self.out(rearrange(mixed, "s heads n d -> s n (heads d)"))

@@ -1,0 +1,21 @@
+"""Pictures and videos. One file a dataset; one line here makes it nameable, swept and tested."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from omnitok.data.check import Checked as Checked
+from omnitok.data.check import check_folder as check_folder
+from omnitok.data.contract import DataError as DataError
+from omnitok.data.contract import Dataset as Dataset
+from omnitok.data.contract import Split as Split
+from omnitok.data.embedded import Embedded
+from omnitok.data.folder import Folder
+from omnitok.data.media import Media as Media
+from omnitok.data.media import read_clip as read_clip
+from omnitok.data.media import write_clip as write_clip
+from omnitok.data.pixels import as_clip as as_clip
+from omnitok.data.pixels import as_pixels as as_pixels
+from omnitok.spec import Registry
+
+DATASETS: Registry[Dataset] = Registry("dataset", embedded=Embedded, folder=Folder)
+DatasetPart = Annotated[Callable[..., Dataset], DATASETS]

@@ -1,0 +1,37 @@
+"""What every dataset promises."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Split = Literal["train", "val", "test"]
+
+
+class DataError(Exception):
+    """A file of a dataset cannot be used; the message names the file and what is wrong with it."""
+
+
+class Dataset(ABC):
+    """Pictures and videos of one split. A clip is float32 [c, T, H, W] in [-1, 1], RGB; an image is one frame.
+
+    A component is ``Component(root, split, *, ...)``: ``root`` is the folder of all datasets, a resource. Constructing
+    one is cheap: it reads a manifest and decodes nothing. Raises DataError where the data is not there.
+    """
+
+    version: ClassVar[int] = 1
+    fingerprint: str  # the hash of the manifest: which files, which bytes, which split
+
+    @abstractmethod
+    def items(self, frames: int) -> tuple[str, ...]:
+        """The names of the fixed items of ``frames`` frames, in order; these are what an evaluation looks at."""
+
+    @abstractmethod
+    def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
+        """One fixed item, square, ``resolution`` pixels a side: the same index gives the same clip for ever."""
+
+    @abstractmethod
+    def sample(self, draw: torch.Generator, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
+        """A random training clip, square: a function of the generator's state alone."""

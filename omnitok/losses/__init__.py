@@ -1,0 +1,11 @@
+"""What training pulls at, beside what the bottleneck itself asks for."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from omnitok.losses.contract import Loss as Loss
+from omnitok.losses.pixels import AbsoluteError, SquaredError
+from omnitok.spec import Registry
+
+LOSSES: Registry[Loss] = Registry("loss", l1=AbsoluteError, l2=SquaredError)
+LossPart = Annotated[Callable[..., Loss], LOSSES]

@@ -1,0 +1,19 @@
+"""What every loss promises."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Loss(nn.Module, ABC):
+    """(reconstruction, original) -> a finite scalar, weighted. ``Component(*, ...)``; zero at identity."""
+
+    version: ClassVar[int] = 1
+    label: ClassVar[str]  # its name in records: "train/<label>"
+
+    @abstractmethod
+    def forward(
+        self, reconstruction: Float[Tensor, "b c T H W"], original: Float[Tensor, "b c T H W"]
+    ) -> Float[Tensor, ""]: ...

@@ -1,0 +1,48 @@
+"""Distances between pixels."""
+
+from typing import ClassVar, final
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from omnitok.losses.contract import Loss
+from omnitok.spec import Weight
+
+
+@final
+class AbsoluteError(Loss):
+    """Mean absolute error of pixels in [-1, 1] (the reconstruction loss of OmniTokenizer's code, arXiv:2406.09399).
+
+    weight: how much it counts in the sum.
+    """
+
+    label: ClassVar[str] = "l1"
+
+    def __init__(self, *, weight: Weight = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(
+        self, reconstruction: Float[Tensor, "b c T H W"], original: Float[Tensor, "b c T H W"]
+    ) -> Float[Tensor, ""]:
+        return self.weight * F.l1_loss(reconstruction, original)
+
+
+@final
+class SquaredError(Loss):
+    """Mean squared error of pixels in [-1, 1] (the reconstruction loss of OmniTokenizer's paper, arXiv:2406.09399).
+
+    weight: how much it counts in the sum.
+    """
+
+    label: ClassVar[str] = "l2"
+
+    def __init__(self, *, weight: Weight = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(
+        self, reconstruction: Float[Tensor, "b c T H W"], original: Float[Tensor, "b c T H W"]
+    ) -> Float[Tensor, ""]:
+        return self.weight * F.mse_loss(reconstruction, original)

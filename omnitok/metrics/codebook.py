@@ -1,0 +1,64 @@
+"""How much of its codebooks a tokenizer uses."""
+
+from typing import ClassVar, Literal, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from omnitok.metrics.contract import Measured, Metric
+
+
+class _Counted(Metric):
+    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
+        self.counts = [torch.zeros(size, dtype=torch.long) for size in codebook_sizes]
+
+    def add(
+        self,
+        original: Float[Tensor, "b c T H W"],
+        reconstruction: Float[Tensor, "b c T H W"],
+        codes: Int[Tensor, "b t h w q"],
+    ) -> None:
+        for i, counts in enumerate(self.counts):
+            counts += torch.bincount(codes[..., i].flatten().cpu(), minlength=len(counts))
+
+    def _mean(self, values: list[float]) -> Measured:
+        return Measured(sum(values) / len(values) if values else None, ())
+
+
+@final
+class CodebookUsage(_Counted):
+    """Distinct codes over all items as a share of the codebook; the mean over codebooks. Fewer tokens than codes
+    bound it from above, so compare at equal items only."""
+
+    label: ClassVar[str] = "codebook_usage"
+    better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
+    protocol = "codebook_usage[distinct codes over all items / size]"
+
+    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
+        super().__init__(codebook_sizes)
+
+    def result(self) -> Measured:
+        return self._mean([(counts > 0).double().mean().item() for counts in self.counts])
+
+
+@final
+class CodebookPerplexity(_Counted):
+    """exp of the entropy (nats) of the codes over all items: how many codes would be used if all were used alike; the
+    mean over codebooks."""
+
+    label: ClassVar[str] = "perplexity"
+    unit: ClassVar[str] = "codes"
+    better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
+    protocol = "perplexity[exp entropy of codes over all items]"
+
+    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
+        super().__init__(codebook_sizes)
+
+    def result(self) -> Measured:
+        return self._mean([_perplexity(counts) for counts in self.counts])
+
+
+def _perplexity(counts: Tensor) -> float:
+    shares = counts[counts > 0].double() / counts.sum()
+    return float((-(shares * shares.log()).sum()).exp())

@@ -1,0 +1,16 @@
+"""The tokenizer and what it is made of; the baselines that it has to beat."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from omnitok.model.baselines import BASELINES as BASELINES
+from omnitok.model.baselines import BaselinePart as BaselinePart
+from omnitok.model.baselines import MeanColour as MeanColour
+from omnitok.model.contract import Inflatable as Inflatable
+from omnitok.model.contract import Reconstruction as Reconstruction
+from omnitok.model.contract import Reconstructor as Reconstructor
+from omnitok.model.tokenizer import Tokenizer as Tokenizer
+from omnitok.spec import Registry
+
+MODELS: Registry[Tokenizer] = Registry("model", usual="omnitok", omnitok=Tokenizer)
+ModelPart = Annotated[Callable[..., Tokenizer], MODELS]

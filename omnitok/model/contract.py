@@ -1,0 +1,48 @@
+"""What everything that is evaluated promises."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Reconstruction(NamedTuple):
+    """A clip come back through a bottleneck, and the codes that it took."""
+
+    clip: Float[Tensor, "b c T H W"]
+    codes: Int[Tensor, "b t h w q"]
+
+
+class Reconstructor(nn.Module, ABC):
+    """A clip in [-1, 1] -> its reconstruction, of the same shape."""
+
+    codebook_sizes: tuple[int, ...] = ()
+
+    @property
+    def bits_per_token(self) -> float:
+        """The sum of log2 of the codebooks' sizes; 0 where nothing is discrete."""
+        return sum(math.log2(size) for size in self.codebook_sizes)
+
+    @abstractmethod
+    def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction: ...
+
+    def probe(self, frames: int, resolution: int) -> int:
+        """Pass a square clip of no content through a model on the meta device. -> tokens a clip.
+
+        Raises ValueError with both numbers where something does not fit."""
+        clip = torch.empty(1, 3, frames, resolution, resolution, device="meta")
+        back, codes = self.reconstruct(clip)
+        if back.shape != clip.shape:
+            raise ValueError(f"the model gives back {tuple(back.shape)} for {tuple(clip.shape)}")
+        return math.prod(codes.shape[1:-1])
+
+
+class Inflatable(nn.Module, ABC):
+    """A module whose weights for clips can be made from its weights for images, when a stage of images hands over."""
+
+    @abstractmethod
+    def inflate(self) -> None:
+        """Overwrite what only clips use by what images have taught."""

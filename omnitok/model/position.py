@@ -1,0 +1,67 @@
+"""Where a token is."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from omnitok.spec import Positive, Registry
+
+
+class Position(nn.Module):
+    """Tokens -> tokens that know where they are. ``Component(dim, *, ...)``; the same place gives the same addition
+    whatever the size of the grid, so a prefix of a clip stays a prefix."""
+
+    version: ClassVar[int] = 1
+
+
+@final
+class NoPosition(Position):
+    """Nothing is added: a token knows its place only through its attention."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        return x
+
+
+@final
+class Sinusoidal(Position):
+    """Fixed sines and cosines of time, row and column, a third of the channels each (arXiv:1706.03762, sec. 3.5).
+
+    longest: the longest wave in tokens; larger tells apart places that are farther away.
+    """
+
+    def __init__(self, dim: int, *, longest: Positive = 100.0) -> None:
+        super().__init__()
+        self.waves = dim // 6
+        self.longest = longest
+        if not self.waves:
+            raise ValueError(f"dim={dim} must be at least 6 for sines and cosines of three axes")
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        _, t, h, w, d = x.shape
+        time, row, column = (self._axis(size, x) for size in (t, h, w))
+        grid = torch.cat(
+            [
+                time[:, None, None].expand(t, h, w, -1),
+                row[None, :, None].expand(t, h, w, -1),
+                column[None, None, :].expand(t, h, w, -1),
+            ],
+            dim=-1,
+        )
+        return x + torch.nn.functional.pad(grid, (0, d - grid.shape[-1]))
+
+    def _axis(self, size: int, like: Tensor) -> Tensor:
+        places = torch.arange(size, device=like.device, dtype=like.dtype)
+        power = torch.arange(self.waves, device=like.device, dtype=like.dtype) / max(self.waves - 1, 1)
+        angles = places[:, None] * 2 * math.pi / (2.0 * (self.longest / 2.0) ** power)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+POSITIONS: Registry[Position] = Registry("position", none=NoPosition, sinusoidal=Sinusoidal)
+PositionPart = Annotated[Callable[..., Position], POSITIONS]

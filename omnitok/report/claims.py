@@ -1,0 +1,178 @@
+"""What the runs say to each claim that was written down before them. Runs are paired on everything but the claim."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+
+from omnitok.report.collect import Metric, Sweep
+from omnitok.report.numbers import as_range, by_spread, with_unit
+from omnitok.report.statistics import Interval, Summary, by_seed, summary
+
+Status = Literal["supported", "contradicted", "inconclusive", "not run"]
+
+
+class Pair(NamedTuple):
+    """Two trials that differ in what is claimed only, and by how much (in the direction of the claim)."""
+
+    seed: int
+    first: str
+    second: str
+    difference: float
+
+
+class Verdict(NamedTuple):
+    """What the runs say to one claim. ``difference``: how much better A is than B (or A - B, of an equality), over
+    ``n`` seeds; ``interval``: its 95 % t interval; ``pairs``: the runs behind it, of ``planned`` that there could be;
+    ``amount`` and ``ends`` are the two as text; ``finding`` is the sentence without the verdict."""
+
+    claim: Mapping[str, Any]
+    status: Status
+    reason: str
+    statement: str
+    finding: str
+    amount: str
+    ends: str
+    difference: float | None
+    interval: Interval | None
+    n: int
+    pairs: tuple[Pair, ...]
+    planned: int
+
+    @property
+    def sentence(self) -> str:
+        """ "a is better than b on photos/psnr by 0.31 dB (95 % interval 0.12 to 0.50, n = 3 seeds): supported"."""
+        because = f" ({self.reason})" if self.reason else ""
+        some = f" [{len(self.pairs)} of {self.planned} pairs of runs]" if 0 < len(self.pairs) < self.planned else ""
+        return f"{self.finding}: {self.status}{because}{some}"
+
+
+def verdicts(sweep: Sweep, frame: pd.DataFrame) -> list[Verdict]:
+    """One verdict a claim of the stored sweep, in its order."""
+    return [verdict(claim, frame, sweep.factors, sweep.metrics) for claim in sweep.said["claims"]]
+
+
+def verdict(
+    claim: Mapping[str, Any], frame: pd.DataFrame, factors: Mapping[str, Sequence[str]], metrics: Sequence[Metric]
+) -> Verdict:
+    """Supported, contradicted, inconclusive or not run; from one seed nothing follows.
+
+    ``better: A, than: B``: the whole 95 % interval of the improvement is above ``margin``, or wholly below it.
+    ``equal: A, to: B``: two one-sided tests (the 90 % interval lies within the margin); contradicted where the 95 %
+    interval lies wholly outside. Raises ValueError for labels, factors or metrics that the sweep does not have.
+    """
+    metric = _one([m for m in metrics if (m.evaluation, m.label) == (claim["on"], claim["metric"])], claim, "metrics")
+    pairs, planned = _pairs(claim, frame, factors, metric)
+    seeds = by_seed(pd.DataFrame(pairs, columns=list(Pair._fields)), "difference")
+    found = summary(seeds.values())
+    status, reason = _status(claim, metric, found)
+    statement, wide = _statement(claim, metric), found.interval()
+    width = wide.high - wide.low if wide else None
+    return Verdict(
+        claim=claim, status=status, reason=reason, statement=statement,
+        finding=_finding(claim, metric, found, status, statement),
+        amount=with_unit(by_spread(found.mean, width), metric.unit) if found.n else "",
+        ends=as_range(wide) if wide else "", difference=found.mean if found.n else None, interval=wide, n=found.n,
+        pairs=tuple(pairs), planned=planned,
+    )  # fmt: skip
+
+
+def answer(question: str, verdicts: Sequence[Verdict]) -> str:
+    """One sentence that answers a sweep's question as far as the verdicts on its claims go."""
+    if not verdicts:
+        return f"“{question}” has no claims to decide it: the table shows what was measured."
+    if all(verdict.status == "not run" for verdict in verdicts):
+        return f"“{question}” is not answered yet: none of its {_count(len(verdicts), 'claim')} has runs on both sides."
+    said = []
+    for status in ("supported", "contradicted", "inconclusive", "not run"):
+        decided = status in ("supported", "contradicted")
+        some = [v.finding if decided else v.statement for v in verdicts if v.status == status]
+        said += [f"{status}: {'; '.join(some)}"] if some else []
+    text = "; ".join(said)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def labels(claim: Mapping[str, Any]) -> tuple[str, str]:
+    """The two labels that a claim compares."""
+    return (claim["better"], claim["than"]) if "better" in claim else (claim["equal"], claim["to"])
+
+
+def _pairs(
+    claim: Mapping[str, Any], frame: pd.DataFrame, factors: Mapping[str, Sequence[str]], metric: Metric
+) -> tuple[list[Pair], int]:
+    """The pairs that have both numbers, and how many the plan has."""
+    a, b = labels(claim)
+    factor = _one([path for path, known in factors.items() if a in known and b in known], claim, "factors")
+    kept = frame[frame["kind"] == "arm"]
+    for name, label in (claim.get("where") or {}).items():
+        path = _one([path for path in factors if path == name or path.endswith(f".{name}")], claim, "factors")
+        kept = kept[kept[path] == label]
+    others = [path for path in factors if path != factor] + ["seed"]
+    sides = kept[[*others, "digest", metric.column]]
+    both = sides[kept[factor] == a].merge(sides[kept[factor] == b], on=others, suffixes=("", " of B"))
+    sign = -1.0 if "better" in claim and metric.better == "lower" else 1.0
+    both["difference"] = sign * (both[metric.column] - both[f"{metric.column} of B"])
+    there = both.dropna(subset=["difference"])
+    columns = (there["seed"], there["digest"], there["digest of B"], there["difference"])
+    return [Pair(int(s), d, e, float(x)) for s, d, e, x in zip(*columns, strict=True)], len(both)
+
+
+def _one(found: Sequence[Any], claim: Mapping[str, Any], what: str) -> Any:
+    if len(found) != 1:
+        raise ValueError(f"the claim {dict(claim)} fits {len(found)} {what} of the sweep, it must be one: {found}")
+    return found[0]
+
+
+def _status(claim: Mapping[str, Any], metric: Metric, found: Summary) -> tuple[Status, str]:
+    wide, narrow, margin = found.interval(0.95), found.interval(0.90), claim.get("margin") or 0.0
+    if found.n == 0:
+        return "not run", ""
+    if wide is None or narrow is None:
+        return "inconclusive", "one seed shows no spread"
+    if "better" in claim and metric.better == "neither":
+        return "inconclusive", "no direction of this metric is better"
+    if "better" in claim:
+        holds, fails = wide.low > margin, wide.high < margin
+    else:
+        holds = -margin < narrow.low and narrow.high < margin
+        fails = wide.low > margin or wide.high < -margin
+    return ("supported" if holds else "contradicted" if fails else "inconclusive"), ""
+
+
+def _statement(claim: Mapping[str, Any], metric: Metric) -> str:
+    """The claim in words, as it was made."""
+    (a, b), margin = labels(claim), claim.get("margin") or 0.0
+    within = with_unit(f"{margin:g}", metric.unit)
+    relation = f"better than {b}" if "better" in claim else f"equal to {b}"
+    limit = f" within {within}" if "equal" in claim else f" by more than {within}" if margin else ""
+    return f"{a} is {relation} on {metric.column}{limit}{_where(claim)}"
+
+
+def _where(claim: Mapping[str, Any]) -> str:
+    said = [f"{name} = {label}" for name, label in (claim.get("where") or {}).items()]
+    return f" where {' and '.join(said)}" if said else ""
+
+
+def _finding(claim: Mapping[str, Any], metric: Metric, found: Summary, status: Status, statement: str) -> str:
+    """What was found, in words that hold for the numbers: "a is worse than b on photos/psnr by 0.3 dB (...)"."""
+    if found.n == 0:
+        return statement
+    wide, (a, b) = found.interval(0.95), labels(claim)
+    seeds = f"n = {found.n} {'seed' if found.n == 1 else 'seeds'}"
+    if wide is None:
+        return f"{statement}: the difference is {with_unit(f'{found.mean:.4g}', metric.unit)} ({seeds})"
+    if status == "inconclusive" or "equal" in claim:
+        amount = by_spread(found.mean, wide.high - wide.low)
+        numbers = f"(95 % interval {as_range(wide)}, {seeds})"
+        return f"{statement}: the difference is {with_unit(amount, metric.unit)} {numbers}"
+    direction, ends = ("better", wide) if found.mean > 0 else ("worse", Interval(-wide.high, -wide.low, wide.level))
+    amount = by_spread(abs(found.mean), wide.high - wide.low)
+    numbers = f"(95 % interval {as_range(ends)}, {seeds})"
+    comparison = f"{a} is {direction} than {b} on {metric.column} by {with_unit(amount, metric.unit)}"
+    text = f"{comparison} {numbers}{_where(claim)}"
+    margin = claim.get("margin") or 0.0
+    return f"{text}, against a margin of {with_unit(f'{margin:g}', metric.unit)}" if margin else text
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"

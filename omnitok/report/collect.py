@@ -1,0 +1,244 @@
+"""From the files of a stored sweep to rows: the only input of every table, figure and verdict."""
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from omnitok import runs
+from omnitok.spec import Fault, Mark, SpecError, flat
+
+Mirror = Mapping[tuple[str, str], float]  # (stage digest, "embedded.test.1x64/psnr") -> what the tracker says
+
+TOLERANCE: Final = 1e-9  # relative; a tracker stores doubles, so anything beyond rounding is another number
+
+
+class Metric(NamedTuple):
+    """One column of numbers: what is measured on which evaluation, in which unit, which direction is better."""
+
+    evaluation: str
+    label: str
+    key: str
+    unit: str
+    better: str
+    protocol: str
+
+    @property
+    def column(self) -> str:
+        return f"{self.evaluation}/{self.label}"
+
+
+class Sweep(NamedTuple):
+    """A stored sweep as it was launched last: what was said, and the plan that followed."""
+
+    runs: Path
+    said: dict[str, Any]
+    plan: dict[str, Any]
+
+    @property
+    def factors(self) -> dict[str, list[str]]:
+        return {path: list(labels) for path, labels in self.plan["factors"].items()}
+
+    @property
+    def metrics(self) -> list[Metric]:
+        fields = ("label", "key", "unit", "better", "protocol")
+        return [
+            Metric(evaluation["name"], *(metric[field] for field in fields))
+            for evaluation in self.plan["evaluations"]
+            for metric in evaluation["metrics"]
+        ]
+
+    def names(self, kind: str) -> list[str]:
+        """The arms, or the baselines, in the order of the plan."""
+        return list(dict.fromkeys(trial["name"] for trial in self.plan["trials"] if trial["kind"] == kind))
+
+
+class Stage(NamedTuple):
+    """What the folder of one stage run says of itself; nothing of it is known where there is no folder."""
+
+    digest: str
+    name: str
+    status: str
+    reason: str
+    seconds: float
+    spec: dict[str, Any]
+    provenance: dict[str, Any]
+    reachable: bool
+
+
+def read(stored: Path) -> Sweep:
+    """``runs/sweeps/<digest>/`` as data. Raises SpecError where no sweep is stored."""
+    try:
+        return Sweep(stored.parent.parent, runs.read_json(stored / "sweep.json"), runs.read_json(stored / "plan.json"))
+    except FileNotFoundError as error:
+        sentence = f"no stored sweep here (no {Path(str(error.filename)).name}); launch it first"
+        raise SpecError([Fault(Mark(str(stored)), "", sentence)]) from None
+
+
+def stages(sweep: Sweep) -> dict[str, Stage]:
+    """Every stage run of the plan by digest, each read once however many arms share it."""
+    digests = dict.fromkeys(digest for trial in sweep.plan["trials"] for digest in trial["stages"])
+    return {digest: _stage(sweep.runs / digest) for digest in digests}
+
+
+def rows(stored: Path, mirror: Mirror | None = None) -> pd.DataFrame:
+    """One row a trial: identity, status, a column a factor (its label), a choice (of the last stage) and a metric.
+
+    A factor's column holds its label, also where a choice has the same path. Numbers come from the folders; from
+    ``mirror`` only where a folder is out of reach. Raises SpecError where both are there and disagree.
+    """
+    sweep = read(stored)
+    return rows_of(sweep, stages(sweep), mirror)
+
+
+def rows_of(sweep: Sweep, known: Mapping[str, Stage], mirror: Mirror | None = None) -> pd.DataFrame:
+    """``rows`` of what was read already."""
+    found = [_row(sweep, trial, [known[d] for d in trial["stages"]], mirror or {}) for trial in sweep.plan["trials"]]
+    columns = [*_FIXED, *sweep.factors]
+    columns += [name for name in dict.fromkeys(name for row in found for name in row) if name not in columns]
+    metrics = [metric.column for metric in sweep.metrics]
+    frame = pd.DataFrame(found, columns=[name for name in columns if name not in metrics] + metrics)
+    whole: pd.DataFrame = frame.convert_dtypes()
+    return whole.astype({"seed": "Int64", "parameters": "Int64"} | dict.fromkeys(["seconds", *metrics], float))
+
+
+def curves(stored: Path, quantities: Collection[str] | None = None) -> pd.DataFrame:
+    """Long form (arm, stage, seed, step, quantity, value) of all records, each stage run read once.
+
+    A stage that several arms share stands there once, under the labels that these arms have in common.
+    """
+    sweep = read(stored)
+    return curves_of(sweep, stages(sweep), quantities)
+
+
+def curves_of(sweep: Sweep, known: Mapping[str, Stage], quantities: Collection[str] | None = None) -> pd.DataFrame:
+    """``curves`` of what was read already."""
+    found, groups = [], series(sweep)
+    for digest, stage in known.items():
+        if digest not in groups:
+            continue
+        name, seed = groups[digest]
+        for record in runs.records(sweep.runs / digest):
+            for quantity, value in record.values.items():
+                if quantities is None or quantity in quantities:
+                    found.append((name, stage.name, seed, record.step, quantity, value))
+    return pd.DataFrame(found, columns=["arm", "stage", "seed", "step", "quantity", "value"])
+
+
+def series(sweep: Sweep) -> dict[str, tuple[str, int]]:
+    """{stage digest: (what the arms that share it have in common, seed)}, arms only."""
+    arms = {trial["name"]: trial["arm"] for trial in sweep.plan["trials"] if trial["kind"] == "arm"}
+    users: dict[str, list[dict[str, Any]]] = {}
+    for trial in sweep.plan["trials"]:
+        for digest in trial["stages"] if trial["kind"] == "arm" else ():
+            users.setdefault(digest, []).append(trial)
+    shared = {digest: tuple(trial["name"] for trial in trials) for digest, trials in users.items()}
+    titles = {names: _in_common(names, arms) for names in shared.values()}
+    unique = {names: title if list(titles.values()).count(title) == 1 else ", ".join(names)
+              for names, title in titles.items()}  # fmt: skip
+    return {digest: (unique[names], users[digest][0]["seed"]) for digest, names in shared.items()}
+
+
+def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, dict[str, Any] | None]]:
+    """(evaluation, metric label, what its file says or None) of all that the plan wants of one stage run."""
+    for name, wanted in sweep.plan["evaluation_digests"].get(digest, {}).items():
+        for label, evaluation in wanted.items():
+            path = sweep.runs / digest / runs.EVALUATIONS / f"{evaluation}.json"
+            yield name, label, runs.read_json(path) if path.exists() else None
+
+
+_FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "parameters", "seconds",
+                 "commit", "dirty", "device")  # fmt: skip
+
+
+def _stage(folder: Path) -> Stage:
+    reachable = folder.is_dir()
+    status = runs.status(folder)
+    said = _json(folder / runs.EXPERIMENT)
+    provenance = _json(folder / runs.PROVENANCE)
+    reason = _reason(folder, status)
+    return Stage(folder.name, said.get("stage", ""), status, reason, runs.seconds(folder), said.get("spec", {}),
+                 provenance, reachable)  # fmt: skip
+
+
+def _json(path: Path) -> dict[str, Any]:
+    said: dict[str, Any] = runs.read_json(path) if path.exists() else {}
+    return said
+
+
+def _reason(folder: Path, status: str) -> str:
+    """Why a stage has no result, or what went wrong after it had one."""
+    failure, last = runs.failure(folder), runs.last_record(folder)
+    if failure is not None and status in {"failed", "done"}:
+        return f"{failure.kind.replace('_', ' ')}: {failure.sentence}"
+    if status == "planned":
+        return "not started"
+    return f"{status} after step {last.step}" if last is not None and status != "done" else ""
+
+
+def _row(sweep: Sweep, trial: dict[str, Any], path: list[Stage], mirror: Mirror) -> dict[str, Any]:
+    last = path[-1]
+    values, missing = _values(sweep, last, mirror)
+    status, reason = _status(path, missing, mirrored=not last.reachable and bool(values) and not missing)
+    fixed = {
+        "sweep": sweep.said["name"], "kind": trial["kind"], "arm": trial["name"], "seed": trial["seed"],
+        "digest": last.digest, "digests": tuple(stage.digest for stage in path), "status": status, "reason": reason,
+        "parameters": trial.get("parameters"), "seconds": math.fsum(stage.seconds for stage in path),
+        "commit": last.provenance.get("commit"), "dirty": last.provenance.get("dirty"),
+        "device": last.provenance.get("device"),
+    }  # fmt: skip
+    choices = {name: tuple(value) if isinstance(value, list) else value for name, value in flat(last.spec).items()}
+    return choices | fixed | trial["arm"] | values
+
+
+def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float], list[str]]:
+    """{metric column: number} and the columns that are wanted and not there; NaN is "does not apply"."""
+    keys = {metric.column: metric.key for metric in sweep.metrics}
+    values, missing = {}, []
+    for name, label, said in evaluations(sweep, stage.digest):
+        column = f"{name}/{label}"
+        mirrored = mirror.get((stage.digest, keys[column]))
+        if said is not None:
+            values[column] = math.nan if said["value"] is None else float(said["value"])
+            _agree(stage.digest, keys[column], said["value"], mirrored)
+        elif mirrored is not None and not stage.reachable:
+            values[column] = float(mirrored)
+        else:
+            missing.append(column)
+    return values, missing
+
+
+def _agree(digest: str, key: str, said: float | None, mirrored: float | None) -> None:
+    if mirrored is None or (said is not None and math.isclose(said, mirrored, rel_tol=TOLERANCE)):
+        return
+    sentence = f"the tracker says {mirrored!r} for {key}, the run's folder says {said!r}; sync, or mend the folder"
+    raise SpecError([Fault(Mark(f"runs/{digest}"), key, sentence)])
+
+
+def _status(path: list[Stage], missing: list[str], mirrored: bool) -> tuple[str, str]:
+    """A trial is as far as its stages are: failed at its last one, or blocked by an earlier one that failed."""
+    if mirrored:
+        return "done", ""
+    failed = next((stage for stage in path if stage.status == "failed"), None)
+    if failed is not None:
+        return (
+            ("failed", failed.reason) if failed is path[-1] else ("blocked", f"{failed.reason} (stage {failed.name})")
+        )
+    furthest = ("running", "interrupted", "planned", "done")
+    behind = min(path, key=lambda stage: furthest.index(stage.status))
+    if behind.status != "done":
+        return behind.status, behind.reason + (f" (stage {behind.name})" if behind.name and len(path) > 1 else "")
+    if missing:
+        return "unevaluated", "; ".join(filter(None, [f"no evaluation {', '.join(missing)}", path[-1].reason]))
+    return "done", ""
+
+
+def _in_common(names: tuple[str, ...], arms: Mapping[str, Mapping[str, str]]) -> str:
+    if len(names) == 1:
+        return names[0]
+    if set(names) == set(arms):
+        return "all arms"
+    common = [label for path, label in arms[names[0]].items() if all(arms[name].get(path) == label for name in names)]
+    return "+".join(common) or ", ".join(names)

@@ -1,0 +1,132 @@
+"""Figures of a paper from rows of numbers and sample pictures: the same input gives the same bytes."""
+
+import functools
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from omnitok import runs
+
+# Okabe and Ito's palette without its yellow, which is lost on white
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES: Final[tuple[Any, ...]] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+POINTS: Final = 100  # a curve is drawn with at most so many points, each the mean of the steps that it stands for
+
+STYLE: Final[Any] = {
+    "font.family": ["DejaVu Sans"], "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 8,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.linewidth": 0.6, "lines.linewidth": 1.3, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "legend.frameon": False, "svg.hashsalt": "omnitok",
+    "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 150, "savefig.facecolor": "white",
+    "axes.formatter.useoffset": False, "path.simplify": True,
+}  # fmt: skip
+
+Looks = Mapping[str, tuple[str, Any]]
+
+
+def looks(arms: Mapping[str, Mapping[str, str]], factors: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, Any]]:
+    """{arm, or label of the first factor: (colour, dash)}. Of two factors the first is the colour, the second the dash.
+
+    Otherwise arms go through the colours first and through the dashes then.
+    """
+    if len(factors) == 2:
+        (one, first), (two, second) = factors.items()
+        if len(first) <= len(COLOURS) and len(second) <= len(DASHES):
+            found = {label: (COLOURS[i], DASHES[0]) for i, label in enumerate(first)}
+            return found | {name: (COLOURS[first.index(arm[one])], DASHES[second.index(arm[two])])
+                            for name, arm in arms.items()}  # fmt: skip
+    return {name: _look(i) for i, name in enumerate(arms)}
+
+
+def learning_curves(curves: pd.DataFrame, looks: Looks) -> Figure | None:
+    """A row a quantity, a column a stage: the mean over seeds, with a band from the lowest to the highest seed.
+
+    ``curves``: as ``collect.curves`` gives it, in the order in which series are to be named. None where there are none.
+    """
+    stages, quantities = list(dict.fromkeys(curves["stage"])), list(dict.fromkeys(curves["quantity"]))
+    if not stages:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(max(3.6, 3.3 * len(stages)), 0.9 + 1.75 * len(quantities)), layout="constrained")
+        panels = figure.subplots(len(quantities), len(stages), sharex="col", squeeze=False)
+        for i, stage in enumerate(stages):
+            _stage(list(panels[:, i]), curves[curves["stage"] == stage], stage, quantities, looks)
+        return figure
+
+
+def save(figure: Figure, stem: Path) -> dict[str, bytes]:
+    """Write ``stem``.png (150 dpi), .pdf and .svg without dates or versions; gives their bytes by suffix."""
+    quiet = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+             "svg": {"Date": None, "Creator": None}}  # fmt: skip
+    written = {}
+    with mpl.rc_context(STYLE):
+        for suffix, metadata in quiet.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+            written[suffix] = buffer.getvalue()
+            runs.write(stem.with_name(f"{stem.name}.{suffix}"), written[suffix])
+    return written
+
+
+def legible(text: str) -> str:
+    """Text as matplotlib prints it literally: no mathematics, and a box for what its font does not have."""
+    known = _glyphs()
+    return "".join(c if ord(c) in known else "□" for c in " ".join(text.split())).replace("$", r"\$")
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(font_manager.get_font(font_manager.findfont(STYLE["font.family"][0])).get_charmap())
+
+
+def _look(i: int) -> tuple[str, Any]:
+    return COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
+
+
+def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities: Sequence[str], looks: Looks) -> None:
+    """One column of panels and, below it, the names of the series in it."""
+    names = list(dict.fromkeys(curves["arm"]))
+    handles: dict[str, Any] = {}
+    for panel, quantity in zip(panels, quantities, strict=True):
+        there = curves[curves["quantity"] == quantity]
+        for i, name in enumerate(names):
+            look = looks.get(name, _look(i))
+            line = _curve(panel, there[there["arm"] == name], look)
+            if line is not None:
+                handles.setdefault(name, line)
+        panel.set_ylabel(legible(quantity))
+        panel.margins(x=0.01)
+    panels[0].set_title(f"stage {legible(stage)}", loc="left", fontweight="bold")
+    panels[-1].set_xlabel("step")
+    wide = max([len(name) for name in handles], default=0) > 18
+    titles = [legible(name if len(name) <= 40 else f"{name[:38]}…") for name in handles]
+    panels[-1].legend(list(handles.values()), titles, loc="upper center", bbox_to_anchor=(0.5, -0.3), borderaxespad=0,
+                      ncols=1 if wide else 2, handlelength=2.6)  # fmt: skip
+
+
+def _curve(panel: Axes, curve: pd.DataFrame, look: tuple[str, Any]) -> Any:
+    """Draw one series; gives the line, or None where it has no point."""
+    if curve.empty:
+        return None
+    steps = curve["step"].to_numpy()
+    wide = max(1, -(-len(np.unique(steps)) // POINTS)) * _stride(steps)
+    binned = curve.assign(at=steps // wide).groupby(["at", "seed"])[["step", "value"]].mean()
+    seeds = binned.groupby("at").agg({"step": "mean", "value": ["mean", "min", "max"]})
+    x, value = seeds[("step", "mean")].to_numpy(), seeds["value"]
+    colour, dash = look
+    panel.fill_between(x, value["min"], value["max"], color=colour, alpha=0.15, linewidth=0)
+    return panel.plot(x, value["mean"], color=colour, linestyle=dash, marker="o" if len(x) == 1 else "", ms=3)[0]
+
+
+def _stride(steps: np.ndarray) -> int:
+    """The distance between measured steps, so that a bin never falls between two of them."""
+    known = np.unique(steps)
+    return int(np.diff(known).min()) if len(known) > 1 else 1

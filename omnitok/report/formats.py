@@ -1,0 +1,142 @@
+"""The ablation table in the formats of papers and notebooks: Markdown, LaTeX with booktabs, CSV. Nothing unescaped."""
+
+import re
+import string
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+from omnitok.report.tables import Cell, Column, Row, Table, letter, numbers
+
+_LATEX: Final = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': "{''}", "`": "{`}", "'": "{'}",
+    "[": "{[}", "]": "{]}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "“": "``", "”": "''",
+    "—": r"\textemdash{}", "–": r"\textendash{}", "\n": " ", "\r": " ", "\t": " ",
+}  # fmt: skip
+_MARKDOWN: Final = {c: f"\\{c}" for c in r"\`*_{}[]()#+!|~^$@"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ACCENTED: Final = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
+
+
+def latex_escaped(text: str) -> str:
+    """Text that LaTeX prints as it stands; what a stock pdflatex has no glyph for is named by its code point."""
+    printed = (_LATEX.get(c) or (c if c in _PLAIN else f"{{[}}U+{ord(c):04X}{{]}}") for c in text)
+    return re.sub("-(?=-)", "-{}", "".join(printed))
+
+
+_PLAIN: Final = frozenset(string.ascii_letters + string.digits + " .,:;!?()/=+*@-") | _ACCENTED
+
+
+def markdown_escaped(text: str) -> str:
+    """Text that Markdown shows as it stands, in a table's cell too."""
+    return "".join(_MARKDOWN.get(c, c) for c in " ".join(text.split()))
+
+
+def markdown(table: Table) -> str:
+    """A GitHub table with its footnotes below."""
+    columns = [*table.heads, *table.metrics]
+    heads = [_head(column) + _sup(column.notes) for column in columns] + ["parameters", "n"]
+    rule = ["---"] * len(table.heads) + ["--:"] * (len(table.metrics) + 2)
+    lines = [heads, rule]
+    for row in table.rows:
+        labels = [markdown_escaped(label) for label in row.labels]
+        if row.kind == "baseline":
+            labels[0] = f"*baseline* {labels[0]}"
+        cells = [_markdown_cell(cell) for cell in row.cells]
+        lines.append([*labels, *cells, row.size, row.seeds + _sup(row.notes)])
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    notes = [f"{_sup((i,))} {markdown_escaped(note)}" for i, note in enumerate(table.notes)]
+    return f"{text}\n{markdown_escaped(table.caption)}\n" + "".join(f"\n{note}  " for note in notes) + "\n"
+
+
+def latex(table: Table) -> str:
+    r"""A float for ``\input``: booktabs, escaped, with its caption, label and footnotes."""
+    left, width = len(table.heads), len(table.heads) + len(table.metrics) + 2
+    lines = [
+        "% needs \\usepackage{booktabs}; written by omnitok, change the sweep instead",
+        r"\begin{table}[t]", r"\centering", rf"\caption{{{latex_escaped(table.caption)}}}",
+        rf"\label{{tab:{slug(table.name)}}}",
+        rf"\begin{{tabular}}{{{'l' * left}{'r' * (width - left)}}}", r"\toprule", *_latex_groups(table, left),
+        _latex_line([*map(_latex_head, [*table.heads, *table.metrics]), "parameters", "$n$"]), r"\midrule",
+        *[_latex_row(row, left) for row in table.arms],
+        *[r"\midrule"] * bool(table.baselines), *[_latex_row(row, left) for row in table.baselines],
+        r"\bottomrule", r"\end{tabular}",
+    ]  # fmt: skip
+    if table.notes:
+        notes = [rf"\textsuperscript{{{letter(i)}}}\,{latex_escaped(note)}" for i, note in enumerate(table.notes)]
+        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize\raggedright"]
+        lines += [r"\\ ".join(notes), r"\end{minipage}"]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def csv(table: Table) -> str:
+    """The table at full precision."""
+    return str(numbers(table).to_csv(index=False, lineterminator="\n"))
+
+
+def slug(name: str) -> str:
+    """A name as a file name and a LaTeX label: letters, digits, dots and dashes."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
+
+
+def groups(table: Table) -> list[tuple[str, int]]:
+    """The evaluations above the heads: (name, how many columns stand under it)."""
+    return [(name, len(list(some))) for name, some in groupby(table.metrics, key=lambda column: column.group)]
+
+
+def _head(column: Column) -> str:
+    name = f"{column.group} {column.title}" if column.group else column.title
+    unit = f" ({markdown_escaped(column.unit)})" if column.unit else ""
+    return f"{markdown_escaped(name)}{unit}{' ' + column.arrow if column.arrow else ''}"
+
+
+def _sup(notes: Sequence[int]) -> str:
+    return f"<sup>{','.join(map(letter, notes))}</sup>" if notes else ""
+
+
+def _markdown_cell(cell: Cell) -> str:
+    value = f"**{cell.value}**" if cell.bold else cell.value
+    return value + (f" ± {cell.spread}" if cell.spread else "") + _sup(cell.notes)
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_groups(table: Table, left: int) -> list[str]:
+    """The line above the heads that names the evaluations, and the rules under its names."""
+    if not table.metrics:
+        return []
+    cells, rules, at = [""] * left, [], left
+    for name, size in groups(table):
+        cells.append(rf"\multicolumn{{{size}}}{{c}}{{{latex_escaped(name)}}}")
+        rules.append(rf"\cmidrule(lr){{{at + 1}-{at + size}}}")
+        at += size
+    return [_latex_line([*cells, "", ""]), "".join(rules)]
+
+
+def _latex_head(column: Column) -> str:
+    unit = f" ({column.unit})" if column.unit else ""
+    arrow = f" {column.arrow}" if column.arrow else ""
+    return latex_escaped(f"{column.title}{unit}{arrow}") + _latex_notes(column.notes)
+
+
+def _latex_notes(notes: Sequence[int]) -> str:
+    return rf"\textsuperscript{{{','.join(map(letter, notes))}}}" if notes else ""
+
+
+def _latex_row(row: Row, left: int) -> str:
+    labels = [latex_escaped(label) for label in row.labels]
+    if row.kind == "baseline" and left > 1:
+        labels = [rf"\multicolumn{{{left}}}{{l}}{{{labels[0]}}}"]
+    cells = [_latex_cell(cell) for cell in row.cells]
+    return _latex_line([*labels, *cells, row.size, row.seeds + _latex_notes(row.notes)])
+
+
+def _latex_cell(cell: Cell) -> str:
+    value = latex_escaped(cell.value)
+    text = rf"\textbf{{{value}}}" if cell.bold else value
+    spread = rf" $\pm$ {latex_escaped(cell.spread)}" if cell.spread else ""
+    return text + spread + _latex_notes(cell.notes)

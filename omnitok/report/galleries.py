@@ -1,0 +1,144 @@
+"""The figure that eyes judge: held-out originals beside what every arm made of them, the same items in every column."""
+
+import textwrap
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from omnitok import runs
+from omnitok.report.collect import Sweep, evaluations
+from omnitok.report.figures import STYLE, legible
+
+CELL: Final = 1.0  # inches
+GAP: Final = 0.04
+LABEL: Final = 1.15
+LINE: Final = 0.13
+ITEMS: Final = {True: 2, False: 4}  # how many clips, how many photos
+FRAMES: Final = 3
+
+
+class Shown(NamedTuple):
+    """One column: an arm or a baseline, the seed shown, and its sample folder (None: it has none)."""
+
+    name: str
+    kind: str
+    seed: int | None
+    digest: str
+    folder: Path | None
+    items: tuple[str, ...]
+
+
+def shown(sweep: Sweep, evaluation: str) -> list[Shown]:
+    """What every arm, then every baseline, can show of one evaluation: of its first seed that has samples."""
+    found = []
+    for kind in ("arm", "baseline"):
+        for name in sweep.names(kind):
+            trials = [t for t in sweep.plan["trials"] if (t["kind"], t["name"]) == (kind, name)]
+            options = [_shown(sweep, trial, evaluation) for trial in trials]
+            found.append(next((option for option in options if option.folder), options[0]))
+    return found
+
+
+def gallery(columns: Sequence[Shown], frames: int) -> Figure | None:
+    """Rows are held-out items (of a clip, three of its frames), columns the original and what each arm made of it."""
+    first = next((column for column in columns if column.folder), None)
+    if first is None or first.folder is None:
+        return None
+    originals = sorted(first.folder.glob("*-original.png"))[: ITEMS[frames > 1]]
+    if not originals:
+        return None
+    rows = [(original, frame) for original in originals for frame in _frames(frames)]
+    sizes = [_picture(original, frame, frames).shape for original, frame in rows]
+    heights = [CELL * size[0] / size[1] for size in sizes]
+    tops = [GAP + (0.12 if i and frame == 0 and frames > 1 else 0.0) for i, (_, frame) in enumerate(rows)]
+    titles = [["original"], *[_title(column) for column in columns]]
+    head = LINE * max(map(len, titles)) + 0.08
+    lefts = _lefts(columns)
+    width, height = lefts[-1] + CELL + 0.05, head + sum(heights) + sum(tops) + 0.05
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height))
+        for left, title in zip(lefts, titles, strict=True):
+            figure.text((left + CELL / 2) / width, 1 - (head - 0.05) / height, "\n".join(title), ha="center",
+                        va="bottom", fontsize=7.5, linespacing=1.15)  # fmt: skip
+        top = height - head
+        for (original, frame), tall, gap in zip(rows, heights, tops, strict=True):
+            top -= tall + gap
+            _label(figure, first, original, frame, frames, (top + tall / 2) / height, (LABEL - 0.08) / width)
+            paths = [original, *[_reconstruction(column, original) for column in columns]]
+            for left, path in zip(lefts, paths, strict=True):
+                _panel(figure, (left / width, top / height, CELL / width, tall / height), path, frame, frames)
+        return figure
+
+
+def _shown(sweep: Sweep, trial: dict[str, Any], evaluation: str) -> Shown:
+    digest = trial["stages"][-1]
+    for name, _, said in evaluations(sweep, digest):
+        if name == evaluation and said is not None and said.get("samples"):
+            folder = sweep.runs / digest / runs.SAMPLES / said["samples"]
+            if folder.is_dir():
+                return Shown(trial["name"], trial["kind"], trial["seed"], digest, folder, tuple(said["items"]))
+    return Shown(trial["name"], trial["kind"], trial["seed"], digest, None, ())
+
+
+def _frames(frames: int) -> list[int]:
+    """First, middle and last frame."""
+    return sorted({round(i * (frames - 1) / (FRAMES - 1)) for i in range(FRAMES)})
+
+
+def _picture(path: Path, frame: int, frames: int) -> Any:
+    """One frame of a horizontal strip."""
+    strip = imread(path)
+    wide = strip.shape[1] // frames
+    return strip[:, frame * wide : (frame + 1) * wide]
+
+
+def _lefts(columns: Sequence[Shown]) -> list[float]:
+    """Where columns begin, with air after the original and before the baselines."""
+    lefts, kinds = [LABEL], ["original", *[column.kind for column in columns]]
+    for before, kind in pairwise(kinds):
+        lefts.append(lefts[-1] + CELL + (GAP if before == kind else 0.12))
+    return lefts
+
+
+def _title(column: Shown) -> list[str]:
+    words = legible(column.name.replace("+", "+ ").replace("_", "_ "))
+    lines = textwrap.wrap(words, 15, max_lines=4, placeholder="…")
+    return [line.replace("+ ", "+").replace("_ ", "_") for line in lines]
+
+
+def _label(
+    figure: Figure, first: Shown, original: Path, frame: int, frames: int, middle: float, right: float
+) -> None:  # fmt: skip
+    number = int(original.name.partition("-")[0])
+    name = first.items[number] if number < len(first.items) else f"item {number}"
+    lines = textwrap.wrap(legible(name), 17, max_lines=3, placeholder="…") if frame == 0 else []
+    lines += [f"frame {frame}"] if frames > 1 else []
+    figure.text(right, middle, "\n".join(lines), ha="right", va="center", fontsize=7, linespacing=1.2)
+
+
+def _reconstruction(column: Shown, original: Path) -> Path | None:
+    if column.folder is None:
+        return None
+    path = column.folder / original.name.replace("-original", "-reconstruction")
+    return path if path.exists() else None
+
+
+def _panel(
+    figure: Figure, place: tuple[float, float, float, float], path: Path | None, frame: int, frames: int
+) -> None:
+    axes = figure.add_axes(place)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    if path is None:
+        axes.set_facecolor("#f0f0f0")
+        axes.text(0.5, 0.5, "no sample", ha="center", va="center", color="#666666", transform=axes.transAxes)
+        return
+    picture = np.asarray(_picture(path, frame, frames))
+    axes.imshow(picture, interpolation="nearest", cmap="gray", vmin=0, vmax=1, aspect="auto")

@@ -1,0 +1,138 @@
+"""Sections -> files: a page that needs nothing else, Markdown, LaTeX, data, figures. Same input, same bytes."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import jinja2
+from markupsafe import Markup
+
+from omnitok import runs
+from omnitok.report import figures, formats
+from omnitok.report.claims import Verdict
+from omnitok.report.collect import Mirror
+from omnitok.report.numbers import full
+from omnitok.report.section import Picture, Section, section
+from omnitok.report.tables import letter
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+MIME: Final = {"png": "image/png", "svg": "image/svg+xml"}
+PIXELS: Final = 125  # of the page for an inch of a figure, so that its 8 points read like the text around it
+
+
+class Rendered(NamedTuple):
+    """Where the report is, the answer to the question of each sweep, and the verdicts behind it."""
+
+    page: Path
+    answer: str
+    verdicts: tuple[Verdict, ...]
+    complete: bool
+
+
+class Head(NamedTuple):
+    """The title page: of a paper, or of one sweep."""
+
+    title: str
+    authors: tuple[str, ...] = ()
+    abstract: str = ""
+
+
+class Image(NamedTuple):
+    """A drawn figure as the templates need it: its file beside the page, its data URI, its width on the page."""
+
+    file: str
+    data: str
+    width: int
+
+
+def render(stored: Path, out: Path, mirror: Mirror | None = None) -> Rendered:
+    """The report of one stored sweep, in whatever state it is, written into the folder ``out``.
+
+    Raises SpecError where nothing is stored, or where ``mirror`` and a run's folder disagree.
+    """
+    one = section(stored, mirror)
+    return write(Head(one.name), [one], out)
+
+
+def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
+    """Print sections into ``out``; with several, every file's name begins with that of its sweep."""
+    images: dict[tuple[str, str], Image] = {}
+    for folder in ("tables", "data", "figures"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for one in sections:
+        prefix = f"{one.slug}-" if len(sections) > 1 else ""
+        _write_tables(one, out, prefix)
+        for picture in _pictures(one):
+            stem = f"{prefix}{picture.stem}"
+            written = figures.save(picture.figure, out / "figures" / stem)
+            images[one.slug, picture.stem] = Image(f"figures/{stem}.png", _inlined(written, picture.stem),
+                                                   round(picture.figure.get_figwidth() * PIXELS))  # fmt: skip
+    said = {"head": head, "sections": sections, "images": images}
+    runs.write(out / "index.html", _page(said).encode())
+    runs.write(out / "report.md", _template("report.md", markdown=True).render(said, tables=formats).encode())
+    verdicts = tuple(verdict for one in sections for verdict in one.verdicts)
+    answers = " ".join(one.answer for one in sections)
+    return Rendered(out / "index.html", answers, verdicts, not any(one.holes for one in sections))
+
+
+def _pictures(one: Section) -> list[Picture]:
+    return [picture for picture in (one.curves, *one.samples) if picture is not None]
+
+
+def _write_tables(one: Section, out: Path, prefix: str) -> None:
+    texts = {
+        f"tables/{prefix}ablation.tex": formats.latex(one.table),
+        f"tables/{prefix}ablation.md": formats.markdown(one.table),
+        f"data/{prefix}ablation.csv": formats.csv(one.table),
+        f"data/{prefix}rows.csv": _rows(one),
+    }
+    for name, text in texts.items():
+        runs.write(out / name, text.encode())
+
+
+def _rows(one: Section) -> str:
+    """The rows as CSV, lists as words with blanks between."""
+    plain = one.frame.map(lambda cell: " ".join(map(str, cell)) if isinstance(cell, tuple) else cell)
+    return str(plain.to_csv(index=False, lineterminator="\n"))
+
+
+def _inlined(written: dict[str, bytes], stem: str) -> str:
+    """A picture as a data URI: curves as vectors, samples as pixels."""
+    suffix = "svg" if stem == "curves" else "png"
+    return f"data:{MIME[suffix]};base64,{base64.b64encode(written[suffix]).decode()}"
+
+
+def _page(said: dict[str, Any]) -> str:
+    """The HTML, whose policy admits this one style sheet and pictures that are in the page, and nothing else."""
+    style = (TEMPLATES / "style.css").read_text()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return _template("index.html").render(said, style=Markup(style), policy=policy)
+
+
+def _template(name: str, markdown: bool = False) -> jinja2.Template:
+    """A template in which every value is escaped, unless it is Markup (which our own formats return)."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=not markdown, undefined=jinja2.StrictUndefined,
+        finalize=_escaped if markdown else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["letter"] = letter
+    environment.filters["slug"] = formats.slug
+    environment.filters["code"] = _code
+    environment.filters["raw"] = Markup
+    environment.globals |= {"groups": formats.groups, "number": full}
+    return environment.get_template(name)
+
+
+def _escaped(value: Any) -> Any:
+    return value if isinstance(value, Markup) else formats.markdown_escaped(str(value))
+
+
+def _code(text: str) -> Markup:
+    """A line of code in Markdown: a fence longer than any run of backticks in it."""
+    line, fence = " ".join(text.split()), "`"
+    while fence in line:
+        fence += "`"
+    return Markup(f"{fence} {line} {fence}" if len(fence) > 1 else f"`{line}`")

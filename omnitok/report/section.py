@@ -1,0 +1,246 @@
+"""Everything that a report says of one sweep, gathered once: both the page and the Markdown are printed from it."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from omnitok.report import figures, galleries, tables
+from omnitok.report.claims import Verdict, answer, verdicts
+from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, stages
+from omnitok.report.formats import slug
+from omnitok.report.numbers import count, duration, full
+from omnitok.spec import digest
+
+QUANTITIES = ("train/loss", "val/psnr")
+
+
+class Picture(NamedTuple):
+    """A figure as it was drawn, its file's stem, and what it shows in words."""
+
+    stem: str
+    figure: Any
+    caption: str
+
+
+class Hole(NamedTuple):
+    """Trials of one arm that have no result, for one reason."""
+
+    name: str
+    status: str
+    seeds: str
+    reason: str
+
+
+class Run(NamedTuple):
+    """The trial behind one line of the details: its values as text, in the order of the table's metrics."""
+
+    seed: str
+    status: str
+    digest: str
+    parents: tuple[str, ...]
+    commit: str
+    device: str
+    values: tuple[str, ...]
+
+
+class Section(NamedTuple):
+    """One sweep's part of a report, in the order in which it is read."""
+
+    name: str
+    slug: str
+    banner: tuple[str, ...]
+    question: str
+    answer: str
+    progress: str
+    scale: str
+    verdicts: tuple[Verdict, ...]
+    table: tables.Table
+    metrics: tuple[Metric, ...]
+    curves: Picture | None
+    samples: tuple[Picture, ...]
+    holes: tuple[Hole, ...]
+    details: tuple[tuple[tables.Row, tuple[Run, ...]], ...]
+    protocols: tuple[tuple[str, str, str], ...]
+    provenance: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
+    notices: tuple[str, ...]
+    frame: pd.DataFrame
+
+
+def section(stored: Path, mirror: Mirror | None = None) -> Section:
+    """One stored sweep as a section, whatever state it is in. Raises SpecError as ``collect.rows`` does."""
+    sweep = read(stored)
+    known, name = stages(sweep), str(sweep.said["name"])
+    frame = rows_of(sweep, known, mirror)
+    table = tables.ablation(sweep, frame)
+    found = verdicts(sweep, frame)
+    question = str(sweep.said["question"])
+    return Section(
+        name=name, slug=slug(name), banner=banner(sweep, known), question=question, answer=answer(question, found),
+        progress=_progress(frame), scale=_scale(frame), verdicts=tuple(found), table=table,
+        metrics=tuple(sweep.metrics), curves=_curves(sweep, known), samples=tuple(_samples(sweep)),
+        holes=tuple(_holes(frame)), details=tuple((row, _runs(sweep, frame, row)) for row in table.rows),
+        protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(sweep, frame, known)),
+        commands=commands(sweep, known), notices=tuple(sweep.plan.get("notices", ())), frame=frame,
+    )  # fmt: skip
+
+
+def banner(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
+    """What a reader must know before any number: runs that are not comparable as they stand, claims made afterwards."""
+    ran = [stage for stage in known.values() if stage.provenance]
+    found = []
+    for field, words in (("commit", "commits"), ("device", "devices")):
+        counts = _tally(stage.provenance.get(field) for stage in ran)
+        if len(counts) > 1:
+            said = ", ".join(f"{_short(value)} ({_runs_in_words(n)})" for value, n in counts.items())
+            found.append(f"arms ran {'at' if field == 'commit' else 'on'} different {words}: {said}")
+    dirty = sum(1 for stage in ran if stage.provenance.get("dirty"))
+    if dirty:
+        found.append(f"{_runs_in_words(dirty)} of {len(ran)} had uncommitted changes (a dirty tree)")
+    first = sweep.said.get("claims_first")
+    if first and first["sha256"] != digest(sweep.said["claims"]):
+        found.append(f"post hoc: the claims were edited after the first launch ({first['at']})")
+    return tuple(found)
+
+
+def commands(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
+    """What to type to have the same runs and the same report again."""
+    commits = _tally(stage.provenance.get("commit") for stage in known.values() if stage.provenance)
+    checkout = [f"git checkout {next(iter(commits))}"] if len(commits) == 1 and "none" not in commits else []
+    what = " ".join([shlex.quote(sweep.said["file"]), *(f"--set {shlex.quote(said)}" for said in sweep.said["set"])])
+    return (*checkout, f"omnitok launch {what}", f"omnitok report {what}")
+
+
+def _tally(values: Iterable[Any]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for value in values:
+        text = "none" if value is None else str(value)
+        counts[text] = counts.get(text, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _short(value: str) -> str:
+    """A commit as people say it; other values as they are."""
+    return value[:10] if len(value) == 40 and set(value) <= set("0123456789abcdef") else value
+
+
+def _runs_in_words(n: int) -> str:
+    return f"{n} run{'' if n == 1 else 's'}"
+
+
+def _progress(frame: pd.DataFrame) -> str:
+    counts = {status: int(n) for status, n in frame["status"].value_counts().items()}
+    if counts.get("done", 0) == len(frame):
+        return f"All {len(frame)} trials are done."
+    order = ("done", "failed", "blocked", "running", "interrupted", "unevaluated", "planned")
+    words = [f"{counts[status]} {tables.WORDS.get(status, status)}" for status in order if status in counts]
+    return f"Of {len(frame)} trials: {', '.join(words)}."
+
+
+def _scale(frame: pd.DataFrame) -> str:
+    """At which scale the verdicts were reached: no larger claim follows from them."""
+    arms = frame[frame["kind"] == "arm"]
+    sizes = [count(size) for size in (arms["parameters"].min(), arms["parameters"].max()) if not pd.isna(size)]
+    said = [" to ".join(dict.fromkeys(sizes)) + " parameters"] if sizes else []
+    for column, unit in (("steps", "steps in the last stage"), ("resolution", "px")):
+        if column in arms and pd.api.types.is_numeric_dtype(arms[column]) and arms[column].notna().any():
+            ends = dict.fromkeys([str(arms[column].min()), str(arms[column].max())])
+            said.append(f"{' to '.join(ends)} {unit}")
+    return ", ".join(said)
+
+
+def _curves(sweep: Sweep, known: Mapping[str, Stage]) -> Picture | None:
+    arms = {trial["name"]: trial["arm"] for trial in sweep.plan["trials"] if trial["kind"] == "arm"}
+    order = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in series(sweep).values()))}
+    found = curves_of(sweep, known, QUANTITIES)
+    found = found.sort_values("arm", key=lambda arm: arm.map(order), kind="stable")
+    found = found.sort_values("stage", key=lambda stage: stage.map(_places(sweep, known)), kind="stable")
+    figure = figures.learning_curves(found, figures.looks(arms, sweep.factors))
+    caption = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed."
+    return Picture("curves", figure, f"{caption} A stage that arms share is drawn once.") if figure else None
+
+
+def _places(sweep: Sweep, known: Mapping[str, Stage]) -> dict[str, int]:
+    """{stage name: its place in the longest path}."""
+    places: dict[str, int] = {}
+    for trial in sweep.plan["trials"]:
+        for i, one in enumerate(trial["stages"]):
+            places[known[one].name] = max(i, places.get(known[one].name, 0))
+    return places
+
+
+def _samples(sweep: Sweep) -> Iterable[Picture]:
+    for evaluation in sweep.plan["evaluations"]:
+        name, frames = evaluation["name"], int(evaluation["spec"]["frames"])
+        columns = galleries.shown(sweep, name)
+        figure = galleries.gallery(columns, frames)
+        if figure is not None:
+            seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
+            whose = f"every arm (seed {', '.join(map(str, seeds))}) and every baseline"
+            caption = f"Held-out items of {name}: the original beside what {whose} made of it."
+            caption += " Three frames a clip." if frames > 1 else ""
+            yield Picture(f"samples-{slug(name)}", figure, caption)
+
+
+def _holes(frame: pd.DataFrame) -> Iterable[Hole]:
+    missing = frame[frame["status"] != "done"]
+    for key, trials in missing.groupby(["arm", "status", "reason"], sort=False):
+        name, status, reason = map(str, key)
+        seeds = ", ".join(str(seed) for seed in trials["seed"].dropna())
+        yield Hole(name, tables.WORDS.get(status, status), seeds or "none", reason)
+
+
+def _runs(sweep: Sweep, frame: pd.DataFrame, row: tables.Row) -> tuple[Run, ...]:
+    trials = frame[(frame["kind"] == row.kind) & (frame["arm"] == row.name)]
+    columns = [metric.column for metric in sweep.metrics]
+    return tuple(
+        Run(seed=_said(trial["seed"]), status=tables.WORDS.get(trial["status"], trial["status"]),
+            digest=trial["digest"], parents=trial["digests"][:-1], commit=_short(_said(trial["commit"])),
+            device=_said(trial["device"]),
+            values=tuple("" if pd.isna(trial[column]) else full(trial[column]) for column in columns))
+        for _, trial in trials.iterrows()
+    )  # fmt: skip
+
+
+def _said(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
+def _protocols(sweep: Sweep) -> Iterable[tuple[str, str, str]]:
+    """(column, protocol, what it was measured on) of every metric."""
+    for evaluation in sweep.plan["evaluations"]:
+        said = evaluation["spec"]
+        told = [name for name in ("split", "frames", "resolution", "weights") if name in said]
+        where = ", ".join(f"{name} {said[name]}" for name in told)
+        for metric in evaluation["metrics"]:
+            yield f"{evaluation['name']}/{metric['label']}", metric["protocol"], f"{evaluation['key']} ({where})"
+
+
+def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -> Iterable[tuple[str, str]]:
+    ran = [stage for stage in known.values() if stage.provenance]
+    yield "sweep", f"{sweep.said['file']} (digest {sweep.said['digest']}), launched {sweep.said['launched']}"
+    total = duration(sum(stage.seconds for stage in known.values()))
+    yield "runs", f"{len(known)} stage runs in {len(frame)} trials, {total} in all"
+    for title, values in (
+        ("commits", [stage.provenance.get("commit") for stage in ran]),
+        ("sources", [stage.provenance.get("code") for stage in ran]),
+        ("devices", [stage.provenance.get("device") for stage in ran]),
+        ("versions", [_versions(stage) for stage in ran]),
+        ("threads", [stage.provenance.get("threads") for stage in ran]),
+    ):
+        if values:
+            yield title, _listed(values)
+
+
+def _versions(stage: Stage) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(stage.provenance.get("versions", {}).items()))
+
+
+def _listed(values: Sequence[Any]) -> str:
+    counts = _tally(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({_runs_in_words(n)})" for value, n in counts.items())

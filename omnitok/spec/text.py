@@ -1,0 +1,226 @@
+"""YAML read strictly: what people mean, every value with the place where it was said, all faults at once."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+
+class Mark(NamedTuple):
+    """Where something was said: a file (or a flag of the command line) and a line in it, 0 where there are no lines."""
+
+    source: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+
+class Fault(NamedTuple):
+    """One thing that cannot be accepted: where, the dotted path of the choice, and a sentence with what is legal."""
+
+    mark: Mark
+    path: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.mark}: {self.path}: {self.sentence}" if self.path else f"{self.mark}: {self.sentence}"
+
+
+class SpecError(ValueError):
+    """What a person wrote cannot be accepted. Carries every fault found, each once, in the order found."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        # a stage inherits the faults of the one before it: the same thing said at the same place is one fault
+        unique = {(fault.mark, fault.path.rpartition(".")[2], fault.sentence): fault for fault in reversed(list(faults))}
+        self.faults = list(reversed(unique.values()))
+        super().__init__("\n".join(map(str, self.faults)))
+
+    def __reduce__(self) -> tuple[type["SpecError"], tuple[list[Fault]]]:
+        return SpecError, (self.faults,)
+
+
+class Map(dict[str, Any]):
+    """A mapping that remembers where it and each of its keys were said. Patching shares what it does not touch."""
+
+    def __init__(self, items: dict[str, Any], mark: Mark, marks: dict[str, Mark]) -> None:
+        super().__init__(items)
+        self.mark, self.marks = mark, marks
+
+
+class Seq(list[Any]):
+    """A list that remembers where it and each of its items were said."""
+
+    def __init__(self, items: list[Any], mark: Mark, marks: list[Mark]) -> None:
+        super().__init__(items)
+        self.mark, self.marks = mark, marks
+
+
+def near(word: object, known: Iterable[object]) -> str:
+    """The end of a refusal: the nearest legal name, then all of them."""
+    names = [str(name) for name in known]
+    close = difflib.get_close_matches(str(word), names, n=1)
+    return (f"; did you mean {close[0]!r}?" if close else "") + f" (known: {', '.join(names) or 'none'})"
+
+
+def read_yaml(path: Path, name: str | None = None) -> Map:
+    """One file -> its mapping. ``name``: what to call the file in faults (default: the path as given).
+
+    Raises SpecError: unreadable, empty, not UTF-8, not YAML, tabs, a key said twice, anchors, tags.
+    """
+    source = name or str(path)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise SpecError([Fault(Mark(source), "", f"no such file{_neighbours(path)}")]) from None
+    except OSError as error:
+        raise SpecError([Fault(Mark(source), "", f"cannot be read: {error.strerror}")]) from None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise SpecError([Fault(Mark(source, line), "", f"not UTF-8: byte 0x{raw[error.start]:02x}")]) from None
+    data = _parse(text, Mark(source, 1))
+    if not isinstance(data, Map):
+        said = "the file is empty" if data is None else f"expected a mapping of names, not {kind(data)}"
+        raise SpecError([Fault(Mark(source, 1), "", said)])
+    return data
+
+
+def read_value(text: str, source: str) -> Any:
+    """A value as the command line says it (``--set path=value``), by the same rules as a file's."""
+    return _parse(text, Mark(source))
+
+
+def mark_of(data: Any, path: Iterable[str | int]) -> Mark:
+    """Where the deepest part of ``path`` that exists was said."""
+    mark = data.mark
+    for step in path:
+        if isinstance(data, Map) and step in data:
+            mark = data.marks[str(step)]
+        elif isinstance(data, Seq) and isinstance(step, int) and step < len(data):
+            mark = data.marks[step]
+        else:
+            break
+        data = data[step]
+        mark = Mark(mark.source, mark.line)
+    return mark
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """("model", "spatial", 1, "window") -> "model.spatial[1].window"."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+
+
+def kind(value: object) -> str:
+    """What a person calls the type of a value that stands in a file."""
+    names = {bool: "true/false", int: "a whole number", float: "a number", str: "text", type(None): "nothing"}
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list | tuple) else names.get(type(value), type(value).__name__)
+
+
+def _neighbours(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f" (nor a folder {path.parent})"
+    return near(path.name, sorted(p.name for p in path.parent.iterdir() if p.suffix in {".yaml", ".yml"}))
+
+
+class _Loader(yaml.SafeLoader):
+    """The scalars of YAML 1.2's core schema: 1e-4 is a number; yes, no, on, off, dates and 1_000 are text."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+for _tag, _pattern, _first in [
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
+]:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def _parse(text: str, start: Mark) -> Any:
+    faults: list[Fault] = []
+    try:
+        for event in yaml.parse(text, _Loader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                mark = _place(event.start_mark, start)
+                raise SpecError([Fault(mark, "", "anchors and aliases are not read; say the value twice")])
+        node = yaml.compose(text, _Loader)
+        value = None if node is None else _build(node, start, (), faults)
+    except yaml.MarkedYAMLError as error:
+        said = f"not YAML: {error.problem}" + (f" ({error.context})" if error.context else "")
+        raise SpecError([Fault(_place(error.problem_mark or error.context_mark, start), "", said)]) from None
+    except yaml.reader.ReaderError as error:
+        line = text[: int(error.position)].count("\n") + 1
+        raise SpecError([Fault(Mark(start.source, line), "", f"not YAML: {error.reason}")]) from None
+    except RecursionError:
+        raise SpecError([Fault(start, "", "nested too deeply to be read")]) from None
+    if faults:
+        raise SpecError(faults)
+    return value
+
+
+def _place(mark: Any, start: Mark) -> Mark:
+    return Mark(start.source, mark.line + 1 if start.line else 0)
+
+
+def _build(node: yaml.Node, start: Mark, path: tuple[str | int, ...], faults: list[Fault]) -> Any:
+    mark = _place(node.start_mark, start)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, start, path, faults)
+    if isinstance(node, yaml.SequenceNode):
+        items = [_build(item, start, (*path, i), faults) for i, item in enumerate(node.value)]
+        return Seq(items, mark, [_place(item.start_mark, start) for item in node.value])
+    value = _scalar(node)
+    if value is _UNKNOWN:
+        faults.append(Fault(mark, dotted(path), f"the tag {node.tag!r} is not read; say the value plainly"))
+    return value
+
+
+def _mapping(node: yaml.MappingNode, start: Mark, path: tuple[str | int, ...], faults: list[Fault]) -> Map:
+    items: dict[str, Any] = {}
+    marks: dict[str, Mark] = {}
+    for key, value in node.value:
+        mark, name = _place(key.start_mark, start), str(key.value)
+        if not isinstance(key, yaml.ScalarNode):
+            faults.append(Fault(mark, dotted(path), "a name must be text"))
+        elif name in items:
+            faults.append(Fault(mark, dotted((*path, name)), f"said twice; first in line {marks[name].line}"))
+        else:
+            items[name] = _build(value, start, (*path, name), faults)
+            marks[name] = mark
+    return Map(items, _place(node.start_mark, start), marks)
+
+
+_UNKNOWN = object()
+
+
+def _scalar(node: yaml.Node) -> Any:
+    tag, text = node.tag.rpartition(":")[2], node.value
+    if tag == "str":
+        return text
+    if tag == "null":
+        return None
+    if tag == "bool":
+        return text.lower() == "true"
+    if tag == "int" and re.fullmatch(r"[-+]?[0-9]+", text):
+        return int(text)
+    if tag == "float":
+        words = {"inf": math.inf, "nan": math.nan}
+        return math.copysign(words[text[-3:].lower()], -1 if text[0] == "-" else 1) if text[-1] in "fFnN" else float(text)
+    return _UNKNOWN
+
+
+def walk(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value below ``data`` with its path, outermost first."""
+    yield path, data
+    steps = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for step, value in steps:
+        yield from walk(value, (*path, step))

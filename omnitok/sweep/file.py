@@ -1,0 +1,196 @@
+"""What a sweep file says. Reading it loads no torch, so that a status or a report is quick."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+from omnitok.spec import (
+    STRICT,
+    Count,
+    Fault,
+    Map,
+    Mark,
+    Positive,
+    SpecError,
+    Weight,
+    assignment,
+    check,
+    digest,
+    dotted,
+    near,
+    parse_path,
+    patched,
+    read_value,
+    read_yaml,
+)
+
+Design = Literal["full", "one_at_a_time", "cumulative", "leave_one_out", "zip"]
+
+
+class Claim(BaseModel):
+    """What is expected, said before the first run: ``better`` ... ``than``, or ``equal`` ... ``to`` within a margin."""
+
+    model_config = STRICT
+    metric: str = Field(description="the metric's label, such as psnr")
+    on: str = Field("", description="the evaluation's name, where more than one has the metric")
+    better: str = Field("", description="the label that is expected to win")
+    than: str = Field("", description="the label that it is held against")
+    equal: str = Field("", description="the label that is expected to tie")
+    to: str = Field("", description="the label that it ties with")
+    margin: Weight = Field(0.0, description="how large a difference has to be to count, in the metric's unit")
+    where: dict[str, str] = Field({}, description="{factor, or the last part of its path: label}: only these arms")
+    source: str = Field("", description="who expects it: a paper, an arXiv number")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Claim":
+        pairs = [(self.better, self.than), (self.equal, self.to)]
+        if sum(bool(a or b) for a, b in pairs) != 1 or not any(a and b for a, b in pairs):
+            raise ValueError("say either better and than, or equal and to")
+        if self.equal and not self.margin:
+            raise ValueError("an equality needs a margin larger than 0")
+        return self
+
+
+class Resources(BaseModel):
+    """How, never what: nothing here changes a result, so nothing here is in a digest."""
+
+    model_config = ConfigDict(**{**STRICT, "extra": "allow"})  # type: ignore[typeddict-item]
+    workers: Count | None = Field(None, description="processes at once on this machine; default cores / threads")
+    threads: Count = Field(1, description="threads of a process; results are to the bit only at equal threads")
+    checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
+    timeout_min: Count | None = Field(None, description="Slurm: minutes that a job may take")
+    gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a job")
+    cpus_per_task: Count | None = Field(None, description="Slurm: cores of a task")
+    mem_gb: Positive | None = Field(None, description="Slurm: memory of a job")
+
+    @model_validator(mode="after")
+    def _only_slurm_more(self) -> "Resources":
+        for name in self.model_extra or {}:
+            if not name.startswith("slurm_"):
+                known = [*Resources.model_fields, "slurm_partition", "slurm_account"]
+                raise ValueError(f"no resource {name!r}{near(name, known)}")
+        return self
+
+
+class SweepFile(BaseModel):
+    """A question, and everything that is run to answer it."""
+
+    model_config = STRICT
+    question: Annotated[str, Field(min_length=1)]
+    experiment: Annotated[str, Field(min_length=1)]
+    vary: dict[str, Any]
+    design: Design = "full"
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False), Field(min_length=1)]
+    evaluate: Annotated[tuple[Any, ...], Strict(False)] = ()
+    baselines: Annotated[tuple[Any, ...], Strict(False)] = ()
+    claims: Annotated[tuple[Claim, ...], Strict(False)] = ()
+    resources: Resources = Resources()
+
+
+class Asked(NamedTuple):
+    """A sweep as its file and the command line say it: ``said`` is the sweep's text, ``base`` the experiment's."""
+
+    name: str
+    path: Path
+    sets: tuple[str, ...]
+    said: Map
+    base: Map
+    file: SweepFile
+
+    @property
+    def digest(self) -> str:
+        """The identity of the question: what is run, not what is measured, claimed or how it is run."""
+        what = {key: self.said.get(key) for key in ("vary", "design", "seeds", "baselines")}
+        return digest({"name": self.name, "base": self.base, **what})
+
+
+def read_sweep(path: Path, sets: Sequence[str] = ()) -> Asked:
+    """A sweep file, its experiment, and the patches of the command line. Raises SpecError with every fault.
+
+    A ``--set`` whose path begins with a key of a sweep file patches the sweep, any other the experiment.
+    """
+    said = read_yaml(path)
+    patches = [(text, *assignment(text)) for text in sets]
+    for text, at, value in patches:
+        if _of_sweep(text, at):
+            said = _set(said, text, at, value)
+    file = check(SweepFile, said)
+    faults = list(_faults(file, said))
+    base_path = beside(path, file.experiment)
+    try:
+        base = read_experiment(base_path, [text for text, at, _ in patches if not _of_sweep(text, at)])
+    except SpecError as error:
+        if not base_path.is_file():
+            faults.append(Fault(said.marks["experiment"], "experiment", error.faults[0].sentence))
+            raise SpecError(faults) from None
+        raise SpecError([*faults, *error.faults]) from None
+    if faults:
+        raise SpecError(faults)
+    return Asked(path.stem, path, tuple(sets), said, base, file)
+
+
+def beside(path: Path, name: str) -> Path:
+    """A file that another names, by the path from there."""
+    return Path(os.path.normpath(path.parent / name))
+
+
+def read_experiment(path: Path, sets: Sequence[str] = ()) -> Map:
+    """An experiment's text with the patches of the command line."""
+    base = read_yaml(path)
+    for text in sets:
+        base = _set(base, text, *assignment(text))
+    return base
+
+
+def address(base: Map, path: str, mark: Mark) -> tuple[str | int, ...]:
+    """Where a patch lands: a bare path in the first stage, from which it flows on."""
+    steps = parse_path(path, mark)
+    stages = base.get("stages")
+    if steps[0] == "stages":
+        if isinstance(stages, Map) and len(steps) > 1 and steps[1] not in stages:
+            said = f"no stage {steps[1]!r}{near(steps[1], stages)}"
+            raise SpecError([Fault(mark, dotted(steps), f"the patch cannot be applied: {said}")])
+        return steps
+    if not isinstance(stages, Map) or not stages:
+        raise SpecError([Fault(base.marks.get("stages", base.mark), "stages", "must be a mapping of at least one stage")])
+    return ("stages", next(iter(stages)), *steps)
+
+
+def _of_sweep(text: str, path: str) -> bool:
+    return parse_path(path, Mark(f"--set {text}"))[0] in SweepFile.model_fields
+
+
+def _set(data: Map, text: str, path: str, value: str) -> Map:
+    mark = Mark(f"--set {text}")
+    steps = parse_path(path, mark)
+    if steps[0] not in SweepFile.model_fields:
+        steps = address(data, path, mark)
+    result: Map = patched(data, steps, read_value(value, mark.source), mark)
+    return result
+
+
+def _faults(file: SweepFile, said: Map) -> list[Fault]:
+    faults = []
+    if not file.vary:
+        faults.append(Fault(said.marks["vary"], "vary", "is empty; name at least one path with two or more values"))
+    for path, values in file.vary.items():
+        mark = said["vary"].marks[path]
+        if not isinstance(values, Map | list) or not values:
+            faults.append(Fault(mark, f"vary.{path}", "must be {label: value, ...} or a list of plain values"))
+        elif isinstance(values, list) and any(isinstance(value, Map | list) for value in values):
+            faults.append(Fault(mark, f"vary.{path}", "a value that is not plain needs a label: {label: value, ...}"))
+        for label in labels(values) if isinstance(values, Map | list) else ():
+            if not label.replace("_", "").replace("-", "").replace(".", "").isalnum():
+                said_so = f"the label {label!r} may have letters, digits, '_', '-' and '.' only"
+                faults.append(Fault(mark, f"vary.{path}", said_so))
+    if len(set(file.seeds)) < len(file.seeds):
+        faults.append(Fault(said.marks["seeds"], "seeds", "a seed stands twice"))
+    return faults
+
+
+def labels(values: Any) -> list[str]:
+    """The labels of one factor's values."""
+    return list(values) if isinstance(values, Map) else [str(value) for value in values]

@@ -1,0 +1,322 @@
+"""A sweep file -> the trials that it asks for, each rehearsed on the meta device. Nothing is run: read it first."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from omnitok.data import DataError
+from omnitok.model import Reconstructor
+from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, dotted, kind, patched, plain, resolve
+from omnitok.sweep.claims import claim_faults
+from omnitok.sweep.design import Arm, arms, name_of
+from omnitok.sweep.file import Asked, address, beside, labels, read_experiment
+from omnitok.training import EVALUATIONS, TASKS, Facts, Task
+from omnitok.training.evaluate import key_of, metric_specs, protocol_of
+from omnitok.training.handover import take_over
+from omnitok.training.stage import Lineage, Stage, StageRun, bind, data_root, mark_for, read_stages
+
+
+class Trial(NamedTuple):
+    """An arm and a seed, or a baseline: a whole path of stages, by digest, last one last."""
+
+    kind: str  # arm or baseline
+    name: str
+    arm: Arm
+    seed: int | None
+    stages: tuple[str, ...]
+    facts: Facts
+
+
+class Measurement(NamedTuple):
+    """One ``evaluate:`` entry: the name that it has in reports, and what it measures."""
+
+    name: str
+    spec: Spec
+
+
+class Plan(NamedTuple):
+    """Everything that a launch needs. ``runs``: every distinct stage by digest, parents before children."""
+
+    asked: Asked
+    factors: dict[str, list[str]]
+    trials: list[Trial]
+    runs: dict[str, StageRun]
+    measurements: list[Measurement]
+    notices: list[str]
+
+
+def plan(asked: Asked) -> Plan:
+    """Raises SpecError with every fault: of the texts, of shapes that do not fit, of data that is not there."""
+    faults: list[Fault] = []
+    factors = {path: labels(values) for path, values in asked.said["vary"].items()}
+    measurements: list[Measurement] = []
+    with gathering(faults):
+        measurements = _measurements(asked)
+    found: dict[str, StageRun] = {}
+    trials: list[Trial] = []
+    rehearsal = Rehearsal(measurements, asked)
+    try:
+        wanted = arms(asked.file.design, factors)
+    except ValueError as error:
+        raise SpecError([Fault(asked.said.marks["vary"], "vary", str(error))]) from None
+    for arm in wanted:
+        with gathering(faults):
+            trials += _arm_trials(asked, arm, found, rehearsal)
+    with gathering(faults):
+        trials += _baseline_trials(asked, found, rehearsal)
+    faults += _twins(asked, trials)
+    faults += claim_faults(asked, factors, {m.name: _labels(m.spec) for m in measurements})
+    if faults:
+        raise SpecError(faults)
+    return Plan(asked, factors, trials, found, measurements, _notices(asked))
+
+
+def plan_one(path: Path, sets: Sequence[str], seed: int) -> tuple[list[StageRun], Facts]:
+    """One experiment file as the runs of one trial, first stage first."""
+    stages = read_stages(read_experiment(path, sets))
+    facts = Rehearsal([], None).stages(stages)
+    return _bound(stages, seed), facts
+
+
+class Rehearsal:
+    """Passes every shape through every model once, on the meta device; the same model and shape are passed once."""
+
+    def __init__(self, measurements: list[Measurement], asked: Asked | None) -> None:
+        self.measurements, self.asked = measurements, asked
+        self.tasks: dict[str, tuple[Task, tuple[tuple[int, int], ...]]] = {}
+        self.probed: dict[tuple[str, int, int], int] = {}
+        self.checked: set[str] = set()
+
+    def stages(self, stages: Sequence[Stage]) -> Facts:
+        """-> the facts of the last stage. Raises SpecError with a fault for each stage that does not fit."""
+        faults: list[Fault] = []
+        tasks: dict[str, Task] = {}
+        facts = None
+        for stage in stages:
+            try:
+                facts = self._one(stage, tasks)
+            except (ValueError, DataError) as error:
+                mark, path = mark_for(stage, error)
+                faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error)))
+        if not faults:
+            faults += self._measured(tasks[stages[-1].name], _memo(stages[-1]))
+        if faults or facts is None:
+            raise SpecError(faults)
+        return facts
+
+    def _one(self, stage: Stage, tasks: dict[str, Task]) -> Facts:
+        component = TASKS.components[plain(stage.spec)["task"]]
+        unseen: tuple[str, ...] = component.unseen  # type: ignore[attr-defined]
+        memo = json.dumps({k: v for k, v in plain(stage.spec).items() if k not in unseen}, sort_keys=True)
+        if memo not in self.tasks:
+            with torch.device("meta"):
+                made: Task = resolve(stage.spec)(0, data_root())
+            self.tasks[memo] = (made, made.shapes())
+        task, shapes = self.tasks[memo]
+        tasks[stage.name] = task
+        tokens = {f"{f}x{r}": self._probe(task.codec, _memo(stage), f, r) for f, r in shapes}
+        init, parts = stage.lineage.init, stage.lineage.handover.parts
+        if isinstance(init, str) and init in tasks:
+            handed = f"{memo} <- {id(tasks[init])} {sorted(parts.items())}"
+            if handed not in self.checked:
+                take_over(task.codec, tasks[init].weights(), parts)
+                self.checked.add(handed)
+        return Facts(sum(p.numel() for p in task.codec.parameters()), tokens, task.codec.bits_per_token)
+
+    def _probe(self, codec: Reconstructor, memo: str, frames: int, resolution: int) -> int:
+        if (memo, frames, resolution) not in self.probed:
+            self.probed[memo, frames, resolution] = codec.probe(frames, resolution)
+        return self.probed[memo, frames, resolution]
+
+    def _measured(self, task: Task, memo: str) -> Iterator[Fault]:
+        """Whether what is to be evaluated is there and fits the model."""
+        for i, measurement in enumerate(self.measurements):
+            try:
+                self._probe(task.codec, memo, *resolve(measurement.spec)(data_root()).shape())
+            except (ValueError, DataError) as error:
+                assert self.asked is not None
+                yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
+
+
+def _memo(stage: Stage) -> str:
+    """What makes two stages' codecs the same."""
+    task = TASKS.components[plain(stage.spec)["task"]]
+    return json.dumps(plain(stage.spec)[task.codec_choice], sort_keys=True)  # type: ignore[attr-defined]
+
+
+def arm_text(asked: Asked, arm: Arm) -> Map:
+    """The experiment's text with an arm's patches applied, as written. Raises SpecError."""
+    vary = asked.said["vary"]
+    text = asked.base
+    if "experiment" in arm:
+        name, mark = _value(vary, "experiment", arm["experiment"])
+        if not isinstance(name, str):
+            raise SpecError([Fault(mark, "vary.experiment", f"must be the path of a file, not {kind(name)}")])
+        text = read_experiment(beside(asked.path, name), [])
+    for path, label in arm.items():
+        if path != "experiment":
+            value, mark = _value(vary, path, label)
+            text = patched(text, address(text, path, mark), value, mark)
+    return text
+
+
+def _value(vary: Map, path: str, label: str) -> tuple[Any, Mark]:
+    values = vary[path]
+    key = label if isinstance(values, Map) else labels(values).index(label)
+    return values[key], values.marks[key]
+
+
+def _arm_trials(asked: Asked, arm: Arm, found: dict[str, StageRun], rehearsal: Rehearsal) -> list[Trial]:
+    stages = read_stages(arm_text(asked, arm))
+    facts = rehearsal.stages(stages)
+    trials = []
+    for seed in asked.file.seeds:
+        bound = _bound(stages, seed)
+        found |= {run.digest: run for run in bound}
+        trials.append(Trial("arm", name_of(arm), arm, seed, tuple(run.digest for run in bound), facts))
+    return trials
+
+
+def _bound(stages: Sequence[Stage], seed: int | None) -> list[StageRun]:
+    digests: dict[str, str] = {}
+    bound = []
+    for stage in stages:
+        bound.append(bind(stage, seed, digests))
+        digests[stage.name] = bound[-1].digest
+    return bound
+
+
+def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehearsal) -> list[Trial]:
+    """Each baseline on the data of the experiment's last stage."""
+    if not asked.file.baselines:
+        return []
+    last = read_stages(asked.base)[-1]
+    said = asked.said["baselines"]
+    trials = []
+    for i, baseline in enumerate(said):
+        mark = said.marks[i]
+        fields = {"task": "baseline", "data": last.said["data"], "baseline": baseline}
+        fields["resolution"] = last.said.get("resolution", plain(last.spec)["resolution"])
+        text = Map(fields, mark, dict.fromkeys(fields, mark))
+        try:
+            stage = Stage("baseline", text, decode(TASKS, text), Lineage())
+            facts = rehearsal.stages([stage])
+        except SpecError as error:
+            raise SpecError([fault._replace(path=f"baselines[{i}]") for fault in error.faults]) from None
+        run = bind(stage, None, {})
+        found[run.digest] = run
+        name = run.spec["baseline"]["type"]
+        trials.append(Trial("baseline", name, {}, None, (run.digest,), facts))
+    return trials
+
+
+def _measurements(asked: Asked) -> list[Measurement]:
+    faults: list[Fault] = []
+    found: list[Measurement] = []
+    for i, said in enumerate(asked.said.get("evaluate", ())):
+        mark = asked.said["evaluate"].marks[i]
+        if not isinstance(said, Map):
+            faults.append(Fault(mark, f"evaluate[{i}]", f"must be a mapping, not {kind(said)}"))
+            continue
+        rest = Map({k: v for k, v in said.items() if k != "name"}, said.mark, said.marks)
+        try:
+            spec = decode(EVALUATIONS, rest)
+            name = said.get("name", key_of(spec))
+            if not isinstance(name, str) or name in {m.name for m in found}:
+                taken = "stands twice" if isinstance(name, str) else f"must be text, not {kind(name)}"
+                faults.append(Fault(mark, f"evaluate[{i}].name", f"{name!r} {taken}"))
+            found.append(Measurement(str(name), spec))
+        except SpecError as error:
+            faults += [fault._replace(path=f"evaluate[{i}].{fault.path}".rstrip(".")) for fault in error.faults]
+    if faults:
+        raise SpecError(faults)
+    return found
+
+
+def _labels(spec: Spec) -> list[str]:
+    return [str(metric.component.label) for metric in metric_specs(spec)]  # type: ignore[attr-defined]
+
+
+def _twins(asked: Asked, trials: Sequence[Trial]) -> Iterator[Fault]:
+    """Two arms that come to the same runs would be counted twice."""
+    first: dict[tuple[str, ...], str] = {}
+    for trial in trials:
+        if trial.stages in first and first[trial.stages] != trial.name:
+            said = f"the arms {first[trial.stages]!r} and {trial.name!r} are the same runs"
+            yield Fault(asked.said.marks["vary"], "vary", said)
+            return
+        first[trial.stages] = trial.name
+
+
+def _notices(asked: Asked) -> list[str]:
+    """A bare path that a later stage says again does not reach that stage: say so."""
+    stages = asked.base.get("stages", {})
+    later = list(stages.items())[1:]
+    notices = []
+    for path in asked.said["vary"]:
+        if path in {"experiment", "stages"} or path.startswith("stages."):
+            continue
+        steps = address(asked.base, path, Mark(""))[2:]
+        for name, stage in later:
+            here: Any = stage
+            for step in steps:
+                here = here.get(step) if isinstance(here, Map) else None
+            if here is not None:
+                notices.append(f"vary.{path}: the stage {name!r} says {dotted(steps)} itself, so the patch stops before it")
+    return notices
+
+
+@contextmanager
+def gathering(faults: list[Fault]) -> Iterator[None]:
+    """Go on after a refusal, so that all faults are reported at once."""
+    try:
+        yield
+    except SpecError as error:
+        faults += error.faults
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as data: what ``plan --json`` prints, and what a launch stores for status and report."""
+    return {
+        "factors": plan.factors,
+        "seeds": list(plan.asked.file.seeds),
+        "trials": [
+            {
+                "kind": trial.kind,
+                "name": trial.name,
+                "arm": trial.arm,
+                "seed": trial.seed,
+                "stages": list(trial.stages),
+                "parameters": trial.facts.parameters,
+                "tokens": trial.facts.tokens,
+                "bits_per_token": trial.facts.bits_per_token,
+            }
+            for trial in plan.trials
+        ],
+        "stages": {
+            digest: {"stage": run.name, "task": run.task, "parents": run.parents, "steps": run.spec.get("steps", 1)}
+            for digest, run in plan.runs.items()
+        },
+        "evaluations": [
+            {
+                "name": measurement.name,
+                "spec": protocol_of(measurement.spec),
+                "key": key_of(measurement.spec),
+                "metrics": [_metric_json(measurement.spec, metric) for metric in metric_specs(measurement.spec)],
+            }
+            for measurement in plan.measurements
+        ],
+        "notices": plan.notices,
+    }
+
+
+def _metric_json(spec: Spec, metric: Spec) -> dict[str, Any]:
+    made = resolve(metric)(())
+    key = f"{key_of(spec)}/{made.label}"
+    fields = {"unit": made.unit, "better": made.better, "protocol": made.protocol, "spec": plain(metric)}
+    return {"label": made.label, "key": key, **fields}
+

@@ -1,0 +1,112 @@
+"""Live progress, read off the folders: a bar a piece of work on a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from omnitok import runs
+from omnitok.runs import Failure, Record
+from omnitok.sweep.work import Outcome, Work
+
+SHOWN = ("train/loss", "val/psnr", "val/psnr_clips")
+
+
+class Silent:
+    """Nobody watches."""
+
+    def begin(self, works: Sequence[Work], done: int) -> None:
+        return None
+
+    def look(self, active: Sequence[Work]) -> None:
+        return None
+
+    def ended(self, work: Work, outcome: Outcome) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+class Lines:
+    """One line when a piece of work ends; for logs and pipes."""
+
+    def __init__(self, root: Path, out: TextIO = sys.stdout) -> None:
+        self.root, self.out, self.count, self.total = root, out, 0, 0
+
+    def begin(self, works: Sequence[Work], done: int) -> None:
+        self.total = len(works)
+
+    def look(self, active: Sequence[Work]) -> None:
+        return None
+
+    def ended(self, work: Work, outcome: Outcome) -> None:
+        self.count += 1
+        print(f"[{self.count}/{self.total}] {work.label}: {sentence(self.root, work, outcome)}", file=self.out, flush=True)
+
+    def close(self) -> None:
+        return None
+
+
+class Bars:
+    """A bar for each running piece of work and one for all steps, with metrics and time left."""
+
+    def __init__(self, root: Path, console: Console) -> None:
+        self.root, self.console = root, console
+        columns = (
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[metrics]}", style="dim"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self.progress = Progress(*columns, console=console, transient=True)
+        self.bars: dict[str, TaskID] = {}
+        self.finished = 0
+        self.all = TaskID(0)
+
+    def begin(self, works: Sequence[Work], done: int) -> None:
+        if works:
+            total = sum(max(work.steps, 1) for work in works)
+            self.all = self.progress.add_task("all", total=total, metrics=f"{len(works)} pieces of work")
+            self.progress.start()
+
+    def look(self, active: Sequence[Work]) -> None:
+        steps = 0
+        for work in active:
+            if work.label not in self.bars:
+                self.bars[work.label] = self.progress.add_task(work.label, total=max(work.steps, 1), metrics="")
+            record = runs.last_record(self.root / work.stage) if not work.evaluation else None
+            if record is not None:
+                steps += record.step + 1
+                self.progress.update(self.bars[work.label], completed=record.step + 1, metrics=shown(record))
+        if self.progress.tasks:
+            self.progress.update(self.all, completed=self.finished + steps)
+
+    def ended(self, work: Work, outcome: Outcome) -> None:
+        self.finished += max(work.steps, 1)
+        if work.label in self.bars:
+            self.progress.remove_task(self.bars.pop(work.label))
+        said = sentence(self.root, work, outcome)
+        self.console.print(f"{work.label}: {said}", markup=False, highlight=False)
+
+    def close(self) -> None:
+        self.progress.stop()
+
+
+def view(root: Path) -> Bars | Lines:
+    """Bars where somebody can see them."""
+    console = Console()
+    return Bars(root, console) if console.is_terminal else Lines(root)
+
+
+def shown(record: Record) -> str:
+    return "  ".join(f"{name} {record.values[name]:.4g}" for name in SHOWN if name in record.values)
+
+
+def sentence(root: Path, work: Work, outcome: Outcome) -> str:
+    """How a piece of work ended, in a few words."""
+    if isinstance(outcome, Failure):
+        return f"failed ({outcome.kind}): {outcome.sentence}"
+    record = runs.last_record(root / work.stage) if not work.evaluation else None
+    return f"{outcome}  {shown(record)}".rstrip() if record else str(outcome)

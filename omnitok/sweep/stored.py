@@ -1,0 +1,135 @@
+"""What a launch leaves beside the runs: ``runs/sweeps/<digest>/`` with the effective sweep and its plan. Loads no torch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omnitok import provenance, runs
+from omnitok.spec import Fault, Mark, SpecError, digest, near
+from omnitok.sweep.file import Asked, read_sweep
+
+SWEEP, PLAN = "sweep.json", "plan.json"
+
+
+class State(NamedTuple):
+    """How a trial stands, and why where it is not done."""
+
+    trial: dict[str, Any]
+    status: str  # done, failed, blocked, running, interrupted, planned, unevaluated
+    reason: str
+
+
+def folder_of(root: Path, sweep_digest: str) -> Path:
+    return root / "sweeps" / sweep_digest
+
+
+def store(root: Path, asked: Asked, plan: Mapping[str, Any]) -> Path:
+    """Write the effective sweep and its plan; claims of the first launch are remembered by their hash."""
+    folder = folder_of(root, asked.digest)
+    folder.mkdir(parents=True, exist_ok=True)
+    claims = [claim.model_dump() for claim in asked.file.claims]
+    old = runs.read_json(folder / SWEEP) if (folder / SWEEP).exists() else {}
+    first = old.get("claims_first") or {"sha256": digest(claims), "at": provenance.now()}
+    effective = {
+        "name": asked.name,
+        "file": str(asked.path),
+        "digest": asked.digest,
+        "set": list(asked.sets),
+        "question": asked.file.question,
+        "claims": claims,
+        "claims_first": first,
+        "launched": provenance.now(),
+    }
+    runs.write_json(folder / SWEEP, effective)
+    runs.write_json(folder / PLAN, dict(plan))
+    return folder
+
+
+def locate(root: Path, reference: str, sets: Sequence[str] = ()) -> Path:
+    """The stored folder of a sweep: by its file, its name or its digest. Raises SpecError where it was not launched."""
+    path = Path(reference)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        asked = read_sweep(path, sets)
+        folder = folder_of(root, asked.digest)
+        if not (folder / PLAN).exists():
+            earlier = [name for name, data in _stored(root).items() if data["name"] == asked.name]
+            changed = f"; as it was, it is {', '.join(earlier)}" if earlier else ""
+            said = f"not launched as it stands now{changed}; run: omnitok launch {path}"
+            raise SpecError([Fault(Mark(str(path)), "", said)])
+        return folder
+    found = [name for name, data in _stored(root).items() if reference in (name, data["name"])]
+    if len(found) != 1:
+        known = sorted({data["name"] for data in _stored(root).values()})
+        said = "names no launched sweep" if not found else f"names more than one: {', '.join(found)}"
+        raise SpecError([Fault(Mark(reference), "", f"{said}{near(reference, known)}")])
+    return folder_of(root, found[0])
+
+
+def refreshed(folder: Path) -> dict[str, Any]:
+    """What was asked, with question and claims as the file says them now, where it still asks the same."""
+    kept = dict(runs.read_json(folder / SWEEP))
+    path = Path(kept["file"])
+    if path.is_file():
+        asked = read_sweep(path, kept["set"])
+        if asked.digest == kept["digest"]:
+            kept |= {"question": asked.file.question, "claims": [claim.model_dump() for claim in asked.file.claims]}
+    return kept
+
+
+def states(folder: Path) -> list[State]:
+    """How every trial of a stored sweep stands, read off the folders."""
+    root = folder.parent.parent
+    plan = runs.read_json(folder / PLAN)
+    return [_state(root, plan, trial) for trial in plan["trials"]]
+
+
+def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
+    stages = [root / digest for digest in trial["stages"]]
+    for i, stage in enumerate(stages):
+        status = runs.status(stage)
+        if status == "failed":
+            died = runs.failure(stage)
+            assert died is not None
+            name = plan["stages"][stage.name]["stage"]
+            blocked = i < len(stages) - 1
+            return State(trial, "blocked" if blocked else "failed", f"stage {name!r}: {died.kind}: {died.sentence}")
+        if status != "done":
+            begun = status == "planned" and i > 0
+            return State(trial, "interrupted" if begun else status, "")
+    missing = [
+        path
+        for metrics in plan["evaluation_digests"].get(trial["stages"][-1], {}).values()
+        for found in metrics.values()
+        if not (path := stages[-1] / runs.EVALUATIONS / f"{found}.json").exists()
+    ]
+    if missing and (died := runs.failure(stages[-1])):
+        return State(trial, "failed", f"evaluation: {died.kind}: {died.sentence}")
+    return State(trial, "unevaluated" if missing else "done", f"{len(missing)} metrics to measure" if missing else "")
+
+
+def find_run(root: Path, reference: str) -> Path:
+    """The folder of one run: a digest or an unambiguous beginning of one (4 digits or more), or SWEEP/ARM/SEED.
+
+    Raises SpecError with the nearest names.
+    """
+    if re.fullmatch(r"[0-9a-f]{4,16}", reference):
+        found = sorted(root.glob(f"{reference}*/{runs.EXPERIMENT}"))
+        if len(found) == 1:
+            return found[0].parent
+        said = "no run begins so" if not found else f"{len(found)} runs begin so; say more digits"
+        raise SpecError([Fault(Mark(reference), "", said)])
+    sweep, _, rest = reference.rpartition("/")[0].rpartition("/")[0], "", reference.split("/")[-2:]
+    if not sweep or len(rest) < 2:
+        raise SpecError([Fault(Mark(reference), "", "say a run's digest, or SWEEP/ARM/SEED")])
+    trials = runs.read_json(locate(root, sweep) / PLAN)["trials"]
+    names = {f"{trial['name']}/{trial['seed']}": trial["stages"][-1] for trial in trials if trial["kind"] == "arm"}
+    names |= {f"{trial['name']}/-": trial["stages"][-1] for trial in trials if trial["kind"] == "baseline"}
+    wanted = "/".join(rest)
+    if wanted not in names:
+        raise SpecError([Fault(Mark(reference), "", f"the sweep has no {wanted!r}{near(wanted, names)}")])
+    return root / names[wanted]
+
+
+def _stored(root: Path) -> dict[str, dict[str, Any]]:
+    return {path.parent.name: runs.read_json(path) for path in sorted(root.glob(f"sweeps/*/{SWEEP}"))}

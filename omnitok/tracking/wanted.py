@@ -1,0 +1,219 @@
+"""What MLflow should say, read off the folders: plain data, no MLflow."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from omnitok import runs, spec
+from omnitok.tracking.store import TrackingError
+
+STATUS: Final = {
+    "planned": "SCHEDULED",
+    "running": "RUNNING",
+    "interrupted": "KILLED",
+    "failed": "FAILED",
+    "done": "FINISHED",
+}
+WORST_FIRST: Final = ("failed", "running", "interrupted", "planned")  # the first found among its stages is a trial's
+PARAM_LIMIT: Final = 6000  # characters of a parameter that MLflow keeps
+TAG_LIMIT: Final = 5000  # characters of a tag that every MLflow store keeps
+
+
+class Wanted(NamedTuple):
+    """One MLflow run as the folders would have it, without its curves and pictures."""
+
+    key: tuple[str, str]  # the tag by which it is found again
+    name: str
+    status: str
+    start: int  # Unix milliseconds
+    end: int
+    params: dict[str, str]
+    tags: dict[str, str]
+    finals: dict[str, float]
+
+
+class Sweep(NamedTuple):
+    """A stored sweep and the plan that it was last launched with."""
+
+    digest: str
+    name: str
+    question: str
+    trials: list[dict[str, Any]]
+    evaluations: dict[str, dict[str, dict[str, str]]]
+
+    def member(self, digest: str) -> list[str]:
+        """The arms that a stage run belongs to, in the order of the plan."""
+        return list(dict.fromkeys(trial["name"] for trial in self.trials if digest in trial["stages"]))
+
+
+def metric_name(key: str) -> str:
+    """A metric's key in MLflow's alphabet; other characters become ``:hex:``, so ``metric_key`` undoes it."""
+    return re.sub(r"[^\w./ -]", lambda found: f":{ord(found[0]):x}:", key)
+
+
+def metric_key(name: str) -> str:
+    return re.sub(r":([0-9a-f]+):", lambda found: chr(int(found[1], 16)), name)
+
+
+def read(path: Path) -> Any:
+    """A JSON file of a run. Raises TrackingError where it is not one."""
+    try:
+        return runs.read_json(path)
+    except ValueError as error:
+        raise TrackingError(f"{path} is not JSON: {error}") from None
+
+
+def stages(root: Path) -> Iterator[Path]:
+    """The folders of all stage runs that have at least started."""
+    for path in sorted(root.glob(f"*/{runs.EXPERIMENT}")):
+        if (path.parent / runs.PROVENANCE).exists() and runs.status(path.parent) != "planned":
+            yield path.parent
+
+
+def sweeps(root: Path) -> list[Sweep]:
+    found = []
+    for path in sorted(root.glob("sweeps/*/plan.json")):
+        if (path.parent / "sweep.json").exists():
+            plan, sweep = read(path), read(path.parent / "sweep.json")
+            evaluations = plan.get("evaluation_digests", {})
+            found.append(Sweep(sweep["digest"], sweep["name"], sweep["question"], plan["trials"], evaluations))
+    return found
+
+
+def stage_run(folder: Path, member_of: Sequence[Sweep]) -> Wanted:
+    """The MLflow run of one stage run."""
+    experiment, provenance = read(folder / runs.EXPERIMENT), read(folder / runs.PROVENANCE)
+    status, digest, stage = runs.status(folder), folder.name, experiment["stage"]
+    rest = {name: experiment[name] for name in ("stage", "task", "seed")}
+    tags = {
+        "omnitok.kind": "stage",
+        "omnitok.digest": digest,
+        "digest": digest,
+        "status": status,
+        "stage": stage,
+        **_said(seed=experiment["seed"], dirty=provenance["dirty"], host=provenance["host"]),
+        **_said(commit=provenance["commit"], **{"mlflow.source.git.commit": provenance["commit"]}),
+        **{f"omnitok.parent.{role}": parent for role, parent in experiment["parents"].items()},
+        **_membership({sweep.digest: (sweep.name, arms) for sweep in member_of if (arms := sweep.member(digest))}),
+    }
+    finals = evaluations(folder) | _results(folder)
+    start = int(datetime.fromisoformat(provenance["created"]).timestamp() * 1000)
+    params = _params(experiment["spec"] | rest)
+    name = f"{stage} {digest[:8]}"
+    return Wanted(("omnitok.digest", digest), name, STATUS[status], start, _end(folder), params, tags, finals)
+
+
+def trial_run(root: Path, sweep: Sweep, trial: Mapping[str, Any], begun: Mapping[str, tuple[Wanted, str]]) -> Wanted:
+    """The light run of one trial: its arm, its stage runs ({digest: (run, link)} of those begun), the last one's values."""
+    digests = trial["stages"]
+    last = root / digests[-1]
+    status = _trial_status(last, sweep, [runs.status(root / digest) for digest in digests])
+    key = f"{sweep.digest}/{trial['name']}/{trial['seed']}"
+    seed = "" if trial["seed"] is None else f" seed {trial['seed']}"
+    tags = {
+        "omnitok.kind": "trial",
+        "omnitok.trial": key,
+        "status": status,
+        **_said(seed=trial["seed"]),
+        **_membership({sweep.digest: (sweep.name, [trial["name"]])}),
+        "omnitok.stages": joined(digests),
+        "omnitok.stage_runs": joined([link.rpartition("/")[2] for _, link in begun.values()]),
+        "mlflow.note.content": _note(sweep, begun),
+    }
+    start = min(wanted.start for wanted, _ in begun.values())
+    end = max(wanted.end for wanted, _ in begun.values())
+    params = _params(dict(trial["arm"]) | _said(seed=trial["seed"], arm=trial["name"]))
+    name = f"{sweep.name}: {trial['name']}{seed}"
+    finals = evaluations(last) | _facts(trial)
+    return Wanted(("omnitok.trial", key), name, STATUS[status], start, end, params, tags, finals)
+
+
+def evaluations(folder: Path) -> dict[str, float]:
+    """{metric name: value} of a stage run's evaluations; of two with one key the newer file speaks."""
+    found = {}
+    for path in sorted((folder / runs.EVALUATIONS).glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
+        data = read(path)
+        if data["value"] is not None:
+            found[metric_name(data["key"])] = float(data["value"])
+    return found
+
+
+def joined(names: Sequence[str]) -> str:
+    """Names as one tag, cut (and said to be cut) where a tag ends."""
+    text = ", ".join(names)
+    return text if len(text) <= TAG_LIMIT else f"{text[:TAG_LIMIT].rpartition(', ')[0]}, ... {len(names)} in all"
+
+
+# The parts of a run
+
+
+def _said(**facts: Any) -> dict[str, str]:
+    """Facts that there are, as text."""
+    return {name: _text(value) for name, value in facts.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _params(choices: Mapping[str, Any]) -> dict[str, str]:
+    """Choices by dotted name; a place in a list is ``.0`` as MLflow has no brackets, a long value goes on in ``:2``."""
+    found = {}
+    for path, value in spec.flat(choices).items():
+        name, text = re.sub(r"\[(\d+)\]", r".\1", path), _text(value)
+        found[name] = text[:PARAM_LIMIT]
+        for part, begin in enumerate(range(PARAM_LIMIT, len(text), PARAM_LIMIT), start=2):
+            found[f"{name}:{part}"] = text[begin : begin + PARAM_LIMIT]
+    return found
+
+
+def _membership(arms: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, str]:
+    """{sweep digest: (sweep name, arm names)} -> tags."""
+    if not arms:
+        return {}
+    return {
+        "sweep": joined(sorted({name for name, _ in arms.values()})),
+        "arm": joined(list(dict.fromkeys(arm for _, names in arms.values() for arm in names))),
+        "omnitok.sweep_digest": joined(list(arms)),
+    }
+
+
+def _results(folder: Path) -> dict[str, float]:
+    path = folder / runs.RESULT
+    if not path.exists():
+        return {}
+    return {metric_name(f"final/{name}"): float(value) for name, value in read(path).items()}
+
+
+def _facts(trial: Mapping[str, Any]) -> dict[str, float]:
+    """What the plan knows of an arm before it is trained."""
+    tokens = {f"tokens/{shape}": float(count) for shape, count in trial.get("tokens", {}).items()}
+    known = [name for name in ("parameters", "bits_per_token") if trial.get(name) is not None]
+    return tokens | {name: float(trial[name]) for name in known}
+
+
+def _trial_status(last: Path, sweep: Sweep, statuses: Sequence[runs.Status]) -> runs.Status:
+    worst = next((status for status in WORST_FIRST if status in statuses), "done")
+    asked = [edigest for of in sweep.evaluations.get(last.name, {}).values() for edigest in of.values()]
+    if worst == "done" and not all((last / runs.EVALUATIONS / f"{edigest}.json").exists() for edigest in asked):
+        return "planned"
+    return worst  # type: ignore[return-value]
+
+
+def _note(sweep: Sweep, begun: Mapping[str, tuple[Wanted, str]]) -> str:
+    """The description that the MLflow page shows, with a link to every stage run."""
+    links = [f"- [{wanted.name}]({link})" for wanted, link in begun.values()]
+    return joined([sweep.question]) + "\n\n" + "\n".join(links)
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1_000_000
+
+
+def _end(folder: Path) -> int:
+    """When the last attempt ended, as far as its files know."""
+    ends = [folder / name for name in (runs.RESULT, runs.ERROR, runs.RECORDS, runs.EXPERIMENT)]
+    return next(_written(path) for path in ends if path.exists())

@@ -1,0 +1,36 @@
+"""How gradients become steps."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import torch
+from torch import nn
+
+from omnitok.spec import Positive, Registry, Share, Weight
+
+
+def adamw(
+    parameters: Iterable[nn.Parameter],
+    *,
+    lr: Positive = 1e-3,
+    beta1: Share = 0.9,
+    beta2: Share = 0.99,
+    weight_decay: Weight = 0.01,
+) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay (arXiv:1711.05101); gains and biases do not decay.
+
+    lr: the full learning rate, before the curve; larger is faster until it diverges.
+    beta1: how much of the mean gradient is kept in a step.
+    beta2: how much of the mean squared gradient is kept in a step.
+    weight_decay: how much of a weight is lost in a step, times the learning rate.
+    """
+    parameters = list(parameters)
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2))
+
+
+OPTIMIZERS: Registry[torch.optim.Optimizer] = Registry("optimizer", usual="adamw", adamw=adamw)
+OptimizerPart = Annotated[Callable[..., torch.optim.Optimizer], OPTIMIZERS]

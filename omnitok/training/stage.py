@@ -1,0 +1,205 @@
+"""An experiment file -> whole stages; a stage, its parents, its data and a seed -> one run with an identity."""
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from omnitok.data import DATASETS, DataError
+from omnitok.provenance import sha256
+from omnitok.spec import (
+    STRICT,
+    Fault,
+    Map,
+    Mark,
+    Spec,
+    SpecError,
+    check,
+    decode,
+    dotted,
+    expanded,
+    identity,
+    kind,
+    near,
+    plain,
+    resolve,
+    specs_in,
+    versions,
+    walk,
+)
+from omnitok.training import TASKS
+from omnitok.training.handover import Handover
+
+
+class WeightsFile(BaseModel):
+    """Weights from outside: where they lie now (a resource), and which bytes they are (the identity)."""
+
+    model_config = STRICT
+    file: str
+    sha256: str
+
+
+class Lineage(BaseModel):
+    """What a stage stands on: a parent by role, and what is taken over from it."""
+
+    model_config = STRICT
+    init: str | WeightsFile | None = None
+    handover: Handover = Handover()
+
+
+class Stage(NamedTuple):
+    """One stage as a file says it, whole: ``said`` is its text with marks, ``spec`` what it means."""
+
+    name: str
+    said: Map
+    spec: Spec
+    lineage: Lineage
+
+
+class StageRun(NamedTuple):
+    """One stage with everything that it stands on. What is here and in the digest is all that can change a result."""
+
+    name: str
+    task: str
+    spec: dict[str, Any]
+    versions: dict[str, int]
+    parents: dict[str, str]  # role -> digest of a stage, or "sha256:..." of a file
+    handover: dict[str, Any]
+    fingerprints: dict[str, str]
+    seed: int | None
+    files: dict[str, str]  # role -> where an imported file lies; a resource, outside the digest
+
+    @property
+    def digest(self) -> str:
+        return _digest(self)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "stage", "stage": self.name, **{k: v for k, v in self._asdict().items() if k != "name"}}
+
+
+def from_json(data: Mapping[str, Any]) -> StageRun:
+    return StageRun(data["stage"], *(data[field] for field in StageRun._fields[1:]))
+
+
+def data_root() -> Path:
+    """Where datasets lie: OMNITOK_DATA, or ``data`` in the working folder."""
+    return Path(os.environ.get("OMNITOK_DATA") or "data")
+
+
+def read_stages(said: Map) -> list[Stage]:
+    """The stages of an experiment's text, each whole. Raises SpecError with every fault of every stage."""
+    faults = [Fault(said.marks[key], key, f"no such key{near(key, ['stages'])}") for key in said if key != "stages"]
+    stages = said.get("stages")
+    if not isinstance(stages, Map) or not stages:
+        what = "must be said" if stages is None else f"must be a mapping of at least one stage, not {kind(stages)}"
+        raise SpecError([*faults, Fault(said.marks.get("stages", said.mark), "stages", what)])
+    found: list[Stage] = []
+    for name, text in expanded(stages).items():
+        try:
+            found.append(_stage(name, text, [stage.name for stage in found]))
+        except SpecError as error:
+            faults += [fault._replace(path=f"stages.{name}.{fault.path}".rstrip(".")) for fault in error.faults]
+            found.append(Stage(name, text, TASKS.specs["reconstruct"].model_construct(), Lineage()))
+    if faults:
+        raise SpecError(faults)
+    return found
+
+
+def _stage(name: str, text: Map, before: list[str]) -> Stage:
+    own = {key: text[key] for key in ("init", "handover") if key in text}
+    rest = Map({key: value for key, value in text.items() if key not in own}, text.mark, text.marks)
+    faults: list[Fault] = []
+    spec, lineage = None, Lineage()
+    try:
+        lineage = check(Lineage, Map(own, text.mark, text.marks))
+        faults += _lineage_faults(lineage, text, before)
+    except SpecError as error:
+        faults += error.faults
+    try:
+        spec = decode(TASKS, rest)
+    except SpecError as error:
+        faults += error.faults
+    if faults or spec is None:
+        raise SpecError(faults)
+    if lineage.init is not None and "init" not in TASKS.components[spec.model_dump()["task"]].roles:  # type: ignore[attr-defined]
+        raise SpecError([Fault(text.marks["init"], "init", f"the task {plain(spec)['task']!r} takes no such parent")])
+    return Stage(name, text, spec, lineage)
+
+
+def _lineage_faults(lineage: Lineage, text: Map, before: list[str]) -> list[Fault]:
+    if isinstance(lineage.init, str) and lineage.init not in before:
+        return [Fault(text.marks["init"], "init", f"no earlier stage {lineage.init!r}{near(lineage.init, before)}")]
+    if lineage.init is None and "handover" in text:
+        return [Fault(text.marks["handover"], "handover", "there is no parent to take anything over from; say init")]
+    return []
+
+
+def bind(stage: Stage, seed: int | None, digests: Mapping[str, str]) -> StageRun:
+    """A stage as one run. ``digests``: of the stages before it, by name. Raises SpecError where its data is missing."""
+    parents, files = {}, {}
+    init = stage.lineage.init
+    if isinstance(init, str):
+        parents["init"] = digests[init]
+    elif init is not None:
+        mark = stage.said.marks["init"]
+        path = (Path(mark.source).parent / init.file).resolve()
+        if not path.is_file():
+            raise SpecError([Fault(mark, "init.file", f"no such file {init.file!r}")])
+        if sha256(path) != init.sha256:
+            raise SpecError([Fault(mark, "init.sha256", f"the file {init.file!r} has {sha256(path)}")])
+        parents["init"], files["init"] = f"sha256:{init.sha256}", str(path)
+    return StageRun(
+        name=stage.name,
+        task=plain(stage.spec)["task"],
+        spec=plain(stage.spec),
+        versions=versions(stage.spec),
+        parents=parents,
+        handover=stage.lineage.handover.model_dump() if parents else {},
+        fingerprints=fingerprints(stage.spec, stage.said),
+        seed=seed,
+        files=files,
+    )
+
+
+def fingerprints(spec: Spec, said: Map) -> dict[str, str]:
+    """{"data": hash}: what the bytes of every dataset that a spec names are."""
+    found = {}
+    for name in type(spec).model_fields:
+        for inner in specs_in(getattr(spec, name)):
+            if inner.registry is DATASETS:
+                try:
+                    found[name] = _fingerprint(inner, data_root())
+                except DataError as error:
+                    raise SpecError([Fault(said.marks.get(name, said.mark), name, str(error))]) from None
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _fingerprint(dataset: Spec, root: Path) -> str:
+    return str(resolve(dataset)(root, "train").fingerprint)
+
+
+def restated(run: StageRun, parents: Mapping[str, str]) -> str:
+    """The digest that an old run would have under today's schema: choices added since stand at their defaults, the
+    versions of its components are those that it ran with. Raises SpecError where today's schema refuses it."""
+    spec = decode(TASKS, run.spec)
+    return _digest(run._replace(spec=plain(spec), versions=versions(spec) | run.versions, parents=dict(parents)))
+
+
+def _digest(run: StageRun) -> str:
+    rest = {"parents": run.parents, "handover": run.handover, "fingerprints": run.fingerprints, "seed": run.seed}
+    return identity(run.spec, run.versions, **rest)
+
+
+def mark_for(stage: Stage, error: Exception) -> tuple[Mark, str]:
+    """Where a refused fact was said: the choice that the sentence begins with, else the data or the model."""
+    word = re.split(r"[=:]", str(error))[0]
+    for path, value in walk(stage.said):
+        if isinstance(value, Map) and word in value:
+            return value.marks[word], dotted((*path, word))
+    usual = "data" if isinstance(error, DataError) else "model"
+    return stage.said.marks.get(usual, stage.said.mark), usual

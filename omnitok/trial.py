@@ -1,0 +1,278 @@
+"""One stage in its folder, which is the whole state: running it again resumes or does nothing."""
+
+import io
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+from omnitok import provenance, runs
+from omnitok.data import DataError, as_pixels
+from omnitok.model import Reconstructor
+from omnitok.runs import Failure, Record
+from omnitok.spec import Spec, decode, plain, resolve
+from omnitok.training import TASKS, Evaluation, NonFinite, Task
+from omnitok.training.devices import device, device_name
+from omnitok.training.evaluate import Evaluated, evaluation_digest, key_of, metric_specs, protocol_of
+from omnitok.training.handover import take_over
+from omnitok.training.stage import StageRun, data_root, from_json
+
+CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
+
+
+class Stopped(Exception):
+    """The run was asked to stop between two steps; its checkpoint is written."""
+
+
+def create(root: Path, run: StageRun) -> Path:
+    """The folder of a run, with every choice in it."""
+    folder = root / run.digest
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / runs.EXPERIMENT).exists():
+        runs.write_json(folder / runs.EXPERIMENT, run.to_json())
+    return folder
+
+
+def run(
+    folder: Path,
+    *,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    stop: Callable[[], bool] = lambda: False,
+    on_record: Callable[[Record], None] = lambda record: None,
+) -> dict[str, float]:
+    """Start, resume or do nothing, as the folder says. -> what is in ``result.json``.
+
+    Raises Busy where another process trains it, Stopped where ``stop`` said so, and whatever training raises, after
+    ``error.txt`` has it.
+    """
+    if (folder / runs.RESULT).exists():
+        return dict(runs.read_json(folder / runs.RESULT))
+    with runs.lease(folder):
+        if (folder / runs.RESULT).exists():
+            return dict(runs.read_json(folder / runs.RESULT))
+        with _failing_into(folder):
+            return _train(folder, checkpoint_every_s, stop, on_record)
+
+
+def evaluate(folder: Path, spec: Spec) -> list[str]:
+    """Measure what of ``spec`` is not yet measured. -> the digests of all its metrics, in order. Trains nothing.
+
+    Raises Busy, and whatever measuring raises, after ``error.txt`` has it.
+    """
+    stage = folder.name
+    evaluation: Evaluation = resolve(spec)(data_root())
+    digests = [evaluation_digest(stage, spec, m, evaluation.dataset.fingerprint) for m in metric_specs(spec)]
+    if all(_evaluation_path(folder, found).exists() for found in digests):
+        return digests
+    with runs.lease(folder), _failing_into(folder):
+        wanted = [
+            (found, metric)
+            for found, metric in zip(digests, metric_specs(spec), strict=True)
+            if not _evaluation_path(folder, found).exists()
+        ]
+        codec = load_codec(folder)
+        metrics = [resolve(metric)(codec.codebook_sizes) for _, metric in wanted]
+        begun = time.perf_counter()
+        seen = evaluation.measure(codec, metrics)
+        seconds = time.perf_counter() - begun
+        samples = _write_samples(folder, key_of(spec), seen)
+        for (found, said), metric, measured in zip(wanted, metrics, seen.measured, strict=True):
+            result = {
+                "digest": found,
+                "stage": stage,
+                "spec": protocol_of(spec),
+                "metric": plain(said),
+                "label": metric.label,
+                "key": f"{key_of(spec)}/{metric.label}",
+                "unit": metric.unit,
+                "better": metric.better,
+                "protocol": metric.protocol,
+                "value": measured.value,
+                "items": seen.items,
+                "per_item": measured.per_item,
+                "fingerprint": evaluation.dataset.fingerprint,
+                "samples": samples,
+                "seconds": seconds,
+            }
+            runs.write_json(_evaluation_path(folder, found), result)
+    return digests
+
+
+def attempt(work: Callable[[], object]) -> Failure | None:
+    """Do one piece of work where a death must not end the others'. -> why it failed, or None.
+
+    Busy and Stopped pass through: they are not failures.
+    """
+    try:
+        work()
+    except (runs.Busy, Stopped, KeyboardInterrupt):
+        raise
+    except Exception as error:  # the boundary: the class and the traceback are in the folder, the others go on
+        return classify(error)
+    return None
+
+
+def classify(error: BaseException) -> Failure:
+    """The class that a policy acts on, one sentence, the traceback."""
+    text = "".join(traceback.format_exception(error))
+    sentence = str(error).strip().split("\n")[0] or type(error).__name__
+    starved = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if starved:
+        return Failure("out_of_memory", sentence, text)
+    kinds: list[tuple[type[BaseException], str]] = [
+        (NonFinite, "nan"),
+        (DataError, "data"),
+        (ImportError, "import"),
+        (OSError, "disk"),
+    ]
+    kind = next((name for known, name in kinds if isinstance(error, known)), "bug")
+    return Failure(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text)
+
+
+def load_codec(folder: Path) -> Reconstructor:
+    """The finished model of a run, in eval mode, on the CPU."""
+    task = _task(folder)
+    task.codec.load_state_dict(_weights(folder / runs.WEIGHTS))
+    return task.codec.eval()
+
+
+@contextmanager
+def _failing_into(folder: Path) -> Iterator[None]:
+    """Leave ``error.txt`` if what is inside dies, and none if it does not."""
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        runs.fail(folder, classify(error))
+        raise
+    (folder / runs.ERROR).unlink(missing_ok=True)
+
+
+def _train(
+    folder: Path, every_s: float, stop: Callable[[], bool], on_record: Callable[[Record], None]
+) -> dict[str, float]:
+    task = _task(folder)
+    start, restarted = _resume(task, folder)
+    if start == 0:
+        _inherit(task, folder)
+    runs.write_json(folder / runs.PROVENANCE, provenance.provenance(device_name(device()), torch.get_num_threads()))
+    _keep_diff(folder)
+    runs.forget(folder, start)
+    (folder / runs.ERROR).unlink(missing_ok=True)
+    with _timed(folder, start, restarted) as spent, (folder / runs.RECORDS).open("ab", buffering=0) as file:
+        saved = time.monotonic()
+        for record in task.train(start):
+            file.write(runs.encode(record))
+            on_record(record)
+            spent["to_step"] = step = record.step + 1
+            asked = stop() and step < task.steps
+            if asked or time.monotonic() - saved > every_s:
+                os.fsync(file.fileno())
+                _save(task, step, folder)
+                saved = time.monotonic()
+            if asked:
+                raise Stopped(folder.name)
+        last = runs.last_record(folder)
+        result = {"steps": float(task.steps), **(last.values if last else {})}
+        runs.write(folder / runs.WEIGHTS, _packed(task.weights()))
+        runs.write_json(folder / runs.RESULT, result)
+        spent["ended"] = "done"
+    (folder / runs.CHECKPOINT).unlink(missing_ok=True)
+    return result
+
+
+@contextmanager
+def _timed(folder: Path, start: int, restarted: str) -> Iterator[dict[str, Any]]:
+    """A line in ``attempts.jsonl`` about what is inside, however it ends."""
+    begun = time.monotonic()
+    line: dict[str, Any] = {"started": provenance.now(), "from_step": start, "to_step": start, "ended": "interrupted"}
+    try:
+        yield line
+    except Stopped:
+        raise
+    except Exception:
+        line["ended"] = "failed"
+        raise
+    finally:
+        line |= {"seconds": time.monotonic() - begun, "threads": torch.get_num_threads(), "restarted": restarted}
+        runs.append_line(folder / runs.ATTEMPTS, line)
+
+
+def _task(folder: Path) -> Task:
+    """The task that the folder's file says, with nothing learned yet."""
+    said = from_json(runs.read_json(folder / runs.EXPERIMENT))
+    spec = decode(TASKS, said.spec)
+    task: Task = resolve(spec)(said.seed if said.seed is not None else 0, data_root())
+    return task
+
+
+def _resume(task: Task, folder: Path) -> tuple[int, str]:
+    """(the step to go on from, why an old checkpoint was not used)."""
+    path = folder / runs.CHECKPOINT
+    if not path.exists():
+        return 0, ""
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    if saved["code"] != provenance.code():
+        return 0, f"the code changed since step {saved['step']} was saved"
+    task.load(saved["state"])
+    return int(saved["step"]), ""
+
+
+def _inherit(task: Task, folder: Path) -> None:
+    """Weights from the parent, as the handover says."""
+    said = from_json(runs.read_json(folder / runs.EXPERIMENT))
+    if "init" in said.parents:
+        parent = said.parents["init"]
+        path = Path(said.files["init"]) if "init" in said.files else folder.parent / parent / runs.WEIGHTS
+        if parent.startswith("sha256:") and f"sha256:{provenance.sha256(path)}" != parent:
+            raise DataError(f"{path}: not the file that the experiment names by {parent}")
+        take_over(task.codec, _weights(path), said.handover["parts"])
+
+
+def _save(task: Task, step: int, folder: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"step": step, "code": provenance.code(), "state": task.state()}, buffer)
+    runs.write(folder / runs.CHECKPOINT, buffer.getvalue())
+
+
+def _packed(weights: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    return safetensors.torch.load(path.read_bytes())
+
+
+def _keep_diff(folder: Path) -> None:
+    """The uncommitted changes that ran, beside the commit."""
+    if (text := provenance.diff()) and not (folder / "code.diff").exists():
+        runs.write(folder / "code.diff", text.encode())
+
+
+def _evaluation_path(folder: Path, found: str) -> Path:
+    return folder / runs.EVALUATIONS / f"{found}.json"
+
+
+def _write_samples(folder: Path, name: str, seen: Evaluated) -> str:
+    """The pictures of an evaluation, each as a strip of its frames. -> the folder's name under ``samples``."""
+    place = folder / runs.SAMPLES / name
+    place.mkdir(parents=True, exist_ok=True)
+    (folder / runs.EVALUATIONS).mkdir(exist_ok=True)
+    for i, (original, reconstruction) in enumerate(seen.pictures):
+        for what, clip in [("original", original), ("reconstruction", reconstruction)]:
+            frames = as_pixels(clip)
+            strip = frames.transpose(1, 0, 2, 3).reshape(frames.shape[1], -1, frames.shape[3])
+            buffer = io.BytesIO()
+            Image.fromarray(strip).save(buffer, "PNG")
+            runs.write(place / f"{i:02}-{what}.png", buffer.getvalue())
+    return name
+
