@@ -62,7 +62,7 @@ def run(
             return _train(folder, checkpoint_every_s, stop, on_record)
 
 
-def evaluate(folder: Path, spec: Spec) -> list[str]:
+def evaluate_run(folder: Path, spec: Spec) -> list[str]:
     """Measure what of ``spec`` is not yet measured. -> the digests of all its metrics, in order. Trains nothing.
 
     Raises Busy, and whatever measuring raises, after ``error.txt`` has it.
@@ -78,7 +78,7 @@ def evaluate(folder: Path, spec: Spec) -> list[str]:
             for found, metric in zip(digests, metric_specs(spec), strict=True)
             if not _evaluation_path(folder, found).exists()
         ]
-        codec = load_codec(folder)
+        codec = load(folder)
         metrics = [resolve(metric)(codec.codebook_sizes) for _, metric in wanted]
         begun = time.perf_counter()
         seen = evaluation.measure(codec, metrics)
@@ -137,10 +137,10 @@ def classify(error: BaseException) -> Failure:
     return Failure(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text)
 
 
-def load_codec(folder: Path) -> Reconstructor:
+def load(folder: Path | str) -> Reconstructor:
     """The finished model of a run, in eval mode, on the CPU."""
-    task = _task(folder)
-    task.codec.load_state_dict(_weights(folder / runs.WEIGHTS))
+    task = _task(Path(folder))
+    task.codec.load_state_dict(_weights(Path(folder) / runs.WEIGHTS))
     return task.codec.eval()
 
 

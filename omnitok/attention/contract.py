@@ -20,6 +20,7 @@ class Attention(nn.Module, ABC):
     version: ClassVar[int] = 1
     mixes: ClassVar[Literal["space", "time"]]
     causal: ClassVar[bool] = False
+    multiple: int = 1  # what both sides of the latent grid must be a multiple of
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]: ...

@@ -44,7 +44,7 @@ class WindowAttention(Attention):
 
     def __init__(self, dim: int, *, heads: Count = 4, window: Count = 4) -> None:
         super().__init__()
-        self.window = window
+        self.window = self.multiple = window
         self.within = Heads(dim, heads)
         self.bias = RelativeBias(heads, window)
 

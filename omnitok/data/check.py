@@ -191,4 +191,4 @@ def _given_place(name: str) -> dict[str, str]:
 
 
 def _own_place(name: str) -> dict[str, str]:
-    return {"class": name.split("/")[0] if "/" in name else ""}
+    return {"class": name.partition("/")[0] if "/" in name else ""}

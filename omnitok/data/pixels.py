@@ -23,14 +23,16 @@ def as_pixels(clip: Float[Tensor, "3 T H W"]) -> Pixels:
     return rearrange(values.to(torch.uint8), "c T H W -> T H W c").contiguous().cpu().numpy()
 
 
-def resized(frames: Pixels, height: int, width: int) -> Pixels:
+def resized(frames: Pixels, height: int, width: int) -> UInt8[np.ndarray, "T {height} {width} 3"]:
     """Bicubic, antialiased where it reduces; each frame on its own."""
     if frames.shape[1:3] == (height, width):
         return frames
     return np.stack([np.asarray(_image(frame).resize((width, height), Image.Resampling.BICUBIC)) for frame in frames])
 
 
-def square(frames: Pixels, top: int, left: int, side: int, resolution: int) -> Pixels:
+def square(
+    frames: Pixels, top: int, left: int, side: int, resolution: int
+) -> UInt8[np.ndarray, "T {resolution} {resolution} 3"]:
     """One square cut out of all frames at the same place, ``side`` pixels a side, brought to ``resolution``."""
     return resized(frames[:, top : top + side, left : left + side], resolution, resolution)
 
@@ -41,7 +43,7 @@ def reduced_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return max(1, round(height * share)), max(1, round(width * share))
 
 
-def cropped_to(frames: Pixels, multiple: int) -> Pixels:
+def cropped_to(frames: Pixels, multiple: int) -> UInt8[np.ndarray, "T new_H new_W 3"]:
     """The largest centred part whose sides ``multiple`` divides. Raises ValueError where there is none."""
     height, width = frames.shape[1:3]
     new_height, new_width = height - height % multiple, width - width % multiple
@@ -51,7 +53,7 @@ def cropped_to(frames: Pixels, multiple: int) -> Pixels:
     return frames[:, top : top + new_height, left : left + new_width]
 
 
-def resized_to(frames: Pixels, multiple: int) -> Pixels:
+def resized_to(frames: Pixels, multiple: int) -> UInt8[np.ndarray, "T new_H new_W 3"]:
     """The whole picture, each side brought to the nearest multiple; the aspect ratio changes by that little."""
     height, width = (max(1, round(side / multiple)) * multiple for side in frames.shape[1:3])
     return resized(frames, height, width)

@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,24 +98,25 @@ def survey_video(path: Path, name: str, suffix: str) -> Video:
                 if frame.key_frame and (not keys or len(times) - keys[-1] >= KEY_GAP):
                     keys.append(len(times))
                 times.append(frame.pts)
-        _refuse_damage(container, stream, name, packets, damaged, times)
+        reason = _damage(container, stream, packets, damaged, times)
+        if reason:
+            raise DataError(f"{name}: {reason}")
         return Video(*shape, len(times), _fps(stream), _seekable(keys, times))
 
 
-def _refuse_damage(
-    container: InputContainer, stream: VideoStream, name: str, packets: int, damaged: int, times: list[int | None]
-) -> None:
+def _damage(container: InputContainer, stream: VideoStream, packets: int, damaged: int, times: list[int | None]) -> str:
+    """What is wrong with a video of which this much was found; nothing if it is whole."""
     if not times:
-        raise DataError(f"{name}: has no frame that can be decoded")
+        return "has no frame that can be decoded"
     if not _fps(stream) > 0:
-        raise DataError(f"{name}: does not say its frames a second")
+        return "does not say its frames a second"
     if damaged:
-        raise DataError(f"{name}: {damaged} of its packets and frames are damaged; it may be truncated")
+        return f"{damaged} of its packets and frames are damaged; it may be truncated"
     if packets < stream.frames:
-        raise DataError(f"{name}: is truncated: it claims {stream.frames} frames and holds {packets}")
+        return f"is truncated: it claims {stream.frames} frames and holds {packets}"
     seconds, claimed = _seconds(stream, times), _claimed(container, stream)
-    if seconds + 2 / _fps(stream) < claimed:
-        raise DataError(f"{name}: is truncated: it claims {claimed:.2f} s and holds {seconds:.2f} s")
+    short = seconds + 2 / _fps(stream) < claimed
+    return f"is truncated: it claims {claimed:.2f} s and holds {seconds:.2f} s" if short else ""
 
 
 def _seconds(stream: VideoStream, times: list[int | None]) -> float:
@@ -126,9 +128,9 @@ def _seconds(stream: VideoStream, times: list[int | None]) -> float:
 
 def _claimed(container: InputContainer, stream: VideoStream) -> float:
     """The length that the file says the video has, in seconds; 0 where it says none."""
-    tag = stream.metadata.get("DURATION", "").split(":")  # Matroska: 00:00:01.600000000
-    if len(tag) == 3:
-        return float(tag[0]) * 3600 + float(tag[1]) * 60 + float(tag[2])
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))  # as Matroska says it
+    if tag:
+        return float(tag[1]) * 3600 + float(tag[2]) * 60 + float(tag[3])
     alone = len(container.streams) == 1 and not stream.frames
     return container.duration / av.time_base if alone and container.duration else 0.0
 
@@ -152,10 +154,13 @@ def _from_key(container: InputContainer, stream: VideoStream, time: int, skip: i
 @contextmanager
 def _opened(file: Path | bytes, name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        with av.open(io.BytesIO(file) if isinstance(file, bytes) else str(file), "r") as container:
+        readable = io.BytesIO(file) if isinstance(file, bytes) else str(file)
+        with av.open(readable, "r", metadata_errors="replace") as container:
             if not container.streams.video:
                 raise DataError(f"{name}: has no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise DataError(f"{name}: its video is in a format that is not known here")
             yield container, stream
     except FFmpegError as error:
         raise DataError(f"{name}: cannot be decoded: {error.strerror}") from None

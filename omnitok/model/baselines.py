@@ -47,7 +47,7 @@ class PatchMean(Baseline):
 
     def __init__(self, *, patch: Count = 8) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch = self.multiple = patch
 
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction:
         p = self.patch

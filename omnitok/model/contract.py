@@ -20,6 +20,8 @@ class Reconstructor(nn.Module, ABC):
     """A clip in [-1, 1] -> its reconstruction, of the same shape."""
 
     codebook_sizes: tuple[int, ...] = ()
+    multiple: int = 1  # what both sides of a frame must be a multiple of, in pixels
+    frame_step: int = 1  # a clip has one frame more than a multiple of this
 
     @property
     def bits_per_token(self) -> float:

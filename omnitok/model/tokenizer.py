@@ -1,5 +1,6 @@
 """Pixels <-> latents <-> codes, for images and video alike (OmniTokenizer, arXiv:2406.09399)."""
 
+import math
 from typing import ClassVar, final
 
 import torch
@@ -54,7 +55,10 @@ class Tokenizer(Reconstructor):
         self.patches = Patches(dim, patch, temporal_patch)
         self.position = position(dim)
         trunk = (*spatial, *temporal)
-        self.encoder = nn.Sequential(*(Block(dim, attention(dim), feed_forward) for attention in trunk))
+        mixers = [attention(dim) for attention in trunk]
+        self.multiple = patch * math.lcm(*(mixer.multiple for mixer in mixers))
+        self.frame_step = temporal_patch
+        self.encoder = nn.Sequential(*(Block(dim, mixer, feed_forward) for mixer in mixers))
         self.to_latents = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.quantizer.in_channels))
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
         self.decoder_position = position(dim)

@@ -190,7 +190,7 @@ def _row(sweep: Sweep, trial: dict[str, Any], path: list[Stage], mirror: Mirror)
         "device": last.provenance.get("device"),
     }  # fmt: skip
     choices = {name: tuple(value) if isinstance(value, list) else value for name, value in flat(last.spec).items()}
-    return choices | fixed | trial["arm"] | values
+    return {**choices, **fixed, **trial["arm"], **values}
 
 
 def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float], list[str]]:

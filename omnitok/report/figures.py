@@ -26,7 +26,7 @@ STYLE: Final[Any] = {
     "axes.linewidth": 0.6, "lines.linewidth": 1.3, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.5,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "legend.frameon": False, "svg.hashsalt": "omnitok",
     "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 150, "savefig.facecolor": "white",
-    "axes.formatter.useoffset": False, "path.simplify": True,
+    "axes.formatter.useoffset": False, "image.composite_image": False,
 }  # fmt: skip
 
 Looks = Mapping[str, tuple[str, Any]]

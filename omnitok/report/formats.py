@@ -16,7 +16,7 @@ _LATEX: Final = {
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "“": "``", "”": "''",
     "—": r"\textemdash{}", "–": r"\textendash{}", "\n": " ", "\r": " ", "\t": " ",
 }  # fmt: skip
-_MARKDOWN: Final = {c: f"\\{c}" for c in r"\`*_{}[]()#+!|~^$@"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_MARKDOWN: Final = {c: f"\\{c}" for c in r"\`*_[]#|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ACCENTED: Final = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
 
 
@@ -30,8 +30,9 @@ _PLAIN: Final = frozenset(string.ascii_letters + string.digits + " .,:;!?()/=+*@
 
 
 def markdown_escaped(text: str) -> str:
-    """Text that Markdown shows as it stands, in a table's cell too."""
-    return "".join(_MARKDOWN.get(c, c) for c in " ".join(text.split()))
+    """Text that Markdown shows as it stands, in a table's cell and at the beginning of a line too."""
+    escaped = "".join(_MARKDOWN.get(c, c) for c in " ".join(text.split()))
+    return re.sub(r"^(?=[-+=])|(?<=^\d)(?=[.)])", r"\\", escaped)
 
 
 def markdown(table: Table) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -56,23 +57,26 @@ def gallery(columns: Sequence[Shown], frames: int) -> Figure | None:
     rows = [(original, frame) for original in originals for frame in _frames(frames)]
     sizes = [_picture(original, frame, frames).shape for original, frame in rows]
     heights = [CELL * size[0] / size[1] for size in sizes]
-    tops = [GAP + (0.12 if i and frame == 0 and frames > 1 else 0.0) for i, (_, frame) in enumerate(rows)]
+    gaps = [GAP + (0.12 if i and frame == 0 and frames > 1 else 0.0) for i, (_, frame) in enumerate(rows)]
     titles = [["original"], *[_title(column) for column in columns]]
     head = LINE * max(map(len, titles)) + 0.08
     lefts = _lefts(columns)
-    width, height = lefts[-1] + CELL + 0.05, head + sum(heights) + sum(tops) + 0.05
+    width, height = lefts[-1] + CELL + 0.05, head + sum(heights) + sum(gaps) + 0.05
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
+        page = figure.add_axes((0, 0, 1, 1))  # one for all, in inches: an axes a picture is ten times slower
         for left, title in zip(lefts, titles, strict=True):
-            figure.text((left + CELL / 2) / width, 1 - (head - 0.05) / height, "\n".join(title), ha="center",
-                        va="bottom", fontsize=7.5, linespacing=1.15)  # fmt: skip
+            page.text(left + CELL / 2, height - head + 0.05, "\n".join(title), ha="center", va="bottom", fontsize=7.5)
         top = height - head
-        for (original, frame), tall, gap in zip(rows, heights, tops, strict=True):
+        for (original, frame), tall, gap in zip(rows, heights, gaps, strict=True):
             top -= tall + gap
-            _label(figure, first, original, frame, frames, (top + tall / 2) / height, (LABEL - 0.08) / width)
+            label = _label(first, original, frame, frames)
+            page.text(LABEL - 0.08, top + tall / 2, label, ha="right", va="center", fontsize=7)
             paths = [original, *[_reconstruction(column, original) for column in columns]]
             for left, path in zip(lefts, paths, strict=True):
-                _panel(figure, (left / width, top / height, CELL / width, tall / height), path, frame, frames)
+                _panel(page, (left, left + CELL, top, top + tall), path, frame, frames)
+        page.set(xlim=(0, width), ylim=(0, height), aspect="auto")
+        page.set_axis_off()
         return figure
 
 
@@ -112,14 +116,11 @@ def _title(column: Shown) -> list[str]:
     return [line.replace("+ ", "+").replace("_ ", "_") for line in lines]
 
 
-def _label(
-    figure: Figure, first: Shown, original: Path, frame: int, frames: int, middle: float, right: float
-) -> None:  # fmt: skip
+def _label(first: Shown, original: Path, frame: int, frames: int) -> str:
     number = int(original.name.partition("-")[0])
     name = first.items[number] if number < len(first.items) else f"item {number}"
     lines = textwrap.wrap(legible(name), 17, max_lines=3, placeholder="…") if frame == 0 else []
-    lines += [f"frame {frame}"] if frames > 1 else []
-    figure.text(right, middle, "\n".join(lines), ha="right", va="center", fontsize=7, linespacing=1.2)
+    return "\n".join([*lines, f"frame {frame}"] if frames > 1 else lines)
 
 
 def _reconstruction(column: Shown, original: Path) -> Path | None:
@@ -129,16 +130,12 @@ def _reconstruction(column: Shown, original: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def _panel(
-    figure: Figure, place: tuple[float, float, float, float], path: Path | None, frame: int, frames: int
-) -> None:
-    axes = figure.add_axes(place)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
+def _panel(page: Axes, place: tuple[float, float, float, float], path: Path | None, frame: int, frames: int) -> None:
+    """One picture, or a grey field where there is none, in ``place`` = left, right, bottom, top."""
+    left, right, bottom, top = place
     if path is None:
-        axes.set_facecolor("#f0f0f0")
-        axes.text(0.5, 0.5, "no sample", ha="center", va="center", color="#666666", transform=axes.transAxes)
+        page.fill([left, right, right, left], [bottom, bottom, top, top], color="#f0f0f0", linewidth=0)
+        page.text((left + right) / 2, (bottom + top) / 2, "no sample", ha="center", va="center", color="#666666")
         return
     picture = np.asarray(_picture(path, frame, frames))
-    axes.imshow(picture, interpolation="nearest", cmap="gray", vmin=0, vmax=1, aspect="auto")
+    page.imshow(picture, extent=place, interpolation="nearest", cmap="gray", vmin=0, vmax=1, aspect="auto")

@@ -45,7 +45,7 @@ def as_range(interval: Interval) -> str:
     return f"{by_spread(interval.low, width)} to {by_spread(interval.high, width)}"
 
 
-def count(value: float | None) -> str:
+def count(value: int | None) -> str:
     """123456 -> "123 k"; three significant digits, and nothing for nothing."""
     if value is None:
         return ""

@@ -143,7 +143,8 @@ def _progress(frame: pd.DataFrame) -> str:
 def _scale(frame: pd.DataFrame) -> str:
     """At which scale the verdicts were reached: no larger claim follows from them."""
     arms = frame[frame["kind"] == "arm"]
-    sizes = [count(size) for size in (arms["parameters"].min(), arms["parameters"].max()) if not pd.isna(size)]
+    known = arms["parameters"].dropna()
+    sizes = [count(int(size)) for size in (known.min(), known.max())] if len(known) else []
     said = [" to ".join(dict.fromkeys(sizes)) + " parameters"] if sizes else []
     for column, unit in (("steps", "steps in the last stage"), ("resolution", "px")):
         if column in arms and pd.api.types.is_numeric_dtype(arms[column]) and arms[column].notna().any():

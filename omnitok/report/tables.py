@@ -102,17 +102,18 @@ def ablation(sweep: Sweep, frame: pd.DataFrame) -> Table:
     notes = _Notes()
     heads = _heads(sweep)
     columns = tuple(_column(metric, notes) for metric in sweep.metrics)
-    arms, baselines = sweep.names("arm"), sweep.names("baseline")
+    arms = sweep.names("arm")
     bold = {metric.column: best(metric, _arms(frame, arms, metric.column)) for metric in sweep.metrics}
-    first, second = (
-        tuple(_row(sweep, kind, name, frame[(frame["kind"] == kind) & (frame["arm"] == name)], bold, notes, heads)
-              for name in names)
-        for kind, names in (("arm", arms), ("baseline", baselines))
-    )  # fmt: skip
+    blocks = {
+        kind: tuple(
+            _row(trials[trials["arm"] == name], bold, notes, heads, sweep.metrics) for name in sweep.names(kind)
+        )
+        for kind, trials in ((kind, frame[frame["kind"] == kind]) for kind in ("arm", "baseline"))
+    }
     caption = f"{sweep.said['name']}: mean ± standard deviation over seeds."
     if any(bold.values()):
         caption += " Bold: the best arm and all that a paired 95 % interval does not tell from it."
-    return Table(sweep.said["name"], caption, heads, columns, first, second, tuple(notes.texts))
+    return Table(sweep.said["name"], caption, heads, columns, blocks["arm"], blocks["baseline"], tuple(notes.texts))
 
 
 def best(metric: Metric, arms: Mapping[str, Mapping[int, float]]) -> set[str]:
@@ -151,18 +152,22 @@ def _column(metric: Metric, notes: _Notes) -> Column:
 
 
 def _row(
-    sweep: Sweep, kind: str, name: str, trials: pd.DataFrame, bold: Mapping[str, set[str]], notes: _Notes,
+    trials: pd.DataFrame,
+    bold: Mapping[str, set[str]],
+    notes: _Notes,
     heads: Sequence[Column],
-) -> Row:  # fmt: skip
+    metrics: Sequence[Metric],
+) -> Row:
+    """All trials of one arm, or of one baseline."""
+    kind, name = str(trials["kind"].iloc[0]), str(trials["arm"].iloc[0])
     done = int((trials["status"] == "done").sum())
     marks = notes.mark(hole(trials))
-    cells = tuple(_cell(trials, metric, kind == "arm" and name in bold[metric.column], marks, notes)
-                  for metric in sweep.metrics)  # fmt: skip
+    cells = [_cell(trials, m, kind == "arm" and name in bold[m.column], marks, notes) for m in metrics]
     known = trials["parameters"].dropna()
     labels = tuple(name if head.full == "arm" else str(trials[head.full].iloc[0]) for head in heads)
     labels = labels if kind == "arm" else (name, *[""] * (len(heads) - 1))
     parameters = int(known.iloc[0]) if len(known) else None
-    return Row(kind, name, labels, cells, parameters, done, len(trials), marks)
+    return Row(kind, name, labels, tuple(cells), parameters, done, len(trials), marks)
 
 
 def _cell(trials: pd.DataFrame, metric: Metric, bold: bool, marks: tuple[int, ...], notes: _Notes) -> Cell:

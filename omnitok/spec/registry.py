@@ -53,7 +53,7 @@ class Registry(Generic[T]):
         """The type of a value that names one component of this slot: a mapping, or a bare name for its defaults."""
         options = [Annotated[spec, Tag(f"<{name}>")] for name, spec in self.specs.items()]
         union = functools.reduce(lambda a, b: a | b, options) if len(options) > 1 else _single(options[0])
-        return Annotated[union, Discriminator(self._tag_of), BeforeValidator(self._spelled)]
+        return Annotated[union, Discriminator(self._tag_of), BeforeValidator(self._spelled), _BareName(list(self))]
 
     @functools.cached_property
     def adapter(self) -> TypeAdapter[Spec]:
@@ -72,6 +72,16 @@ class Registry(Generic[T]):
 
     def _spelled(self, value: Any) -> Any:
         return {self.tag: value} if isinstance(value, str) else value
+
+
+class _BareName:
+    """In a JSON schema: a component may also be said by its name alone."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"enum": self.names}, handler(core)]}
 
 
 def version_of(component: Callable[..., Any]) -> int:

@@ -18,6 +18,7 @@ from omnitok.sweep.file import read_sweep
 from omnitok.sweep.match import adopt
 from omnitok.sweep.plan import Plan, plan, plan_one, to_json
 from omnitok.sweep.pool import Pool
+from omnitok.sweep.progress import Silent
 from omnitok.sweep.stored import State, states, store
 from omnitok.sweep.work import Outcome, Work, do
 from omnitok.training.evaluate import evaluation_digest, metric_specs
@@ -31,7 +32,7 @@ LOOK_S = 0.25  # how often the view looks at the folders
 class View(Protocol):
     """Whoever watches: told what there is, what began and what ended; asked to look now and then."""
 
-    def begin(self, works: Sequence[Work], done: int) -> None: ...
+    def begin(self, works: Sequence[Work]) -> None: ...
     def look(self, active: Sequence[Work]) -> None: ...
     def ended(self, work: Work, outcome: Outcome) -> None: ...
     def close(self) -> None: ...
@@ -50,6 +51,14 @@ class Executor(Protocol):
     def close(self) -> None: ...
 
 
+class Experimented(NamedTuple):
+    """What running one experiment came to: the folder of each stage, first stage first."""
+
+    folders: list[Path]
+    trained: int
+    interrupted: bool
+
+
 class Launched(NamedTuple):
     """What a launch came to. ``trained`` and ``measured``: pieces of work done now, not before."""
 
@@ -61,11 +70,16 @@ class Launched(NamedTuple):
 
 
 def launch(
-    path: Path, sets: Sequence[str] = (), *, cluster: Cluster = "debug", workers: int | None = None, view: View
+    path: Path | str,
+    sets: Sequence[str] = (),
+    *,
+    cluster: Cluster = "debug",
+    workers: int | None = None,
+    view: View | None = None,
 ) -> Launched:
     """Plan a sweep, store the plan, run what is missing. Raises SpecError before anything runs; OSError where the
     runs' folder cannot be written."""
-    asked = read_sweep(path, sets)
+    asked, view = read_sweep(Path(path), sets), view or Silent()
     if cluster == "slurm":
         raise SpecError([Fault(Mark("--cluster slurm"), "", "not built yet; use debug or local")])
     planned, root = plan(asked), runs.root()
@@ -80,22 +94,28 @@ def launch(
         executor = InProcess(root, resources.threads, every_s, view)
     else:
         executor = Pool(root, count, resources.threads, every_s, folder / "logs")
-    trained, measured, interrupted = drive(works(root, planned, names, data), root, executor, view)
+    trained, measured, interrupted = drive(works(root, planned, names, data), executor, view)
     return Launched(folder, states(folder), trained, measured, interrupted)
 
 
 def run_experiment(
-    path: Path, sets: Sequence[str] = (), *, seed: int = 0, threads: int | None = None, view: View
-) -> list[Path]:
-    """Train one experiment file with one seed, in this process. -> the folder of each stage, first stage first."""
-    bound, _ = plan_one(path, sets, seed)
-    root = runs.root()
+    path: Path | str,
+    sets: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    view: View | None = None,
+) -> Experimented:
+    """Train one experiment file with one seed, in this process, on all cores unless ``threads`` says fewer."""
+    bound, _ = plan_one(Path(path), sets, seed)
+    root, view = runs.root(), view or Silent()
     root.mkdir(parents=True, exist_ok=True)
     names = _created(root, bound)
     wanted = [_training(run, names, f"{run.name}/{seed}") for run in bound]
     executor = InProcess(root, threads or os.cpu_count() or 1, trial.CHECKPOINT_EVERY_S, view)
-    drive([work for work in wanted if not _done(root, work)], root, executor, view, done=len(wanted))
-    return [root / names[run.digest] for run in bound]
+    missing = [work for work in wanted if not _done(root, work)]
+    trained, _, interrupted = drive(missing, executor, view)
+    return Experimented([root / names[run.digest] for run in bound], trained, interrupted)
 
 
 def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
@@ -142,15 +162,13 @@ def works(root: Path, planned: Plan, names: dict[str, str], data: dict[str, Any]
     return missing
 
 
-def drive(
-    wanted: Sequence[Work], root: Path, executor: Executor, view: View, done: int | None = None
-) -> tuple[int, int, bool]:
+def drive(wanted: Sequence[Work], executor: Executor, view: View) -> tuple[int, int, bool]:
     """Do all work whose parents are done. -> (stages trained, evaluations measured, whether it was interrupted)."""
     waiting, dead = list(wanted), set[str]()
     open_stages = {work.stage for work in wanted if not work.evaluation}
     not_before: dict[Any, float] = {}
     counts = {True: 0, False: 0}
-    view.begin(wanted, done or 0)
+    view.begin(wanted)
     try:
         with _stoppable(executor) as stopping:
             while (waiting and not stopping()) or executor.active:

@@ -13,7 +13,7 @@ from omnitok.model import Reconstructor
 from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, dotted, kind, patched, plain, resolve
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.design import Arm, arms, name_of
-from omnitok.sweep.file import Asked, address, beside, labels, read_experiment
+from omnitok.sweep.file import Asked, address, beside, labels, read_experiment, read_sweep
 from omnitok.training import EVALUATIONS, TASKS, Facts, Task
 from omnitok.training.evaluate import key_of, metric_specs, protocol_of
 from omnitok.training.handover import take_over
@@ -73,6 +73,11 @@ def plan(asked: Asked) -> Plan:
     if faults:
         raise SpecError(faults)
     return Plan(asked, factors, trials, found, measurements, _notices(asked))
+
+
+def plan_sweep(path: Path | str, sets: Sequence[str] = ()) -> Plan:
+    """The plan of a sweep file. Raises SpecError with every fault."""
+    return plan(read_sweep(Path(path), sets))
 
 
 def plan_one(path: Path, sets: Sequence[str], seed: int) -> tuple[list[StageRun], Facts]:

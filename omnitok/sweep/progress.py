@@ -18,7 +18,7 @@ SHOWN = ("train/loss", "val/psnr", "val/psnr_clips")
 class Silent:
     """Nobody watches."""
 
-    def begin(self, works: Sequence[Work], done: int) -> None:
+    def begin(self, works: Sequence[Work]) -> None:
         return None
 
     def look(self, active: Sequence[Work]) -> None:
@@ -37,7 +37,7 @@ class Lines:
     def __init__(self, root: Path, out: TextIO = sys.stdout) -> None:
         self.root, self.out, self.count, self.total = root, out, 0, 0
 
-    def begin(self, works: Sequence[Work], done: int) -> None:
+    def begin(self, works: Sequence[Work]) -> None:
         self.total = len(works)
 
     def look(self, active: Sequence[Work]) -> None:
@@ -65,7 +65,7 @@ class Bars:
         self.finished = 0
         self.all = TaskID(0)
 
-    def begin(self, works: Sequence[Work], done: int) -> None:
+    def begin(self, works: Sequence[Work]) -> None:
         if works:
             total = sum(max(work.steps, 1) for work in works)
             self.all = self.progress.add_task("all", total=total, metrics=f"{len(works)} pieces of work")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from omnitok import provenance, runs
 from omnitok.spec import Fault, Mark, SpecError, digest, near
+from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.file import Asked, read_sweep
 
 SWEEP, PLAN = "sweep.json", "plan.json"
@@ -66,15 +67,19 @@ def locate(root: Path, reference: str, sets: Sequence[str] = ()) -> Path:
     return folder_of(root, found[0])
 
 
-def refreshed(folder: Path) -> dict[str, Any]:
-    """What was asked, with question and claims as the file says them now, where it still asks the same."""
-    kept = dict(runs.read_json(folder / SWEEP))
+def refresh(folder: Path) -> None:
+    """Take question and claims as the file says them now, where it still asks for the same runs. Raises SpecError."""
+    kept = runs.read_json(folder / SWEEP)
     path = Path(kept["file"])
-    if path.is_file():
-        asked = read_sweep(path, kept["set"])
-        if asked.digest == kept["digest"]:
-            kept |= {"question": asked.file.question, "claims": [claim.model_dump() for claim in asked.file.claims]}
-    return kept
+    if not path.is_file() or (asked := read_sweep(path, kept["set"])).digest != kept["digest"]:
+        return
+    plan = runs.read_json(folder / PLAN)
+    metrics = {one["name"]: [metric["label"] for metric in one["metrics"]] for one in plan["evaluations"]}
+    if faults := claim_faults(asked, plan["factors"], metrics):
+        raise SpecError(faults)
+    now = {"question": asked.file.question, "claims": [claim.model_dump() for claim in asked.file.claims]}
+    if any(kept[key] != value for key, value in now.items()):
+        runs.write_json(folder / SWEEP, kept | now)
 
 
 def states(folder: Path) -> list[State]:
@@ -82,6 +87,11 @@ def states(folder: Path) -> list[State]:
     root = folder.parent.parent
     plan = runs.read_json(folder / PLAN)
     return [_state(root, plan, trial) for trial in plan["trials"]]
+
+
+def sweep_states(reference: str, sets: Sequence[str] = ()) -> list[State]:
+    """How every trial of a launched sweep stands, by its file, name or digest."""
+    return states(locate(runs.root(), reference, sets))
 
 
 def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
@@ -119,7 +129,7 @@ def find_run(root: Path, reference: str) -> Path:
             return found[0].parent
         said = "no run begins so" if not found else f"{len(found)} runs begin so; say more digits"
         raise SpecError([Fault(Mark(reference), "", said)])
-    sweep, _, rest = reference.rpartition("/")[0].rpartition("/")[0], "", reference.split("/")[-2:]
+    sweep, rest = reference.rpartition("/")[0].rpartition("/")[0], reference.split("/")[-2:]
     if not sweep or len(rest) < 2:
         raise SpecError([Fault(Mark(reference), "", "say a run's digest, or SWEEP/ARM/SEED")])
     trials = runs.read_json(locate(root, sweep) / PLAN)["trials"]

@@ -31,7 +31,7 @@ def do(
 
     def piece() -> None:
         if work.evaluation:
-            trial.evaluate(folder, decode(EVALUATIONS, work.evaluation))
+            trial.evaluate_run(folder, decode(EVALUATIONS, work.evaluation))
         else:
             trial.run(folder, checkpoint_every_s=every_s, stop=stop, on_record=on_record)
 

@@ -1,0 +1,59 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything lives in .venv, built from requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+READY := .venv/.ready
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+MISSING = { echo "omnitok needs $(1)" >&2; exit 1; }
+
+.DEFAULT_GOAL := help
+.PHONY: demo test unit check bench lock clean help
+
+demo: $(READY)  ## the quickstart on the CPU: train, mirror, report
+	$(BIN)/omnitok launch sweeps/quickstart.yaml --cluster local
+	$(BIN)/omnitok report sweeps/quickstart.yaml
+
+test: $(READY)  ## every test, also those that start real services
+	$(BIN)/python -m pytest
+
+unit: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest -m "not service"
+
+check: $(READY)  ## formatting, lint and types
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+bench: $(READY)  ## the measurements in benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+# The stamp comes last. An installation that was cut short is begun anew, as pip takes a half-copied package for a
+# whole one; what it had downloaded is kept.
+$(READY): requirements.lock pyproject.toml
+	@command -v git >/dev/null || $(call MISSING,git: apt-get install git)
+	@command -v "$(PYTHON)" >/dev/null || $(call MISSING,Python 3.11 to 3.13 as $(PYTHON): apt-get install python3 or say make PYTHON=...)
+	@"$(PYTHON)" -c '$(SUPPORTED)' || $(call MISSING,Python 3.11 to 3.13 but $(PYTHON) is $$("$(PYTHON)" -V 2>&1): say make PYTHON=...)
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || $(call MISSING,the venv module of Python: apt-get install python3-venv)
+	@test ! -e .venv/.unfinished || rm -rf .venv
+	@$(BIN)/python -c 'import pip; $(SUPPORTED)' 2>/dev/null || { rm -rf .venv && "$(PYTHON)" -m venv .venv; }
+	@touch .venv/.unfinished
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@rm .venv/.unfinished && touch $@
+
+# torch stays where it is until somebody moves it on purpose; what its Linux build brings along is left to torch.
+lock: TORCH := $(shell grep '^torch==' requirements.lock)
+lock:  ## requirements.lock anew, from the ranges in pyproject.toml
+	rm -rf .venv-lock && "$(PYTHON)" -m venv .venv-lock
+	.venv-lock/bin/python -m pip install "$(TORCH)" ".[dev]"
+	{ grep '^#' requirements.lock; \
+	  .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude omnitok \
+	  | grep -Ev '^(nvidia|cuda|triton)[-=]' | sed -E 's/\+[A-Za-z0-9.]+$$//' | LC_ALL=C sort -f; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock && rm -rf .venv-lock
+
+clean:  ## remove the environment, caches and rendered reports; runs stay
+	rm -rf .venv .venv-lock build dist omnitok.egg-info reports/build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find omnitok tests -name __pycache__ -type d -exec rm -rf {} +
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile

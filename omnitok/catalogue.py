@@ -1,0 +1,135 @@
+"""What there is to choose from: every slot, its components and their choices, as tables and as JSON schemas."""
+
+import inspect
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import PydanticUndefined
+
+from omnitok.attention import ATTENTION
+from omnitok.data import DATASETS
+from omnitok.losses import LOSSES
+from omnitok.metrics import METRICS
+from omnitok.model import BASELINES, MODELS
+from omnitok.model.position import POSITIONS
+from omnitok.quantizers import QUANTIZERS
+from omnitok.schedules import CURVES, SCHEDULES
+from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, near
+from omnitok.sweep.file import SweepFile
+from omnitok.training import EVALUATIONS, TASKS
+from omnitok.training.optimizers import OPTIMIZERS
+from omnitok.training.stage import Lineage
+
+SLOTS: dict[str, Registry[Any]] = {
+    registry.slot: registry
+    for registry in (
+        TASKS, MODELS, ATTENTION, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, OPTIMIZERS, LOSSES, METRICS, DATASETS,
+        BASELINES, EVALUATIONS,
+    )
+}  # fmt: skip
+
+
+REF: Final = "#/$defs/"
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Choice(NamedTuple):
+    """One choice of a component: its name, its default as a file would say it, and its line."""
+
+    name: str
+    default: str
+    line: str
+
+
+class Entry(NamedTuple):
+    """One component: what it promises, its papers, its choices, bits a token at its defaults where it has any."""
+
+    slot: str
+    name: str
+    promise: str
+    papers: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    bits: float | None
+
+
+def entries(slot: str | None = None) -> list[Entry]:
+    """The components of one slot, or of all. Raises SpecError where there is no such slot."""
+    if slot is not None and slot not in SLOTS:
+        raise SpecError([Fault(Mark("components"), "", f"no slot {slot!r}{near(slot, SLOTS)}")])
+    wanted = [SLOTS[slot]] if slot else list(SLOTS.values())
+    return [_entry(registry, name) for registry in wanted for name in registry]
+
+
+def lines(component: Callable[..., Any]) -> dict[str, str]:
+    """The docstring's line for each choice; a continued line is one."""
+    text = inspect.getdoc(component) or ""
+    found = re.findall(r"^(\w+): (.*(?:\n[ \t]+\S.*)*)", text, flags=re.MULTILINE)
+    known = choices(component)
+    return {name: _joined(line) for name, line in found if name in known}
+
+
+def _entry(registry: Registry[Any], name: str) -> Entry:
+    component = registry.components[name]
+    text = inspect.getdoc(component) or ""
+    said = lines(component)
+    fields = registry.specs[name].model_fields
+    listed = tuple(Choice(choice, _shown(fields[choice].get_default()), said.get(choice, "")) for choice in choices(component))
+    module = inspect.getdoc(inspect.getmodule(component)) or ""
+    papers = tuple(dict.fromkeys(re.findall(r"arXiv:\d{4}\.\d{4,5}", text + module)))
+    bits = sum(map(math.log2, component().codebook_sizes)) if registry is QUANTIZERS else None
+    return Entry(registry.slot, name, _joined(text.split("\n\n")[0]), papers, listed, bits)
+
+
+def _shown(value: Any) -> str:
+    """A default as a file would say it."""
+    if value is PydanticUndefined:
+        return "(must be said)"
+    if isinstance(value, Spec):
+        return str(getattr(value, value.registry.tag))
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return json.dumps(value)
+
+
+def _joined(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """{"experiment": JSON schema, "sweep": JSON schema}: editors complete and check a file by these as one types.
+
+    A later stage inherits, so nothing is required of a stage there; the command line still refuses what is missing.
+    """
+    stage = TASKS.adapter.json_schema(ref_template=f"{REF}{{model}}")
+    definitions = {name: _open(one) for name, one in stage.pop("$defs").items()}
+    lineage = Lineage.model_json_schema(ref_template=f"{REF}{{model}}")
+    definitions |= lineage.pop("$defs")
+    for one in definitions.values():
+        if "task" in one.get("properties", {}):
+            one["properties"] |= lineage["properties"]
+    experiment = {
+        "$schema": DRAFT,
+        "title": "an omnitok experiment",
+        "type": "object",
+        "properties": {"stages": {"type": "object", "minProperties": 1, "additionalProperties": stage}},
+        "required": ["stages"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+    sweep = SweepFile.model_json_schema(ref_template=f"{REF}{{model}}")
+    evaluation = EVALUATIONS.adapter.json_schema(ref_template=f"{REF}{{model}}")
+    more = evaluation.pop("$defs")
+    more["evaluation_reconstruction"]["properties"]["name"] = {"type": "string", "description": "its name in reports"}
+    sweep["$defs"] |= more
+    sweep["properties"]["evaluate"]["items"] = evaluation
+    baseline = BASELINES.adapter.json_schema(ref_template=f"{REF}{{model}}")
+    sweep["$defs"] |= baseline.pop("$defs")
+    sweep["properties"]["baselines"]["items"] = baseline
+    return {"experiment": experiment, "sweep": {"$schema": DRAFT, **sweep, "title": "an omnitok sweep"}}
+
+
+def _open(definition: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in definition.items() if key != "required"}

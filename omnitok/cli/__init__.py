@@ -1,0 +1,275 @@
+"""The command line: each command is one call of the package, its words, and its exit code."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+SETS = click.option(
+    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Say one choice anew, e.g. --set model.dim=32. Repeatable."
+)
+
+
+class Group(click.Group):
+    """Turns what a person did wrong into words and an exit code; what is a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from omnitok.spec import SpecError
+
+        try:
+            return super().invoke(ctx)
+        except SpecError as error:
+            click.echo(str(error), err=True)
+            sys.exit(2)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"omnitok: {place}{error.strerror or error}", err=True)
+            sys.exit(1)
+
+
+def example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="omnitok")
+def main() -> None:
+    """Reproducible experiments with joint image-video tokenizers: write a sweep, launch it, read its report.
+
+    \b
+    Example:
+      omnitok plan sweeps/quickstart.yaml
+      omnitok launch sweeps/quickstart.yaml --cluster local
+      omnitok report sweeps/quickstart.yaml
+    """
+
+
+def command(name: str, *lines: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command whose help ends with an example."""
+    return main.command(name, epilog=example(*lines))
+
+
+@command("run", "omnitok run experiments/quickstart.yaml --seed 1 --set stages.images.steps=40")
+@click.argument("file", type=click.Path(path_type=Path))
+@SETS
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; default: all cores.")
+def run(file: Path, sets: tuple[str, ...], seed: int, threads: int | None) -> None:
+    """Train one experiment FILE, every stage, in this process; run again to resume or to do nothing."""
+    from omnitok import runs
+    from omnitok.sweep.launch import run_experiment
+    from omnitok.sweep.progress import shown, view
+
+    done = run_experiment(file, sets, seed=seed, threads=threads, view=view(runs.root()))
+    if done.interrupted:
+        click.echo("stopped; the checkpoint is kept, the same command goes on from it", err=True)
+        sys.exit(130)
+    if not done.trained and all((folder / runs.RESULT).exists() for folder in done.folders):
+        click.echo("already done; nothing was trained")
+    failed = False
+    for folder in done.folders:
+        died, record = runs.failure(folder), runs.last_record(folder)
+        name = runs.read_json(folder / runs.EXPERIMENT)["stage"]
+        said = f"failed: {died.kind}: {died.sentence}" if died else shown(record) if record else runs.status(folder)
+        click.echo(f"{name}: {folder}  {said}")
+        failed = failed or runs.status(folder) != "done"
+    sys.exit(1 if failed else 0)
+
+
+@command("plan", "omnitok plan sweeps/quickstart.yaml", "omnitok plan sweeps/quickstart.yaml --json | jq .trials[0]")
+@click.argument("sweep", type=click.Path(path_type=Path))
+@SETS
+@click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
+def plan(sweep: Path, sets: tuple[str, ...], as_json: bool) -> None:
+    """Show what SWEEP would run: its arms, what they cost, what is already there. Nothing is run."""
+    from omnitok.cli.tables import print_plan
+    from omnitok.sweep.plan import plan_sweep, to_json
+
+    planned = plan_sweep(sweep, sets)
+    if as_json:
+        click.echo(json.dumps(to_json(planned), indent=1))
+    else:
+        print_plan(to_json(planned), planned.asked.file.question)
+
+
+@command("launch", "omnitok launch sweeps/quickstart.yaml --cluster local", "omnitok launch sweeps/quickstart.yaml --set seeds=[0]")
+@click.argument("sweep", type=click.Path(path_type=Path))
+@SETS
+@click.option("--cluster", type=click.Choice(["debug", "local", "slurm"]), default="local", show_default=True,
+              help="debug: in this process; local: a pool of processes; slurm: jobs.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), help="Processes at once (local); default: cores / threads.")
+def launch(sweep: Path, sets: tuple[str, ...], cluster: Any, workers: int | None) -> None:
+    """Run what of SWEEP is missing; launch again to resume or to do nothing. Exit code 1 if an arm failed."""
+    from omnitok import runs
+    from omnitok.cli.tables import print_states
+    from omnitok.sweep.launch import launch as call
+    from omnitok.sweep.progress import view
+
+    done = call(sweep, sets, cluster=cluster, workers=workers, view=view(runs.root()))
+    if done.interrupted:
+        click.echo("stopped; checkpoints are kept, the same command goes on from them", err=True)
+        sys.exit(130)
+    if not done.trained and not done.measured:
+        click.echo("nothing to train and nothing to measure: everything is done" if _all_done(done.states) else "nothing new could be done")
+    else:
+        click.echo(f"trained {done.trained} stages, measured {done.measured} evaluations")
+    print_states(done.states, only_open=True)
+    click.echo(f"stored as {done.folder.name}; next: omnitok report {sweep}" + "".join(f" --set '{s}'" for s in sets))
+    sys.exit(0 if _all_done(done.states) else 1)
+
+
+def _all_done(states: Any) -> bool:
+    return all(state.status == "done" for state in states)
+
+
+@command("status", "omnitok status sweeps/quickstart.yaml")
+@click.argument("sweep")
+@SETS
+def status(sweep: str, sets: tuple[str, ...]) -> None:
+    """How every trial of a launched SWEEP (file, name or digest) stands. Exit code 1 if one failed."""
+    from omnitok.cli.tables import print_states
+    from omnitok.sweep.stored import sweep_states
+
+    states = sweep_states(sweep, sets)
+    print_states(states)
+    sys.exit(1 if any(state.status in {"failed", "blocked"} for state in states) else 0)
+
+
+@command("sync", "omnitok sync", "omnitok sync --watch 30")
+@click.option("--watch", type=click.FloatRange(min=1), metavar="SECONDS", help="Go on, this often, until ctrl-C.")
+def sync(watch: float | None) -> None:
+    """Bring MLflow up to date with the runs' folders; as often as you like, without duplicates."""
+    import time
+
+    from omnitok import runs
+    from omnitok.tracking import TrackingError, ui_command
+    from omnitok.tracking import sync as call
+
+    try:
+        while True:
+            done = call(runs.root())
+            click.echo(str(done))
+            if not watch:
+                break
+            time.sleep(watch)
+    except TrackingError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"look at it with: {ui_command(runs.root())}")
+
+
+@command("report", "omnitok report sweeps/quickstart.yaml", "omnitok report reports/quickstart.yaml")
+@click.argument("sweep_or_report")
+@SETS
+@click.option("--out", type=click.Path(path_type=Path), help="Where to; default: reports/build/<name>.")
+def report(sweep_or_report: str, sets: tuple[str, ...], out: Path | None) -> None:
+    """Render the report of a launched sweep, or of a report file, whatever state the runs are in."""
+    from omnitok.report.command import render_report
+    from omnitok.tracking import TrackingError
+
+    try:
+        done = render_report(sweep_or_report, sets, out)
+    except TrackingError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"report: {done.page}")
+    click.echo(done.answer)
+
+
+@command("components", "omnitok components", "omnitok components quantizer")
+@click.argument("slot", required=False)
+def components(slot: str | None) -> None:
+    """List the components of every SLOT: their choices, defaults, meaning, papers."""
+    from omnitok.catalogue import entries
+    from omnitok.cli.tables import print_components
+
+    print_components(entries(slot), whole=slot is not None)
+
+
+@command("schema", "omnitok schema", "omnitok schema --check")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if a schema file is out of date.")
+def schema(check: bool) -> None:
+    """Write experiments/, sweeps/ and reports/schema.json, by which an editor completes and checks YAML files."""
+    from omnitok.catalogue import schemas
+    from omnitok.report.paper import paper_schema
+
+    stale = []
+    for name, data in {**schemas(), "report": paper_schema()}.items():
+        path, text = Path(f"{name}s") / "schema.json", json.dumps(data, indent=1, sort_keys=True) + "\n"
+        if not path.exists() or path.read_text() != text:
+            stale.append(str(path))
+            if not check:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text)
+    click.echo("\n".join(f"{'out of date' if check else 'wrote'}: {name}" for name in stale) or "up to date")
+    sys.exit(1 if check and stale else 0)
+
+
+@command(
+    "reconstruct",
+    "omnitok reconstruct quickstart/fsq+ramp/0 cat.png clip.mp4 --crop --side-by-side --out out",
+)
+@click.argument("run_reference", metavar="RUN")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--crop", "fit", flag_value="crop", help="Cut to the largest centred part that fits; leave off last frames.")
+@click.option("--resize", "fit", flag_value="resize", help="Resize to the nearest size that fits; leave off last frames.")
+@click.option("--side-by-side", is_flag=True, help="Original left, reconstruction right.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reconstructions"), show_default=True)
+def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_side: bool, out: Path) -> None:
+    """Pass your own pictures and videos through a trained tokenizer. RUN: a digest, or SWEEP/ARM/SEED."""
+    from omnitok import runs
+    from omnitok.reconstruct import reconstruct as call
+    from omnitok.sweep.stored import find_run
+
+    folder = find_run(runs.root(), run_reference)
+    for done in call(folder, files, out, fit=fit or "exact", side_by_side=side_by_side):
+        size = f"{done.frames} x {done.height} x {done.width}"
+        click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {done.codes} codes")
+
+
+@command("evaluate", "omnitok evaluate quickstart/fsq+ramp/0 --metrics psnr,ssim --frames 5")
+@click.argument("run_reference", metavar="RUN")
+@click.option("--data", help="A dataset as YAML, e.g. embedded; default: what the run was trained on.")
+@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
+@click.option("--frames", type=click.IntRange(min=1), default=1, show_default=True, help="1: images.")
+@click.option("--resolution", type=click.IntRange(min=1), help="Side in pixels; default: that of training.")
+@click.option("--metrics", default="psnr,ssim", show_default=True, help="Names, separated by commas.")
+def evaluate(run_reference: str, data: str | None, metrics: str, **rest: Any) -> None:
+    """Measure a finished RUN (a digest, or SWEEP/ARM/SEED); what is measured already is not measured again."""
+    from omnitok import runs
+    from omnitok.evaluation import evaluate_as_asked
+    from omnitok.sweep.stored import find_run
+
+    folder = find_run(runs.root(), run_reference)
+    for found in evaluate_as_asked(folder, data, metrics.split(","), **rest):
+        value = "n/a" if found["value"] is None else f"{found['value']:.4f} {found['unit']}".rstrip()
+        click.echo(f"{found['key']}  {value}  ({len(found['items'])} items; {found['protocol']})")
+
+
+@main.group("data")
+def data() -> None:
+    """Your own pictures and videos as datasets."""
+
+
+@data.command("check", epilog=example("omnitok data check data/cats"))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--skip-broken", is_flag=True, help="List broken files in the manifest instead of refusing them.")
+def data_check(folder: Path, skip_broken: bool) -> None:
+    """Decode every file of FOLDER (a sub-folder a class), write its manifest, print its fingerprint."""
+    from omnitok.cli.tables import print_checked
+    from omnitok.data import check_folder
+
+    print_checked(check_folder(folder, skip_broken))
+
+
+@command("doctor", "omnitok doctor")
+def doctor() -> None:
+    """What is installed, reachable and writable, and how many accelerators. Exit code 1 if something is missing."""
+    from omnitok.cli.tables import print_findings
+    from omnitok.doctor import examine
+
+    findings = examine()
+    print_findings(findings)
+    sys.exit(0 if all(finding.fine for finding in findings) else 1)
+

@@ -1,0 +1,5 @@
+"""``python -m omnitok.cli``."""
+
+from omnitok.cli import main
+
+main()

@@ -1,0 +1,114 @@
+"""What the command line prints: tables for people, wide enough for a pipe."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from omnitok import runs
+
+STYLES = {"done": "green", "failed": "red", "blocked": "yellow", "running": "cyan", "interrupted": "yellow"}
+
+
+def console() -> Console:
+    made = Console(highlight=False)
+    if not made.is_terminal:
+        made.width = 160
+    return made
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def print_plan(plan: dict[str, Any], question: str) -> None:
+    """Arms with their cost and state, then the stages that they share, then notices."""
+    out, root = console(), runs.root()
+    out.print(f"[bold]{escape(question)}[/bold]\n")
+    numbers = ("stages", "parameters", "tokens", "bits a token", "done")
+    table = _table("arm", "seeds", *numbers, right=numbers)
+    names = list(dict.fromkeys(trial["name"] for trial in plan["trials"]))
+    for name in names:
+        trials = [trial for trial in plan["trials"] if trial["name"] == name]
+        seeds = ", ".join(str(trial["seed"]) for trial in trials if trial["seed"] is not None) or "-"
+        stages = [stage for trial in trials for stage in trial["stages"]]
+        done = sum((root / stage / runs.RESULT).exists() for stage in stages)
+        tokens = " ".join(f"{shape}:{count}" for shape, count in trials[0]["tokens"].items())
+        bits = f"{trials[0]['bits_per_token']:.4g}" if trials[0]["bits_per_token"] else "-"
+        cells = [str(len(stages)), f"{trials[0]['parameters']:,}", tokens, bits, f"{done} of {len(stages)}"]
+        table.add_row(escape(name), seeds, *cells)
+    out.print(table)
+    asked = [stage for trial in plan["trials"] for stage in trial["stages"]]
+    done = sum((root / stage / runs.RESULT).exists() for stage in plan["stages"])
+    steps = sum(stage["steps"] for digest, stage in plan["stages"].items() if not (root / digest / runs.RESULT).exists())
+    shared = len(asked) - len(plan["stages"])
+    out.print(f"\n{len(plan['trials'])} trials, {len(plan['stages'])} stages to train once ({shared} shared), "
+              f"{done} of them done; {steps:,} steps to go")  # fmt: skip
+    for one in plan["evaluations"]:
+        labels = ", ".join(metric["label"] for metric in one["metrics"])
+        out.print(f"evaluation {escape(one['name'])}: {labels} on {escape(one['key'])}")
+    for notice in plan["notices"]:
+        out.print(f"[yellow]note:[/yellow] {escape(notice)}")
+
+
+def print_states(states: Sequence[Any], only_open: bool = False) -> None:
+    """A line a trial, then how many of each status."""
+    out = console()
+    table = _table("trial", "seed", "status", "why")
+    for state in states:
+        if not (only_open and state.status == "done"):
+            style = STYLES.get(state.status, "default")
+            seed = "-" if state.trial["seed"] is None else str(state.trial["seed"])
+            table.add_row(escape(state.trial["name"]), seed, f"[{style}]{state.status}[/]", escape(state.reason))
+    if table.row_count:
+        out.print(table)
+    counts = Counter(state.status for state in states)
+    out.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+
+
+def print_components(entries: Sequence[Any], whole: bool) -> None:
+    """One slot with every choice, or all slots with a line a component."""
+    out = console()
+    for slot in dict.fromkeys(entry.slot for entry in entries):
+        table = _table(slot, "choices" if not whole else "default", "what")
+        for entry in (one for one in entries if one.slot == slot):
+            bits = f" {entry.bits:.4g} bits a token at its defaults." if entry.bits else ""
+            papers = f" [{', '.join(entry.papers)}]" if entry.papers else ""
+            said = escape(f"{entry.promise}{bits}" + ("" if entry.promise.count("arXiv") else papers))
+            if not whole:
+                table.add_row(f"[bold]{entry.name}[/bold]", ", ".join(c.name for c in entry.choices), said)
+                continue
+            table.add_row(f"[bold]{entry.name}[/bold]", "", said)
+            for choice in entry.choices:
+                table.add_row(f"  {choice.name}", escape(choice.default), escape(choice.line))
+        out.print(table)
+        out.print()
+
+
+def print_checked(checked: Any) -> None:
+    """What a folder holds, and the line that an experiment says about it."""
+    out, manifest = console(), checked.manifest
+    table = _table("split", "kind", "class", "files", right=("files",))
+    for (split, kind, label), count in manifest.counts.items():
+        table.add_row(split, kind, escape(label or "-"), str(count))
+    out.print(table)
+    for broken in manifest.broken:
+        out.print(f"[yellow]broken, left out:[/yellow] {escape(broken.path)}: {escape(broken.reason)}")
+    if checked.ignored:
+        out.print(f"ignored: {escape(', '.join(checked.ignored))}")
+    said = f"data: {{type: folder, name: {checked.folder.name}, fingerprint: {checked.fingerprint}}}"
+    out.print(f"fingerprint {checked.fingerprint}; an experiment says it so:\n  {escape(said)}")
+
+
+def print_findings(findings: Sequence[Any]) -> None:
+    out = console()
+    table = _table("", "what", "seen")
+    for finding in findings:
+        table.add_row("[green]ok[/]" if finding.fine else "[red]NO[/]", finding.what, escape(finding.seen))
+    out.print(table)

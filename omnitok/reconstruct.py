@@ -1,0 +1,88 @@
+"""A user's own pictures and videos through a trained tokenizer, in and out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from omnitok.data import DataError, as_clip, as_pixels, read_clip, write_clip
+from omnitok.data.pixels import Pixels, cropped_to, resized_to
+from omnitok.metrics import psnr
+from omnitok.model import Reconstructor
+from omnitok.spec import Fault, Mark, SpecError
+from omnitok.trial import load
+
+Fit = Literal["exact", "crop", "resize"]
+
+
+class Written(NamedTuple):
+    """One file done: where it went, its size, how near it came (PSNR in dB), the codes it took."""
+
+    source: Path
+    target: Path
+    frames: int
+    height: int
+    width: int
+    psnr: float
+    codes: int
+
+
+@torch.no_grad()
+def reconstruct(
+    run: Path, files: Sequence[Path], out: Path, *, fit: Fit = "exact", side_by_side: bool = False
+) -> list[Written]:
+    """Write the reconstruction of each file into ``out``, under its own name.
+
+    ``fit``: what to do where the model's patches do not divide a file's size: refuse, cut to the largest centred part
+    (and leave off last frames), or resize to the nearest size. Raises SpecError with a fault a file, before anything
+    is written.
+    """
+    codec = load(run)
+    faults: list[Fault] = []
+    clips: list[tuple[Path, Pixels, float]] = []
+    names: dict[str, Path] = {}
+    for path in files:
+        try:
+            media = read_clip(path)
+            clips.append((path, fitted(codec, media.frames, fit), media.fps))
+        except (DataError, ValueError) as error:
+            said = str(error).removeprefix(f"{path}: ")
+            faults.append(Fault(Mark(str(path)), "", said))
+        if path.name in names:
+            faults.append(Fault(Mark(str(path)), "", f"has the same name as {names[path.name]}; one would overwrite the other"))
+        elif (out / path.name).resolve() == path.resolve():
+            faults.append(Fault(Mark(str(path)), "", "would be overwritten; choose another folder with --out"))
+        names[path.name] = path
+    if faults:
+        raise SpecError(faults)
+    out.mkdir(parents=True, exist_ok=True)
+    return [_one(codec, path, frames, fps, out, side_by_side) for path, frames, fps in clips]
+
+
+def fitted(codec: Reconstructor, frames: Pixels, fit: Fit) -> Pixels:
+    """The frames at a size that the model takes. Raises ValueError where ``fit`` is exact and they are not."""
+    multiple, step = codec.multiple, codec.frame_step
+    spare = (len(frames) - 1) % step
+    if fit == "exact":
+        height, width = frames.shape[1:3]
+        if height % multiple or width % multiple:
+            raise ValueError(f"{height} x {width} pixels: {multiple} must divide both; say --crop or --resize")
+        if spare:
+            raise ValueError(f"{len(frames)} frames: must be 1 more than a multiple of {step}; say --crop or --resize")
+        return frames
+    frames = frames[: len(frames) - spare]
+    return cropped_to(frames, multiple) if fit == "crop" else resized_to(frames, multiple)
+
+
+def _one(codec: Reconstructor, path: Path, frames: Pixels, fps: float, out: Path, side_by_side: bool) -> Written:
+    original = as_clip(frames)[None]
+    clip, codes = codec.reconstruct(original)
+    back = as_pixels(clip[0])
+    shown = np.concatenate([frames, back], axis=2) if side_by_side else back
+    suffix = ".png" if len(frames) == 1 else ".mp4"
+    target = out / (path.name if path.suffix.lower() == suffix else f"{path.name}{suffix}")
+    write_clip(target, shown, fps)
+    near = psnr(original, as_clip(back)[None]).item()
+    return Written(path, target, len(frames), *frames.shape[1:3], near, codes.numel())

@@ -1,0 +1,134 @@
+"""Rows and curves from the files of a stored sweep, in every state that a sweep can be in."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report_sweep import Synthetic, name_of
+
+from omnitok import runs
+from omnitok.report import curves, rows
+from omnitok.spec import SpecError
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Synthetic:
+    return Synthetic(tmp_path)
+
+
+def test_a_row_holds_labels_choices_metrics_and_where_they_came_from(sweep: Synthetic) -> None:
+    frame = rows(sweep.write())
+    assert len(frame) == 4 * 3 + 2
+    row = frame[(frame["arm"] == "fsq+joint") & (frame["seed"] == 1)].iloc[0]
+    assert (row["sweep"], row["kind"], row["status"], row["reason"]) == ("quickstart", "arm", "done", "")
+    assert (row["model.quantizer"], row["stages.joint.schedule"]) == ("fsq", "joint")
+    assert (row["model.quantizer.type"], row["model.quantizer.levels"], row["steps"]) == ("fsq", (8, 5), 300)
+    assert row["digests"] == (sweep.first("fsq+joint", 1), row["digest"])
+    assert row["digest"] == sweep.last("fsq+joint", 1)
+    assert row["photos/psnr"] == sweep.values["fsq+joint", 1]["photos/psnr"]
+    assert (row["parameters"], row["seconds"], row["device"], row["dirty"]) == (123456, 25.0, "cpu", False)
+    assert list(frame.columns[-4:]) == ["photos/psnr", "photos/ssim", "photos/usage", "clips/psnr"]
+    assert frame["kind"].tolist()[-2:] == ["baseline", "baseline"]
+    assert frame["seed"].isna().tolist()[-2:] == [True, True]
+
+
+def test_a_sweep_that_was_never_started_is_all_holes(sweep: Synthetic) -> None:
+    frame = rows(sweep.store())
+    assert set(frame["status"]) == {"planned"}
+    assert set(frame["reason"]) == {"not started"}
+    assert frame["photos/psnr"].isna().all()
+    assert curves(sweep.stored).empty
+
+
+def test_a_folder_without_a_stored_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"nothing: no stored sweep here \(no sweep.json\); launch it first"):
+        rows(tmp_path / "nothing")
+
+
+def test_status_says_how_far_a_trial_came(sweep: Synthetic) -> None:
+    sweep.write()
+    sweep.fail(sweep.last("vq+joint", 0))
+    sweep.fail(sweep.first("fsq+joint", 1), "nan", "the loss is not a number")
+    interrupted = sweep.root / sweep.last("vq+joint", 1)
+    (interrupted / runs.RESULT).unlink()
+    (interrupted / runs.EVALUATIONS / f"{name_of(interrupted.name, 'photos', 'psnr')}.json").unlink()
+    half = sweep.root / sweep.last("vq+joint", 2)
+    (half / runs.EVALUATIONS / f"{name_of(half.name, 'clips', 'psnr')}.json").unlink()
+    frame = rows(sweep.stored)
+    keys = zip(frame["arm"], frame["seed"].fillna(-1), strict=True)
+    said = dict(zip(keys, zip(frame["status"], frame["reason"], strict=True), strict=True))
+    assert said["vq+joint", 0] == ("failed", "out of memory: CUDA out of memory at step 120")
+    assert (
+        said["fsq+joint", 1]
+        == said["fsq+progressive", 1]
+        == ("blocked", "nan: the loss is not a number (stage images)")
+    )
+    assert said["vq+joint", 1] == ("interrupted", "interrupted after step 298 (stage joint)")
+    assert said["vq+joint", 2] == ("unevaluated", "no evaluation clips/psnr")
+    assert said["vq+progressive", 0] == ("done", "")
+
+
+def test_a_run_that_somebody_holds_is_running(sweep: Synthetic) -> None:
+    sweep.write()
+    folder = sweep.root / sweep.last("vq+joint", 0)
+    (folder / runs.RESULT).unlink()
+    with runs.lease(folder):
+        assert rows(sweep.stored)["status"].tolist()[0] == "running"
+
+
+def test_a_null_metric_is_not_a_number_and_not_a_hole(sweep: Synthetic) -> None:
+    sweep.values["vq+joint", 0]["photos/usage"] = None
+    row = rows(sweep.write()).iloc[0]
+    assert row["status"] == "done"
+    assert math.isnan(row["photos/usage"])
+
+
+def test_a_mirror_that_disagrees_with_a_folder_is_refused_with_both_numbers(sweep: Synthetic) -> None:
+    stored, digest, key = sweep.write(), sweep.last("vq+joint", 0), "embedded.test.1x64/psnr"
+    value = sweep.values["vq+joint", 0]["photos/psnr"]
+    assert value is not None
+    assert rows(stored, {(digest, key): value * (1 + 1e-12)})["photos/psnr"].iloc[0] == value
+    with pytest.raises(SpecError) as refusal:
+        rows(stored, {(digest, key): value * (1 + 1e-6)})
+    for said in (digest, key, repr(value), repr(value * (1 + 1e-6))):
+        assert said in str(refusal.value)
+    with pytest.raises(SpecError, match="None"):
+        rows(stored, {(sweep.baseline("mean_colour"), "embedded.test.1x64/usage"): 0.5})
+
+
+def test_a_mirror_speaks_for_folders_that_are_out_of_reach(sweep: Synthetic) -> None:
+    stored, digest = sweep.store(), sweep.last("vq+joint", 0)
+    mirror = {(digest, f"embedded.test.{shape}"): 20.0 + i
+              for i, shape in enumerate(("1x64/psnr", "1x64/ssim", "1x64/usage", "9x64/psnr"))}  # fmt: skip
+    frame = rows(stored, mirror)
+    assert frame.loc[0, ["photos/psnr", "photos/ssim", "photos/usage", "clips/psnr"]].tolist() == [
+        20.0,
+        21.0,
+        22.0,
+        23.0,
+    ]
+    assert frame["status"].tolist()[:2] == ["done", "planned"]
+
+
+def test_a_stage_that_arms_share_has_its_curve_once_under_what_they_have_in_common(sweep: Synthetic) -> None:
+    frame = curves(sweep.write(), ["val/psnr"])
+    assert set(frame["arm"][frame["stage"] == "images"]) == {"vq", "fsq"}
+    assert set(frame["arm"][frame["stage"] == "joint"]) == set(sweep.arms)
+    assert not frame.duplicated(["arm", "stage", "seed", "step", "quantity"]).any()
+    assert frame[(frame["arm"] == "vq") & (frame["seed"] == 2)]["step"].tolist() == [0, 50, 100, 150, 200, 250]
+    assert set(frame["quantity"]) == {"val/psnr"}
+
+
+def test_a_torn_last_record_is_not_read(sweep: Synthetic) -> None:
+    stored = sweep.write()
+    with (sweep.root / sweep.last("vq+joint", 0) / runs.RECORDS).open("ab") as file:
+        file.write(b'{"step": 999, "train/lo')
+    assert curves(stored)["step"].max() == 298
+
+
+def test_the_report_loads_no_torch_and_no_tracker() -> None:
+    code = "import sys, omnitok.report as r; r.render; print(sorted({'torch', 'mlflow', 'matplotlib.pyplot'} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

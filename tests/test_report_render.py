@@ -1,0 +1,270 @@
+"""The rendered files: nothing unescaped, nothing missing, the same bytes twice, whatever state the sweep is in."""
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_sweep import Synthetic
+
+from omnitok import runs
+from omnitok.report import formats, render, render_paper
+from omnitok.report.collect import read, rows
+from omnitok.report.figures import legible
+from omnitok.report.section import section
+from omnitok.report.tables import ablation
+from omnitok.spec import SpecError
+
+HOSTILE = "a_b&<script>alert(1)</script>%$x^2{}\\|`*#~\"'\U0001f600"
+CLAIM = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
+         "source": "arXiv 2406.09399"}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags, texts, attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def values(self, name: str) -> list[str]:
+        return [value or "" for key, value in self.attributes if key == name]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
+    """A sweep that is done but for one arm that ran out of memory, and its report."""
+    folder = tmp_path_factory.mktemp("done")
+    sweep = Synthetic(folder / "runs")
+    sweep.claims = [CLAIM]
+    sweep.write()
+    sweep.fail(sweep.last("fsq+progressive", 2))
+    render(sweep.stored, folder / "out")
+    return sweep, folder / "out"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
+    """A sweep whose every name is an attack."""
+    folder = tmp_path_factory.mktemp("hostile")
+    sweep = Synthetic(folder / "runs", seeds=(0,), factors={"model.quantizer": [HOSTILE, "vq"]})
+    sweep.name = HOSTILE
+    sweep.claims = [CLAIM | {"better": HOSTILE, "than": "vq", "source": HOSTILE}]
+    sweep.baselines = {HOSTILE: 12.0}
+    sweep.write()
+    sweep.fail(sweep.last("vq", 0), "bug", HOSTILE)
+    sweep.say(question=HOSTILE, set=[f"x={HOSTILE}"])
+    render(sweep.stored, folder / "out")
+    return sweep, folder / "out"
+
+
+def test_the_report_is_these_files(done: tuple[Synthetic, Path]) -> None:
+    found = {str(path.relative_to(done[1])) for path in done[1].rglob("*") if path.is_file()}
+    figures = {f"figures/{name}.{kind}" for name in ("curves", "samples-photos", "samples-clips")
+               for kind in ("png", "pdf", "svg")}  # fmt: skip
+    assert found == figures | {"index.html", "report.md", "tables/ablation.tex", "tables/ablation.md",
+                               "data/rows.csv", "data/ablation.csv"}  # fmt: skip
+
+
+def test_the_same_inputs_give_the_same_bytes(done: tuple[Synthetic, Path], tmp_path: Path) -> None:
+    sweep, out = done
+    render(sweep.stored, tmp_path)
+    for path in sorted(p for p in out.rglob("*") if p.is_file()):
+        assert (tmp_path / path.relative_to(out)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_page_needs_nothing_else_and_its_policy_admits_nothing_else(done: tuple[Synthetic, Path]) -> None:
+    text = (done[1] / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert len(page.values("src")) == 3
+    assert all(source.startswith("data:image/") for source in page.values("src"))
+    assert all(link.startswith("#") for link in page.values("href"))
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    policy = page.values("content")[0]
+    assert policy.startswith("default-src 'none'")
+    assert f"'sha256-{digest}'" in policy
+    assert "style" not in {name for name, _ in page.attributes}
+
+
+def test_every_number_leads_to_its_runs(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    page = Page((out / "index.html").read_text())
+    assert {link[1:] for link in page.values("href")} <= set(page.values("id"))
+    assert len(set(page.values("id"))) == len(page.values("id"))
+    text = "".join(page.texts)
+    for (arm, seed), values in sweep.values.items():
+        assert sweep.last(arm, seed) in text
+        if (arm, seed) != ("fsq+progressive", 2):
+            assert f"{values['photos/psnr']:.8g}" in text
+
+
+def test_the_markdown_and_the_csv_have_the_numbers_of_the_page(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    markdown = (out / "report.md").read_text()
+    assert (out / "tables" / "ablation.md").read_text() in markdown
+    table = ablation(read(sweep.stored), rows(sweep.stored))
+    page, tex = "".join(Page((out / "index.html").read_text()).texts), (out / "tables" / "ablation.tex").read_text()
+    for row in table.rows:
+        for cell in row.cells:
+            assert cell.value in markdown
+            assert cell.value in page
+            assert cell.value in tex
+    data = pd.read_csv(out / "data" / "ablation.csv")
+    assert data["photos/psnr"].tolist() == [cell.cells[0].found.mean for cell in table.rows]
+    assert data["hole"].dropna().tolist() == ["seed 2 failed: out of memory: CUDA out of memory at step 120"]
+    assert len(pd.read_csv(out / "data" / "rows.csv")) == 14
+
+
+def test_the_report_says_answer_verdict_hole_and_how_to_do_it_again(done: tuple[Synthetic, Path]) -> None:
+    for text in ((done[1] / "report.md").read_text(), "".join(Page((done[1] / "index.html").read_text()).texts)):
+        assert "progressive is better than joint on photos/psnr by" in text
+        assert "CUDA out of memory at step 120" in text
+        assert "omnitok launch sweeps/quickstart.yaml --set batch=8" in text
+        assert "Of 14 trials: 13 done, 1 failed" in text
+
+
+def test_no_name_reaches_the_page_unescaped(hostile: tuple[Synthetic, Path]) -> None:
+    page = Page((hostile[1] / "index.html").read_text())
+    assert page.open == []
+    assert "script" not in page.tags
+    assert HOSTILE in page.texts, "shown as it was said"
+    assert any(HOSTILE in title for title in page.values("title"))
+
+
+def test_no_name_reaches_markdown_unescaped(hostile: tuple[Synthetic, Path]) -> None:
+    text = (hostile[1] / "report.md").read_text()
+    outside = re.sub(r"``+ .*? ``+", "", text)
+    assert "<script" not in outside
+    assert "a_b" not in outside
+    table = [line for line in (hostile[1] / "tables" / "ablation.md").read_text().splitlines() if line[:1] == "|"]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1, "a bar in a name opens no column"
+
+
+def test_latex_escapes_every_special_character_and_names_what_it_cannot_print() -> None:
+    assert formats.latex_escaped("a_b&<script>%") == r"a\_b\&\textless{}script\textgreater{}\%"
+    assert formats.latex_escaped("{x}^2~$\\#") == r"\{x\}\textasciicircum{}2\textasciitilde{}\$\textbackslash{}\#"
+    assert formats.latex_escaped("22.1 ± 0.3, −1, é--") == r"22.1 $\pm$ 0.3, $-$1, é-{}-"
+    assert formats.latex_escaped("\U0001f600") == "{[}U+1F600{]}"
+
+
+def test_the_latex_table_compiles_in_a_stock_article(hostile: tuple[Synthetic, Path], tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex here")
+    table = hostile[1] / "tables" / "ablation.tex"
+    shutil.copy(table, tmp_path / "table.tex")
+    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{table}\end{document}"
+    (tmp_path / "paper.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert said.returncode == 0, said.stdout[-2000:]
+
+
+def test_figures_print_names_literally_and_box_what_their_font_lacks() -> None:
+    assert legible("$x^2$ a_b \u6f22\n") == r"\$x^2\$ a_b □"
+
+
+@pytest.mark.parametrize("state", ["not started", "all failed", "half"])
+def test_a_sweep_in_any_state_renders_and_shows_its_holes(tmp_path: Path, state: str) -> None:
+    sweep = Synthetic(tmp_path / "runs", seeds=(0, 1))
+    sweep.claims, sweep.pictures = [CLAIM], state == "half"
+    stored = sweep.store() if state == "not started" else sweep.write()
+    broken = [sweep.last(arm, seed) for arm in sweep.arms for seed in sweep.seeds if state == "all failed" or seed]
+    for digest in broken if state != "not started" else ():
+        sweep.fail(digest)
+    made = render(stored, tmp_path / "out")
+    text = made.page.read_text()
+    assert not made.complete
+    assert [verdict.status for verdict in made.verdicts] == ["inconclusive" if state == "half" else "not run"]
+    assert ("not started" if state == "not started" else "CUDA out of memory") in text
+    assert ("is not answered yet" in made.answer) == (state != "half")
+
+
+def test_a_clean_sweep_has_no_banner_and_is_complete(tmp_path: Path) -> None:
+    one = section(Synthetic(tmp_path).write())
+    assert one.banner == ()
+    assert one.holes == ()
+    assert one.progress == "All 14 trials are done."
+
+
+def test_the_first_line_says_what_is_not_comparable(tmp_path: Path) -> None:
+    sweep = Synthetic(tmp_path / "runs", seeds=(0,))
+    sweep.claims, sweep.pictures = [CLAIM], False
+    sweep.commits = {sweep.last("vq+joint", 0): "d" * 40}
+    sweep.write()
+    path = sweep.root / sweep.last("fsq+joint", 0) / runs.PROVENANCE
+    runs.write_json(path, runs.read_json(path) | {"dirty": True, "device": "cuda: H100"})
+    sweep.say(claims=[CLAIM | {"margin": 0.1}])
+    render(sweep.stored, tmp_path / "out")
+    first = (tmp_path / "out" / "report.md").read_text().splitlines()[0]
+    assert "arms ran at different commits: c0ffeec0ff (7 runs), dddddddddd (1 run)" in first
+    assert "arms ran on different devices: cpu (7 runs), cuda: H100 (1 run)" in first
+    assert "1 run of 8 had uncommitted changes" in first
+    assert "post hoc: the claims were edited after the first launch" in first
+    page = Page((tmp_path / "out" / "index.html").read_text())
+    assert "post hoc" in next(text for text in page.texts[page.texts.index("quickstart") :] if "arms ran" in text)
+
+
+def test_commands_are_quoted_for_a_shell(tmp_path: Path) -> None:
+    sweep = Synthetic(tmp_path)
+    sweep.write()
+    sweep.say(set=["model.quantizer={type: fsq}"], file="sweeps/a b.yaml")
+    assert section(sweep.stored).commands[1] == "omnitok launch 'sweeps/a b.yaml' --set 'model.quantizer={type: fsq}'"
+
+
+def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
+    sweeps = {name: Synthetic(tmp_path / name / "runs", seeds=(0,)) for name in ("one", "two")}
+    for name, sweep in sweeps.items():
+        sweep.name, sweep.pictures = name, name == "one"
+        sweep.write()
+        (tmp_path / f"{name}.yaml").write_text("question: x\n")
+    paper = tmp_path / "p.yaml"
+    paper.write_text(
+        "title: Both <b>\nauthors: [A. Author, B. Author]\nabstract: Two at once.\nsweeps:\n- one.yaml\n- two.yaml\n"
+    )
+    made = render_paper(paper, tmp_path / "out", lambda path: sweeps[path.stem].stored)
+    text = "".join(Page(made.page.read_text()).texts)
+    assert "Both <b>" in text
+    assert "A. Author, B. Author" in text
+    assert (tmp_path / "out" / "tables" / "two-ablation.tex").exists()
+    assert len(list((tmp_path / "out" / "figures").glob("one-*.png"))) == 3
+
+
+def test_a_paper_that_is_said_wrongly_is_refused_with_every_fault(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("x: 1\n")
+    paper = tmp_path / "p.yaml"
+    paper.write_text("titel: x\nsweeps: []\n")
+    with pytest.raises(SpecError) as refusal:
+        render_paper(paper, tmp_path / "out", lambda path: path)
+    said = str(refusal.value)
+    assert "p.yaml:1: titel: no such key; did you mean 'title'?" in said
+    assert "p.yaml:2: sweeps" in said
+    paper.write_text("title: x\nsweeps:\n- one.yaml\n- one.yaml\n- oen.yaml\n")
+    with pytest.raises(SpecError) as refusal:
+        render_paper(paper, tmp_path / "out", lambda path: path)
+    assert "p.yaml:4: sweeps[1]: one.yaml is said twice" in str(refusal.value)
+    assert "p.yaml:5: sweeps[2]: no such sweep file: oen.yaml; did you mean 'one.yaml'?" in str(refusal.value)
