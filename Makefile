@@ -1,5 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`. Everything lives in .venv, built from requirements.lock.
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/.ready
@@ -14,10 +15,10 @@ demo: $(READY)  ## the quickstart on the CPU: train, mirror, report
 	$(BIN)/omnitok report sweeps/quickstart.yaml
 
 test: $(READY)  ## every test, also those that start real services
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 unit: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -m "not service"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not service"
 
 check: $(READY)  ## formatting, lint and types
 	$(BIN)/python -m ruff format --check .

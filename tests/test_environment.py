@@ -93,7 +93,11 @@ def test_every_package_that_the_code_imports_is_a_dependency() -> None:
 @pytest.mark.parametrize(
     ("name", "body", "sentence"),
     [
-        ("other", "exit 0", "omnitok needs Python 3.11 to 3.13 as python3: apt-get install python3 or say make PYTHON=..."),
+        (
+            "other",
+            "exit 0",
+            "omnitok needs Python 3.11 to 3.13 as python3: apt-get install python3 or say make PYTHON=...",
+        ),
         (
             "python3",
             'case "$1" in -V) echo Python 3.9.2;; *) exit 1;; esac',
@@ -146,7 +150,9 @@ def test_an_installation_that_was_cut_short_is_begun_anew_and_then_left_alone(tm
         log.unlink(missing_ok=True)
         done = subprocess.run(["make", "unit"], cwd=tmp_path, env=env, capture_output=True, check=False)
         lines = log.read_text().splitlines()
-        return done.returncode, [word for line in lines for word in ("venv .venv", "install", "pytest") if f" {word} " in f"{line} "]
+        return done.returncode, [
+            word for line in lines for word in ("venv .venv", "install", "pytest") if f" {word} " in f"{line} "
+        ]
 
     (tmp_path / "cut").touch()
     assert make() == (2, ["venv .venv", "install"])

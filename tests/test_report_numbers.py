@@ -93,7 +93,7 @@ def test_counts_and_durations_are_said_shortly() -> None:
         "1 M",
         "2.5 G",
     ]
-    assert [numbers.duration(s) for s in (0, 59.6, 75, 7200)] == ["0 s", "1 min", "1 min 15 s", "2 h"]
+    assert [numbers.duration(s) for s in (0.0, 59.6, 75.0, 7200.0)] == ["0 s", "1 min", "1 min 15 s", "2 h"]
 
 
 def test_a_claim_is_supported_where_the_whole_interval_is_beyond_the_margin() -> None:

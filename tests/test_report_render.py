@@ -172,6 +172,7 @@ def test_latex_escapes_every_special_character_and_names_what_it_cannot_print() 
     assert formats.latex_escaped("\U0001f600") == "{[}U+1F600{]}"
 
 
+@pytest.mark.service
 def test_the_latex_table_compiles_in_a_stock_article(hostile: tuple[Synthetic, Path], tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex here")

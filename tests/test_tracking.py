@@ -103,7 +103,13 @@ class Mlflow:
     def rows(self) -> list[object]:
         """Everything that a person could see, but for ids."""
         return sorted(
-            (run.info.run_name, run.info.status, sorted(run.data.params.items()), key, self.curve(run.info.run_name, key))
+            (
+                run.info.run_name,
+                run.info.status,
+                sorted(run.data.params.items()),
+                key,
+                self.curve(run.info.run_name, key),
+            )
             for run in self.runs
             for key in run.data.metrics
         )
@@ -141,7 +147,9 @@ def test_a_second_sync_writes_nothing(root: Path) -> None:
     plan(root, "5" * 16, "q", fsq=["aa" * 8])
     assert tracking.sync(root).writes > 0
     before = repr([run.to_dictionary() for run in Mlflow(root).runs])  # as text, for a NaN is not equal to itself
-    assert tracking.sync(root)[3:] == (0, 0, 0, 0, 0)
+    again = tracking.sync(root)
+    assert again[3:] == (0, 0, 0, 0, 0)
+    assert str(again) == f"1 stage runs and 1 trials in sqlite:///{root}/mlflow.db: nothing to do"
     assert repr([run.to_dictionary() for run in Mlflow(root).runs]) == before
 
 
@@ -317,11 +325,37 @@ def test_a_stage_shared_by_two_arms_is_one_run_that_both_trials_link_to(root: Pa
     assert "mlflow.parentRunId" not in tags
 
 
-def test_a_trial_with_a_failed_stage_failed(root: Path) -> None:
-    runs.fail(start(root, "11" * 8, line(0, loss=1.0)), runs.Failure("nan", "", ""))
-    plan(root, "5" * 16, "quick", vq=["11" * 8, "22" * 8])
-    tracking.sync(root)
-    assert Mlflow(root).run("quick: vq seed 3").info.status == "FAILED"
+def test_a_trial_stands_as_its_stages_stand(root: Path) -> None:
+    first, second = "11" * 8, "22" * 8
+    plan(root, "5" * 16, "quick", vq=[first, second])
+    seen = []
+
+    def look() -> None:
+        tracking.sync(root)
+        run = Mlflow(root).run("quick: vq seed 3")
+        seen.append((run.data.tags["status"], run.info.status))
+
+    folder = start(root, first, line(0, loss=1.0))
+    look()
+    runs.fail(folder, runs.Failure("nan", "", ""))
+    look()
+    write(folder / runs.RESULT, {"steps": 1})
+    look()
+    runs.fail(start(root, second, line(0, loss=1.0)), runs.Failure("nan", "", ""))
+    look()
+    write(root / second / runs.RESULT, {"steps": 1})
+    (root / second / runs.ERROR).unlink()
+    look()
+    evaluate(root / second, f"e-{second}", PSNR, 20.0)
+    look()
+    assert seen == [
+        ("interrupted", "KILLED"),
+        ("blocked", "FAILED"),
+        ("interrupted", "KILLED"),
+        ("failed", "FAILED"),
+        ("unevaluated", "SCHEDULED"),
+        ("done", "FINISHED"),
+    ]
 
 
 def test_names_too_many_for_a_tag_are_cut_and_counted() -> None:

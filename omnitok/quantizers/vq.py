@@ -60,7 +60,7 @@ class VectorQuantizer(Quantizer):
 
     def forward(self, x: Float[Tensor, "b t h w z"], draw: torch.Generator | None = None) -> Quantized:
         latents = F.normalize(x, dim=-1)
-        tokens = latents.detach().flatten(0, -2).float()
+        tokens = latents.detach().flatten(0, -2).to(self.codebook)
         if self.training and draw is not None:
             self._fill(tokens, draw)
         codes = nearest(tokens, self.codebook)

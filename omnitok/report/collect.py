@@ -201,8 +201,9 @@ def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float
         column = f"{name}/{label}"
         mirrored = mirror.get((stage.digest, keys[column]))
         if said is not None:
-            values[column] = math.nan if said["value"] is None else float(said["value"])
-            _agree(stage.digest, keys[column], said["value"], mirrored)
+            value = None if said["value"] is None else float(said["value"])
+            values[column] = math.nan if value is None else value
+            _agree(stage.digest, keys[column], value, mirrored)
         elif mirrored is not None and not stage.reachable:
             values[column] = float(mirrored)
         else:

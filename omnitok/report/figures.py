@@ -23,7 +23,7 @@ POINTS: Final = 100  # a curve is drawn with at most so many points, each the me
 STYLE: Final[Any] = {
     "font.family": ["DejaVu Sans"], "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 8,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.linewidth": 0.6, "lines.linewidth": 1.3, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.5,
+    "axes.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.3, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.5,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "legend.frameon": False, "svg.hashsalt": "omnitok",
     "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 150, "savefig.facecolor": "white",
     "axes.formatter.useoffset": False, "image.composite_image": False,
@@ -55,10 +55,11 @@ def learning_curves(curves: pd.DataFrame, looks: Looks) -> Figure | None:
     if not stages:
         return None
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(3.6, 3.3 * len(stages)), 0.9 + 1.75 * len(quantities)), layout="constrained")
+        figure = Figure(layout="constrained")
         panels = figure.subplots(len(quantities), len(stages), sharex="col", squeeze=False)
-        for i, stage in enumerate(stages):
-            _stage(list(panels[:, i]), curves[curves["stage"] == stage], stage, quantities, looks)
+        lines = [_stage(list(panels[:, i]), curves[curves["stage"] == stage], stage, quantities, looks)
+                 for i, stage in enumerate(stages)]  # fmt: skip
+        figure.set_size_inches(max(3.6, 3.3 * len(stages)), 0.65 + 1.7 * len(quantities) + 0.17 * max(lines))
         return figure
 
 
@@ -91,8 +92,8 @@ def _look(i: int) -> tuple[str, Any]:
     return COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
 
 
-def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities: Sequence[str], looks: Looks) -> None:
-    """One column of panels and, below it, the names of the series in it."""
+def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities: Sequence[str], looks: Looks) -> int:
+    """One column of panels and, below it, the names of the series in it; gives the lines that the names take."""
     names = list(dict.fromkeys(curves["arm"]))
     handles: dict[str, Any] = {}
     for panel, quantity in zip(panels, quantities, strict=True):
@@ -106,10 +107,11 @@ def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities:
         panel.margins(x=0.01)
     panels[0].set_title(f"stage {legible(stage)}", loc="left", fontweight="bold")
     panels[-1].set_xlabel("step")
-    wide = max([len(name) for name in handles], default=0) > 18
-    titles = [legible(name if len(name) <= 40 else f"{name[:38]}…") for name in handles]
+    titles = [legible(name if len(name) <= 40 else f"{name[:19]}…{name[-20:]}") for name in handles]
+    columns = 1 if max(map(len, titles)) > 18 else 2
     panels[-1].legend(list(handles.values()), titles, loc="upper center", bbox_to_anchor=(0.5, -0.3), borderaxespad=0,
-                      ncols=1 if wide else 2, handlelength=2.6)  # fmt: skip
+                      ncols=columns, handlelength=2.6)  # fmt: skip
+    return -(-len(titles) // columns)
 
 
 def _curve(panel: Axes, curve: pd.DataFrame, look: tuple[str, Any]) -> Any:

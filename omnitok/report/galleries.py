@@ -22,6 +22,7 @@ LABEL: Final = 1.15
 LINE: Final = 0.13
 ITEMS: Final = {True: 2, False: 4}  # how many clips, how many photos
 FRAMES: Final = 3
+COLUMNS: Final = 8
 
 
 class Shown(NamedTuple):
@@ -46,14 +47,19 @@ def shown(sweep: Sweep, evaluation: str) -> list[Shown]:
     return found
 
 
-def gallery(columns: Sequence[Shown], frames: int) -> Figure | None:
-    """Rows are held-out items (of a clip, three of its frames), columns the original and what each arm made of it."""
+def galleries(columns: Sequence[Shown], frames: int) -> list[Figure]:
+    """Figures of at most ``COLUMNS`` columns each, all with the same originals; none where nothing can be shown."""
     first = next((column for column in columns if column.folder), None)
     if first is None or first.folder is None:
-        return None
+        return []
     originals = sorted(first.folder.glob("*-original.png"))[: ITEMS[frames > 1]]
-    if not originals:
-        return None
+    size = -(-len(columns) // -(-len(columns) // COLUMNS))
+    parts = [columns[i : i + size] for i in range(0, len(columns), size)]
+    return [gallery(part, originals, first.items, frames) for part in parts] if originals else []
+
+
+def gallery(columns: Sequence[Shown], originals: Sequence[Path], items: Sequence[str], frames: int) -> Figure:
+    """Rows are held-out items (of a clip, three of its frames), columns the original and what each arm made of it."""
     rows = [(original, frame) for original in originals for frame in _frames(frames)]
     sizes = [_picture(original, frame, frames).shape for original, frame in rows]
     heights = [CELL * size[0] / size[1] for size in sizes]
@@ -70,7 +76,7 @@ def gallery(columns: Sequence[Shown], frames: int) -> Figure | None:
         top = height - head
         for (original, frame), tall, gap in zip(rows, heights, gaps, strict=True):
             top -= tall + gap
-            label = _label(first, original, frame, frames)
+            label = _label(items, original, frame, frames)
             page.text(LABEL - 0.08, top + tall / 2, label, ha="right", va="center", fontsize=7)
             paths = [original, *[_reconstruction(column, original) for column in columns]]
             for left, path in zip(lefts, paths, strict=True):
@@ -112,13 +118,13 @@ def _lefts(columns: Sequence[Shown]) -> list[float]:
 
 def _title(column: Shown) -> list[str]:
     words = legible(column.name.replace("+", "+ ").replace("_", "_ "))
-    lines = textwrap.wrap(words, 15, max_lines=4, placeholder="…")
+    lines = textwrap.wrap(words, 15, max_lines=6, placeholder="…")
     return [line.replace("+ ", "+").replace("_ ", "_") for line in lines]
 
 
-def _label(first: Shown, original: Path, frame: int, frames: int) -> str:
+def _label(items: Sequence[str], original: Path, frame: int, frames: int) -> str:
     number = int(original.name.partition("-")[0])
-    name = first.items[number] if number < len(first.items) else f"item {number}"
+    name = items[number] if number < len(items) else f"item {number}"
     lines = textwrap.wrap(legible(name), 17, max_lines=3, placeholder="…") if frame == 0 else []
     return "\n".join([*lines, f"frame {frame}"] if frames > 1 else lines)
 

@@ -1,5 +1,6 @@
 """Everything that a report says of one sweep, gathered once: both the page and the Markdown are printed from it."""
 
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -177,13 +178,13 @@ def _samples(sweep: Sweep) -> Iterable[Picture]:
     for evaluation in sweep.plan["evaluations"]:
         name, frames = evaluation["name"], int(evaluation["spec"]["frames"])
         columns = galleries.shown(sweep, name)
-        figure = galleries.gallery(columns, frames)
-        if figure is not None:
-            seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
-            whose = f"every arm (seed {', '.join(map(str, seeds))}) and every baseline"
-            caption = f"Held-out items of {name}: the original beside what {whose} made of it."
-            caption += " Three frames a clip." if frames > 1 else ""
-            yield Picture(f"samples-{slug(name)}", figure, caption)
+        seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
+        whose = f"every arm (seed {', '.join(map(str, seeds))}) and every baseline"
+        caption = f"Held-out items of {name}: the original beside what {whose} made of it."
+        caption += " Three frames a clip." if frames > 1 else ""
+        for i, figure in enumerate(found := galleries.galleries(columns, frames), start=1):
+            part = f" Part {i} of {len(found)}." if len(found) > 1 else ""
+            yield Picture(f"samples-{slug(name)}{f'-{i}' if part else ''}", figure, caption + part)
 
 
 def _holes(frame: pd.DataFrame) -> Iterable[Hole]:
@@ -223,7 +224,7 @@ def _protocols(sweep: Sweep) -> Iterable[tuple[str, str, str]]:
 def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -> Iterable[tuple[str, str]]:
     ran = [stage for stage in known.values() if stage.provenance]
     yield "sweep", f"{sweep.said['file']} (digest {sweep.said['digest']}), launched {sweep.said['launched']}"
-    total = duration(sum(stage.seconds for stage in known.values()))
+    total = duration(math.fsum(stage.seconds for stage in known.values()))
     yield "runs", f"{len(known)} stage runs in {len(frame)} trials, {total} in all"
     for title, values in (
         ("commits", [stage.provenance.get("commit") for stage in ran]),

@@ -171,8 +171,14 @@ def _place(mark: Any, start: Mark) -> Mark:
     return Mark(start.source, mark.line + 1 if start.line else 0)
 
 
+_PLAIN = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+
+
 def _build(node: yaml.Node, start: Mark, path: tuple[str | int, ...], faults: list[Fault]) -> Any:
     mark = _place(node.start_mark, start)
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
+        faults.append(Fault(mark, dotted(path), f"the tag {node.tag!r} is not read; say the value plainly"))
+        return None
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, start, path, faults)
     if isinstance(node, yaml.SequenceNode):

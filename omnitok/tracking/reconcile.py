@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from omnitok import runs
 from omnitok.tracking.curves import cursor_of, rewritten, unpushed
-from omnitok.tracking.store import MAX_METRICS, Store, is_server, opened, tracking_uri
+from omnitok.tracking.store import MAX_METRICS, Store, is_server, opened, shown, tracking_uri
 from omnitok.tracking.wanted import Wanted, metric_key, metric_name, stage_run, stages, sweeps, trial_run
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ class Synced(NamedTuple):
     points: int  # metric values pushed
     pictures: int  # folders of samples pushed
     writes: int  # calls that changed MLflow; 0 where it said all this already
+
+    def __str__(self) -> str:
+        done = (
+            f"{self.created} runs new, {self.replaced} made anew, {self.points} values, {self.pictures} picture folders"
+        )
+        what = done if self.writes else "nothing to do"
+        return f"{self.stages} stage runs and {self.trials} trials in {shown(self.uri)}: {what}"
 
 
 def sync(root: Path, uri: str | None = None) -> Synced:

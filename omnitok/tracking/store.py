@@ -46,6 +46,11 @@ def beside(root: Path) -> str:
     return f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
+def shown(uri: str) -> str:
+    """A store's address without the password in it."""
+    return re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", uri)
+
+
 def is_server(uri: str) -> bool:
     return not urlsplit(uri).scheme.startswith(("sqlite", "postgresql", "mysql", "mssql"))
 
@@ -142,9 +147,8 @@ def _explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ModuleNotFoundError) as error:
-        where = re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", uri)
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise TrackingError(f"cannot mirror the runs into {where}: {reason}") from error
+        raise TrackingError(f"cannot mirror the runs into {shown(uri)}: {reason}") from error
 
 
 def _client(uri: str) -> "MlflowClient":

@@ -16,8 +16,9 @@ STATUS: Final = {
     "interrupted": "KILLED",
     "failed": "FAILED",
     "done": "FINISHED",
+    "blocked": "FAILED",  # a trial whose earlier stage failed
+    "unevaluated": "SCHEDULED",  # a trial whose stages are done, not measured yet
 }
-WORST_FIRST: Final = ("failed", "running", "interrupted", "planned")  # the first found among its stages is a trial's
 PARAM_LIMIT: Final = 6000  # characters of a parameter that MLflow keeps
 TAG_LIMIT: Final = 5000  # characters of a tag that every MLflow store keeps
 
@@ -109,8 +110,7 @@ def stage_run(folder: Path, member_of: Sequence[Sweep]) -> Wanted:
 def trial_run(root: Path, sweep: Sweep, trial: Mapping[str, Any], begun: Mapping[str, tuple[Wanted, str]]) -> Wanted:
     """The light run of one trial: its arm, its stage runs ({digest: (run, link)} of those begun), the last one's values."""
     digests = trial["stages"]
-    last = root / digests[-1]
-    status = _trial_status(last, sweep, [runs.status(root / digest) for digest in digests])
+    status = _trial_status(root, sweep, digests)
     key = f"{sweep.digest}/{trial['name']}/{trial['seed']}"
     seed = "" if trial["seed"] is None else f" seed {trial['seed']}"
     tags = {
@@ -127,7 +127,7 @@ def trial_run(root: Path, sweep: Sweep, trial: Mapping[str, Any], begun: Mapping
     end = max(wanted.end for wanted, _ in begun.values())
     params = _params(dict(trial["arm"]) | _said(seed=trial["seed"], arm=trial["name"]))
     name = f"{sweep.name}: {trial['name']}{seed}"
-    finals = evaluations(last) | _facts(trial)
+    finals = evaluations(root / digests[-1]) | _facts(trial)
     return Wanted(("omnitok.trial", key), name, STATUS[status], start, end, params, tags, finals)
 
 
@@ -195,12 +195,21 @@ def _facts(trial: Mapping[str, Any]) -> dict[str, float]:
     return tokens | {name: float(trial[name]) for name in known}
 
 
-def _trial_status(last: Path, sweep: Sweep, statuses: Sequence[runs.Status]) -> runs.Status:
-    worst = next((status for status in WORST_FIRST if status in statuses), "done")
+def _trial_status(root: Path, sweep: Sweep, digests: Sequence[str]) -> str:
+    """How a trial stands, in the words of ``omnitok status``."""
+    last = root / digests[-1]
+    for digest in digests:
+        status = runs.status(root / digest)
+        if status == "planned" and digest != digests[0]:
+            return "interrupted"
+        if status == "failed" and digest != last.name:
+            return "blocked"
+        if status != "done":
+            return status
     asked = [edigest for of in sweep.evaluations.get(last.name, {}).values() for edigest in of.values()]
-    if worst == "done" and not all((last / runs.EVALUATIONS / f"{edigest}.json").exists() for edigest in asked):
-        return "planned"
-    return worst  # type: ignore[return-value]
+    if all((last / runs.EVALUATIONS / f"{edigest}.json").exists() for edigest in asked):
+        return "done"
+    return "failed" if runs.failure(last) else "unevaluated"
 
 
 def _note(sweep: Sweep, begun: Mapping[str, tuple[Wanted, str]]) -> str:

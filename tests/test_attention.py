@@ -1,0 +1,97 @@
+"""What every attention promises, asked of every attention in the table."""
+
+import pytest
+import torch
+
+from omnitok.attention import ATTENTION
+from omnitok.attention.contract import Heads
+from omnitok.attention.window import RelativeBias
+from omnitok.spec import resolve
+
+DIM = 8
+
+
+@pytest.fixture(params=list(ATTENTION))
+def attention(request):
+    return resolve(ATTENTION.default(request.param))(DIM).eval()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(2, 3, 4, 8, DIM)  # not square
+
+
+def test_keeps_the_shape(attention, x):
+    assert attention(x).shape == x.shape
+
+
+def test_what_it_does_not_mix_does_not_leak(attention, x):
+    changed = x.clone()
+    if attention.mixes == "space":
+        changed[:, 2] += 1
+        assert torch.equal(attention(x)[:, :2], attention(changed)[:, :2])
+        assert not torch.equal(attention(x)[:, 2], attention(changed)[:, 2])
+    else:
+        changed[:, :, 1:] += 1
+        assert torch.equal(attention(x)[:, :, 0], attention(changed)[:, :, 0])
+
+
+def test_the_past_does_not_see_the_future_by_one_bit(attention, x):
+    if not attention.causal:
+        pytest.skip("not causal, and does not say that it is")
+    changed = x.clone()
+    changed[:, 2] = 1e4
+    assert torch.equal(attention(x)[:, :2], attention(changed)[:, :2])
+    assert not torch.equal(attention(x)[:, 2], attention(changed)[:, 2])
+
+
+def test_samples_are_independent(attention, x):
+    torch.testing.assert_close(attention(x)[:1], attention(x[:1]))
+
+
+def test_every_parameter_gets_a_gradient(attention, x):
+    attention(x).square().sum().backward()
+    for name, parameter in attention.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused_with_both_numbers():
+    with pytest.raises(ValueError, match="heads=3 must divide the width, which is dim=8"):
+        ATTENTION.components["full"](8, heads=3)
+
+
+def test_a_window_that_does_not_divide_the_grid_is_refused_with_both_numbers(x):
+    with pytest.raises(ValueError, match="window=3 must divide the latent grid, which is 4 x 8"):
+        ATTENTION.components["window"](DIM, window=3)(x)
+
+
+def test_heads_are_the_equation_of_the_paper():
+    heads = Heads(DIM, 2).double()
+    x, bias = torch.randn(1, 5, DIM, dtype=torch.double), torch.randn(2, 5, 5, dtype=torch.double)
+    q, k, v = (part.view(5, 2, 4) for part in (x[0] @ heads.qkv.weight.T).chunk(3, -1))
+    mixed = torch.empty(5, 2, 4, dtype=torch.double)
+    for head in range(2):
+        for i in range(5):
+            logits = torch.stack([q[i, head] @ k[j, head] / 4**0.5 + bias[head, i, j] for j in range(5)])
+            mixed[i, head] = sum(weight * v[j, head] for j, weight in enumerate(logits.softmax(0)))
+    torch.testing.assert_close(heads(x, bias)[0], mixed.flatten(1) @ heads.out.weight.T)
+
+
+def test_the_bias_of_a_window_depends_on_the_offset_alone():
+    bias = RelativeBias(2, 3)()
+    place = {(r, c): 3 * r + c for r in range(3) for c in range(3)}
+    seen = {}
+    for (r1, c1), i in place.items():
+        for (r2, c2), j in place.items():
+            offset = (r1 - r2, c1 - c2)
+            assert torch.equal(bias[:, i, j], seen.setdefault(offset, bias[:, i, j]))
+    assert len({tuple(value.tolist()) for value in seen.values()}) == 25
+
+
+def test_windows_see_their_own_window_only():
+    window = ATTENTION.components["window"](DIM, window=2).eval()
+    x = torch.randn(1, 1, 4, 4, DIM)
+    changed = x.clone()
+    changed[:, :, :2, :2] += 1
+    same = window(x)[0, 0] == window(changed)[0, 0]
+    assert not same[:2, :2].any() and same[2:].all() and same[:, 2:].all()

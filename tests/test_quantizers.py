@@ -1,0 +1,163 @@
+"""What every quantizer promises, asked of every quantizer in the table; then each against its paper."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from omnitok.quantizers import QUANTIZERS
+from omnitok.quantizers.fsq import FiniteScalarQuantizer
+from omnitok.quantizers.gaussian import GaussianBottleneck
+from omnitok.quantizers.vq import ROWS, VectorQuantizer, nearest
+from omnitok.randomness import generator
+from omnitok.spec import decode, plain, resolve
+
+
+@pytest.fixture(params=list(QUANTIZERS))
+def quantizer(request):
+    return resolve(QUANTIZERS.default(request.param))()
+
+
+@pytest.fixture
+def x(quantizer):
+    return torch.randn(2, 3, 2, 4, quantizer.in_channels, requires_grad=True)
+
+
+def draw(step: int = 0):
+    return generator(0, "test", step)
+
+
+def test_shapes_and_codes_in_range(quantizer, x):
+    for mode in (True, False):
+        out = quantizer.train(mode)(x, draw() if mode else None)
+        assert out.latents.shape == (2, 3, 2, 4, quantizer.channels)
+        assert out.codes.shape == (2, 3, 2, 4, len(quantizer.codebook_sizes))
+        for i, size in enumerate(quantizer.codebook_sizes):
+            assert 0 <= out.codes[..., i].min() and out.codes[..., i].max() < size
+        assert out.loss.isfinite() and out.loss >= 0
+
+
+def test_codes_decode_to_what_was_quantized(quantizer, x):
+    quantizer.train()(x, draw())
+    out = quantizer.eval()(x)
+    if not quantizer.codebook_sizes:
+        with pytest.raises(ValueError, match="no codebook"):
+            quantizer.decode(out.codes)
+    else:
+        torch.testing.assert_close(quantizer.decode(out.codes), out.latents, rtol=0, atol=1e-6)
+
+
+def test_the_encoder_gets_a_gradient(quantizer, x):
+    out = quantizer.train()(x, draw())
+    (out.latents * torch.randn_like(out.latents)).sum().add(out.loss).backward()
+    assert x.grad.isfinite().all() and x.grad.abs().sum() > 0
+
+
+def test_a_sample_and_a_frame_do_not_depend_on_their_neighbours(quantizer, x):
+    quantizer.train()(x, draw())
+    whole = quantizer.eval()(x).latents
+    torch.testing.assert_close(quantizer(x[:1]).latents, whole[:1])
+    torch.testing.assert_close(quantizer(x[:, :1]).latents, whole[:, :1])  # an image is frame 0 of its clip
+
+
+def test_evaluation_changes_nothing(quantizer, x):
+    quantizer.train()(x, draw())
+    before = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    quantizer.eval()(x, draw(1))
+    assert all(torch.equal(value, before[name]) for name, value in quantizer.state_dict().items())
+
+
+def test_training_is_a_function_of_its_draw(quantizer, x):
+    state = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    first = quantizer.train()(x, draw()).latents
+    quantizer.load_state_dict(state)
+    assert torch.equal(quantizer(x, draw()).latents, first)
+
+
+@pytest.mark.parametrize("name", list(QUANTIZERS))
+def test_a_spec_survives_a_file(name):
+    assert decode(QUANTIZERS, plain(QUANTIZERS.default(name))) == QUANTIZERS.default(name)
+
+
+def test_nearest_is_the_nearest_by_brute_force_in_float64_and_ties_go_to_the_lowest():
+    tokens, codes = torch.randn(ROWS + 37, 5), torch.randn(33, 5)
+    brute = torch.cdist(tokens.double(), codes.double()).argmin(-1)
+    assert torch.equal(nearest(tokens, codes), brute)
+    assert nearest(torch.zeros(1, 5), torch.ones(4, 5)).item() == 0
+
+
+def test_vq_moves_its_codes_as_the_appendix_of_its_paper_says():
+    vq = VectorQuantizer(codebook_size=3, code_dim=2, decay=0.9, commitment_weight=0.25).double().train()
+    vq.filled.fill_(True)
+    x = torch.randn(1, 1, 2, 3, 2, dtype=torch.double)
+    tokens = F.normalize(x.flatten(0, -2), dim=-1)
+    hits, sums, codes = vq.hits.clone(), vq.sums.clone(), vq.codebook.clone()
+    out = vq(x, draw())
+    assigned = [min(range(3), key=lambda k: (token - codes[k]).square().sum()) for token in tokens]
+    assert out.codes.flatten().tolist() == assigned
+    expected_loss = sum((t - codes[k]).square().mean() for t, k in zip(tokens, assigned, strict=True)) / 6
+    torch.testing.assert_close(out.loss, 0.25 * expected_loss)
+    for k in range(3):
+        mine = [t for t, chosen in zip(tokens, assigned, strict=True) if chosen == k]
+        hits[k] = 0.9 * hits[k] + 0.1 * len(mine)
+        sums[k] = 0.9 * sums[k] + 0.1 * sum(mine, torch.zeros(2, dtype=torch.double))
+    smoothed = (hits + 1e-7) / (hits.sum() + 3e-7) * hits.sum()
+    torch.testing.assert_close(vq.codebook, sums / smoothed[:, None])
+
+
+def test_vq_fills_its_codebook_from_the_first_batch_and_only_then():
+    vq = VectorQuantizer(codebook_size=4, code_dim=2, decay=1.0).train()
+    x = torch.randn(1, 1, 4, 4, 2)
+    vq(x, draw())
+    tokens = F.normalize(x.flatten(0, -2), dim=-1)
+    assert torch.cdist(vq.codebook, tokens).min(-1).values.max() < 1e-5
+    before = vq.codebook.clone()
+    vq(torch.randn(1, 1, 4, 4, 2), draw(1))
+    torch.testing.assert_close(vq.codebook, before)
+
+
+def test_vq_puts_dead_codes_on_tokens_of_the_batch():
+    vq = VectorQuantizer(codebook_size=2, code_dim=2, decay=0.0, restart_below=0.5).train()
+    vq.filled.fill_(True)
+    vq.codebook.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    x = torch.tensor([[1.0, 0.1], [1.0, -0.1]]).view(1, 1, 1, 2, 2)
+    vq(x, draw())
+    assert (torch.cdist(vq.codebook[1:], F.normalize(x.flatten(0, -2), dim=-1)).min()) < 1e-5
+
+
+def test_fsq_levels_are_all_reached_evenly_spaced_and_named_once():
+    fsq = FiniteScalarQuantizer(levels=(4, 3)).eval()
+    grid = torch.cartesian_prod(torch.linspace(-6, 6, 200), torch.linspace(-6, 6, 50)).view(1, 1, 200, 50, 2)
+    out = fsq(grid)
+    assert sorted(set(out.codes.flatten().tolist())) == list(range(12))
+    assert sorted(set(out.latents[..., 0].flatten().tolist())) == [-1.0, -0.5, 0.0, 0.5]
+    assert sorted(set(out.latents[..., 1].flatten().tolist())) == [-1.0, 0.0, 1.0]
+
+
+def test_fsq_is_the_papers_equation_one_number_at_a_time():
+    levels = (8, 5)
+    fsq = FiniteScalarQuantizer(levels=levels).eval()
+    x = torch.randn(1, 1, 4, 4, 2) * 2
+    out = fsq(x)
+    for row, column in itertools.product(range(4), range(4)):
+        digits = []
+        for channel, count in enumerate(levels):
+            half, offset = (count - 1) * 1.001 / 2, 0.5 if count % 2 == 0 else 0.0
+            shift = torch.atanh(torch.tensor(offset / half))
+            digits.append(round((torch.tanh(x[0, 0, row, column, channel] + shift) * half - offset).item()))
+        assert out.latents[0, 0, row, column].tolist() == pytest.approx([d / (c // 2) for d, c in zip(digits, levels, strict=True)])
+        code = sum((d + c // 2) * s for d, c, s in zip(digits, levels, (1, levels[0]), strict=True))
+        assert out.codes[0, 0, row, column].item() == code
+
+
+def test_the_gaussian_divergence_is_that_of_torch_distributions():
+    gaussian = GaussianBottleneck(latent_channels=3, kl_weight=0.5)
+    x = torch.randn(2, 1, 2, 2, 6)
+    mean, log_variance = x.chunk(2, -1)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum() / 2
+    torch.testing.assert_close(gaussian(x).loss, 0.5 * expected)
+    assert torch.equal(gaussian(x).latents, mean)
+    noise = (gaussian(x, draw()).latents - mean) / (log_variance / 2).exp()
+    assert 0.3 < noise.std() < 2

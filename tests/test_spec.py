@@ -1,0 +1,238 @@
+"""What can be said, and how what cannot is refused."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
+
+import pytest
+
+from omnitok.spec import (
+    REQUIRED,
+    Count,
+    Registry,
+    Share,
+    SpecError,
+    assignment,
+    decode,
+    digest,
+    expanded,
+    flat,
+    identity,
+    parse_path,
+    patched,
+    plain,
+    read_value,
+    read_yaml,
+    resolve,
+    versions,
+)
+from omnitok.spec.text import Mark
+
+
+class Fsq:
+    def __init__(self, *, levels: tuple[Annotated[int, "whole"], ...] = (8, 5)) -> None:
+        self.levels = levels
+
+
+class Vq:
+    version = 3
+
+    def __init__(self, *, codebook_size: Count = 8, decay: Share = 0.9, kind: Literal["a", "b"] = "a") -> None:
+        self.said = (codebook_size, decay, kind)
+
+
+QUANTIZERS: Registry[object] = Registry("quantizer", fsq=Fsq, vq=Vq)
+Part = Annotated[Callable[..., object], QUANTIZERS]
+
+
+class Window:
+    def __init__(self, dim: int, *, window: Count = 8) -> None:
+        self.said = (dim, window)
+
+
+ATTENTION: Registry[object] = Registry("attention", window=Window)
+Mix = Annotated[Callable[..., object], ATTENTION]
+
+
+class Model:
+    def __init__(
+        self,
+        *,
+        data: Annotated[str, REQUIRED],
+        quantizer: Part = partial(Vq, codebook_size=4),
+        spatial: tuple[Mix, ...] = (Window, Window),
+        lr: float = 1.0,
+    ) -> None:
+        self.quantizer, self.spatial = quantizer(), [mix(16) for mix in spatial]
+
+
+MODELS: Registry[object] = Registry("model", usual="plain", plain=Model)
+
+
+@pytest.fixture
+def said(tmp_path):
+    def write(text: str):
+        path = tmp_path / "x.yaml"
+        path.write_text(text)
+        return read_yaml(path, "x.yaml")
+
+    return write
+
+
+def refused(registry, data) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        decode(registry, data)
+    return str(caught.value).splitlines()
+
+
+def test_a_file_is_a_constructor_call_written_down(said):
+    model = resolve(decode(MODELS, said("data: d\nquantizer: {type: fsq, levels: [3, 4]}\nspatial: [window, {type: window, window: 4}]\n")))()
+    assert model.quantizer.levels == (3, 4)
+    assert [mix.said for mix in model.spatial] == [(16, 8), (16, 4)]
+
+
+def test_a_partial_as_default_is_said_with_its_choices():
+    spec = decode(MODELS, read_value("{data: d}", "here"))
+    assert plain(spec)["quantizer"] == {"type": "vq", "codebook_size": 4, "decay": 0.9, "kind": "a"}
+
+
+def test_every_fault_of_a_file_is_reported_at_its_line_with_the_nearest_name(said):
+    text = """\
+quantizer:
+  type: fsq
+  levls: [8]
+  levels: 3
+spatial: [windw, {type: window, window: 4.5}, {window: 3}, 7]
+zoo: 1
+lr: fast
+"""
+    assert refused(MODELS, said(text)) == [
+        "x.yaml:1: data: must be said; it has no default",
+        "x.yaml:4: quantizer.levels: must be a list, not 3",
+        "x.yaml:3: quantizer.levls: no such choice of quantizer 'fsq'; did you mean 'levels'? (known: levels)",
+        "x.yaml:5: spatial[0]: no attention 'windw'; did you mean 'window'? (known: window)",
+        "x.yaml:5: spatial[1].window: must be a whole number, not 4.5",
+        "x.yaml:5: spatial[2]: which attention? say type: (known: window)",
+        "x.yaml:5: spatial[3]: must name a attention, not a whole number (known: window)",
+        "x.yaml:7: lr: must be a number, not 'fast' (text)",
+        "x.yaml:6: zoo: no such choice of model 'plain' (known: data, quantizer, spatial, lr)",
+    ]
+
+
+def test_a_choice_named_like_its_component_is_placed_right(said):
+    assert refused(MODELS, said("data: d\nspatial:\n  - type: window\n    window: -1\n")) == [
+        "x.yaml:4: spatial[0].window: must be greater than or equal to 1, not -1"
+    ]
+
+
+@pytest.mark.parametrize("value", ["true", "'3'", "2.0", "[1]", "null", ".nan", "08x"])
+def test_a_whole_number_is_a_whole_number(value):
+    assert refused(QUANTIZERS, read_value(f"{{type: vq, codebook_size: {value}}}", "here"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"x.yaml:1: the file is empty"),
+        ("# nothing\n", r"x.yaml:1: the file is empty"),
+        ("a: 1\nb: {c: 1, c: 2}\na: 2", r"x.yaml:2: b.c: said twice; first in line 2\nx.yaml:3: a: said twice; first in line 1"),
+        ("a: 1\n\tb: 3", r"x.yaml:2: not YAML: .*'\\t'"),
+        ("a: [1", r"x.yaml:1: not YAML"),
+        ("a: &x 1\nb: *x", r"x.yaml:1: anchors and aliases are not read"),
+        ("a: !!python/object/apply:os.system ['true']", r"x.yaml:1: "),
+        ("a: !thing 3", r"x.yaml:1: a: the tag '!thing' is not read"),
+        ("- 1", r"x.yaml:1: expected a mapping of names, not a list"),
+        ("a: " + "[" * 1200, r"x.yaml:1: "),
+    ],
+)
+def test_yaml_that_nobody_means_is_refused(said, text, message):
+    with pytest.raises(SpecError, match=message):
+        said(text)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"a: 1\nb: \xff")
+    with pytest.raises(SpecError, match=r"x.yaml:2: not UTF-8: byte 0xff"):
+        read_yaml(path)
+    with pytest.raises(SpecError, match=r"y.yaml: no such file; did you mean 'x.yaml'"):
+        read_yaml(tmp_path / "y.yaml")
+
+
+def test_scalars_are_what_people_mean():
+    read = read_value("{a: 1e-4, b: no, c: on, d: 1_000, e: 2026-11-23, f: .5, g: +3, h: 0x10, i: ~, j: true}", "here")
+    assert read == {
+        "a": 1e-4, "b": "no", "c": "on", "d": "1_000", "e": "2026-11-23", "f": 0.5, "g": 3, "h": "0x10", "i": None,
+        "j": True,
+    }  # fmt: skip
+
+
+def test_one_and_one_point_zero_are_the_same_run():
+    one, same = (plain(decode(MODELS, read_value(f"{{data: d, lr: {lr}}}", ""))) for lr in ("1", "1.0"))
+    assert digest(one) == digest(same)
+
+
+def test_the_version_of_a_component_is_part_of_the_identity(monkeypatch):
+    spec = decode(QUANTIZERS, read_value("vq", ""))
+    before = identity(plain(spec), versions(spec))
+    monkeypatch.setattr(Vq, "version", 4)
+    assert identity(plain(spec), versions(spec)) != before
+
+
+@pytest.mark.parametrize("make", [lambda *, x=1: x, lambda **rest: rest])
+def test_a_signature_that_is_no_schema_is_a_type_error_at_once(make):
+    with pytest.raises(TypeError, match="slot 'part'"):
+        Registry("slot", part=make)
+
+
+def test_a_required_choice_must_be_marked_so():
+    def part(*, x: int) -> int:
+        return x
+
+    with pytest.raises(TypeError, match="needs a default"):
+        Registry("slot", part=part)
+
+
+def test_flat_names_are_dotted_paths():
+    data = {"model": {"spatial": [{"type": "window"}], "levels": [8, 5]}, "lr": 1.0}
+    assert flat(data) == {"model.spatial[0].type": "window", "model.levels": [8, 5], "lr": 1.0}
+
+
+def patch(text: str, path: str, value: str):
+    mark = Mark("--set")
+    return patched(read_value(text, "base"), parse_path(path, mark), read_value(value, "--set"), mark)
+
+
+def test_a_patch_replaces_a_slot_whole_and_shares_the_rest():
+    assert patch("{model: {quantizer: {type: vq, decay: 1}}}", "model.quantizer", "{type: fsq}") == {"model": {"quantizer": {"type": "fsq"}}}
+    assert patch("{a: [{b: 1}, {b: 2}]}", "a[1].b", "3") == {"a": [{"b": 1}, {"b": 3}]}
+    assert patch("{}", "a.b", "3") == {"a": {"b": 3}}
+
+
+@pytest.mark.parametrize("path", ["a.b.c", "a.b[0]", "l[2]", "l.x"])
+def test_a_patch_through_something_that_has_no_inside_is_refused(path):
+    with pytest.raises(SpecError, match="the patch cannot be applied"):
+        patch("{a: {b: 3}, l: [1, 2]}", path, "1")
+
+
+@pytest.mark.parametrize("path", ["", "a..b", "a[x]", "1a", "a b", "a.b."])
+def test_a_path_that_is_none_is_refused(path):
+    with pytest.raises(SpecError, match="not a dotted path"):
+        parse_path(path, Mark("here"))
+
+
+def test_an_assignment_needs_an_equals_sign():
+    assert assignment("a.b=c=d") == ("a.b", "c=d")
+    with pytest.raises(SpecError, match="path=value"):
+        assignment("a.b")
+
+
+def test_a_stage_inherits_the_one_before_it():
+    said = read_value(
+        "{one: {model: {type: a, x: 1, q: {type: vq, decay: 1}}, steps: 3, init: nobody},"
+        " two: {model: {x: 2, q: {type: fsq}}}, three: {model: {q: {levels: 1}}}}",
+        "here",
+    )
+    whole = expanded(said)
+    assert whole["two"] == {"model": {"type": "a", "x": 2, "q": {"type": "fsq"}}, "steps": 3}
+    assert whole["three"]["model"] == {"type": "a", "x": 2, "q": {"type": "fsq", "levels": 1}}
