@@ -26,7 +26,7 @@ class Reconstructor(nn.Module, ABC):
     @property
     def bits_per_token(self) -> float:
         """The sum of log2 of the codebooks' sizes; 0 where nothing is discrete."""
-        return sum(math.log2(size) for size in self.codebook_sizes)
+        return sum((math.log2(size) for size in self.codebook_sizes), 0.0)
 
     @abstractmethod
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction: ...

@@ -32,7 +32,7 @@ _PLAIN: Final = frozenset(string.ascii_letters + string.digits + " .,:;!?()/=+*@
 def markdown_escaped(text: str) -> str:
     """Text that Markdown shows as it stands, in a table's cell and at the beginning of a line too."""
     escaped = "".join(_MARKDOWN.get(c, c) for c in " ".join(text.split()))
-    return re.sub(r"^(?=[-+=])|(?<=^\d)(?=[.)])", r"\\", escaped)
+    return re.sub(r"^(?=[-+=])|(?<=^\d)(?=[.)] )", r"\\", escaped)
 
 
 def markdown(table: Table) -> str:
@@ -58,16 +58,17 @@ def latex(table: Table) -> str:
     lines = [
         "% needs \\usepackage{booktabs}; written by omnitok, change the sweep instead",
         r"\begin{table}[t]", r"\centering", rf"\caption{{{latex_escaped(table.caption)}}}",
-        rf"\label{{tab:{slug(table.name)}}}",
+        rf"\label{{tab:{slug(table.name)}}}", r"\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        r"\makebox[\linewidth][c]{%  centred even where it is wider than the text",
         rf"\begin{{tabular}}{{{'l' * left}{'r' * (width - left)}}}", r"\toprule", *_latex_groups(table, left),
         _latex_line([*map(_latex_head, [*table.heads, *table.metrics]), "parameters", "$n$"]), r"\midrule",
         *[_latex_row(row, left) for row in table.arms],
         *[r"\midrule"] * bool(table.baselines), *[_latex_row(row, left) for row in table.baselines],
-        r"\bottomrule", r"\end{tabular}",
+        r"\bottomrule", r"\end{tabular}}",
     ]  # fmt: skip
     if table.notes:
         notes = [rf"\textsuperscript{{{letter(i)}}}\,{latex_escaped(note)}" for i, note in enumerate(table.notes)]
-        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize\raggedright"]
+        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\raggedright"]
         lines += [r"\\ ".join(notes), r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}", ""])
 
@@ -139,5 +140,5 @@ def _latex_row(row: Row, left: int) -> str:
 def _latex_cell(cell: Cell) -> str:
     value = latex_escaped(cell.value)
     text = rf"\textbf{{{value}}}" if cell.bold else value
-    spread = rf" $\pm$ {latex_escaped(cell.spread)}" if cell.spread else ""
+    spread = rf" {{\scriptsize $\pm$ {latex_escaped(cell.spread)}}}" if cell.spread else ""
     return text + spread + _latex_notes(cell.notes)

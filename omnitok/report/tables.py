@@ -102,13 +102,11 @@ def ablation(sweep: Sweep, frame: pd.DataFrame) -> Table:
     notes = _Notes()
     heads = _heads(sweep)
     columns = tuple(_column(metric, notes) for metric in sweep.metrics)
-    arms = sweep.names("arm")
-    bold = {metric.column: best(metric, _arms(frame, arms, metric.column)) for metric in sweep.metrics}
+    trials = {(str(kind), str(name)): group for (kind, name), group in frame.groupby(["kind", "arm"], sort=False)}
+    bold = {metric.column: best(metric, _arms(sweep, trials, metric.column)) for metric in sweep.metrics}
     blocks = {
-        kind: tuple(
-            _row(trials[trials["arm"] == name], bold, notes, heads, sweep.metrics) for name in sweep.names(kind)
-        )
-        for kind, trials in ((kind, frame[frame["kind"] == kind]) for kind in ("arm", "baseline"))
+        kind: tuple(_row(trials[kind, name], bold, notes, heads, sweep.metrics) for name in sweep.names(kind))
+        for kind in ("arm", "baseline")
     }
     caption = f"{sweep.said['name']}: mean ± standard deviation over seeds."
     if any(bold.values()):
@@ -130,9 +128,8 @@ def best(metric: Metric, arms: Mapping[str, Mapping[int, float]]) -> set[str]:
     return level if len(level) < len(several) else set()
 
 
-def _arms(frame: pd.DataFrame, names: Sequence[str], column: str) -> dict[str, dict[int, float]]:
-    arms = frame[frame["kind"] == "arm"]
-    return {name: by_seed(arms[arms["arm"] == name], column) for name in names}
+def _arms(sweep: Sweep, trials: Mapping[tuple[str, str], pd.DataFrame], column: str) -> dict[str, dict[int, float]]:
+    return {name: by_seed(trials["arm", name], column) for name in sweep.names("arm")}
 
 
 def _heads(sweep: Sweep) -> tuple[Column, ...]:

@@ -182,7 +182,10 @@ def _faults(file: SweepFile, said: Map) -> list[Fault]:
             faults.append(Fault(mark, f"vary.{path}", "must be {label: value, ...} or a list of plain values"))
         elif isinstance(values, list) and any(isinstance(value, Map | list) for value in values):
             faults.append(Fault(mark, f"vary.{path}", "a value that is not plain needs a label: {label: value, ...}"))
-        for label in labels(values) if isinstance(values, Map | list) else ():
+        named = labels(values) if isinstance(values, Map | list) else []
+        twice = [label for i, label in enumerate(named) if label in named[:i]]
+        faults += [Fault(mark, f"vary.{path}", f"the label {label!r} stands twice") for label in twice]
+        for label in named:
             if not label.replace("_", "").replace("-", "").replace(".", "").isalnum():
                 said_so = f"the label {label!r} may have letters, digits, '_', '-' and '.' only"
                 faults.append(Fault(mark, f"vary.{path}", said_so))

@@ -1,0 +1,206 @@
+"""One stage in its folder: cut short anywhere it ends where an uncut one does; finished it costs nothing."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from tiny import EXPERIMENT
+
+from omnitok import provenance, runs, trial
+from omnitok.data import DataError
+from omnitok.runs import Record
+from omnitok.spec import decode, read_value
+from omnitok.training import EVALUATIONS, NonFinite
+from omnitok.training.reconstruct import Reconstruct
+from omnitok.training.stage import bind, read_stages
+
+STEPS = 5
+
+
+def planned(seed: int = 0):
+    first, second = read_stages(read_value(EXPERIMENT, "tiny.yaml"))
+    one = bind(first, seed, {})
+    return one, bind(second, seed, {"images": one.digest})
+
+
+@pytest.fixture
+def folder(runs_root):
+    return trial.create(runs_root, planned()[0])
+
+
+def left(folder):
+    return (folder / runs.WEIGHTS).read_bytes(), (folder / runs.RECORDS).read_bytes(), (folder / runs.RESULT).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uncut(tmp_path_factory):
+    whole = trial.create(tmp_path_factory.mktemp("uncut"), planned()[0])
+    trial.run(whole)
+    return left(whole)
+
+
+class Killed(BaseException):
+    """Like a SIGKILL: nothing after it runs that could tidy up."""
+
+
+@pytest.mark.parametrize("step", range(STEPS))
+@pytest.mark.parametrize("every_s", [0.0, 60.0])
+def test_a_run_cut_at_any_step_ends_with_the_bits_of_an_uncut_one(folder, uncut, step, every_s):
+    def kill(record: Record) -> None:
+        if record.step == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trial.run(folder, checkpoint_every_s=every_s, on_record=kill)
+    with (folder / runs.RECORDS).open("ab") as file:
+        file.write(b'{"step": 99, "torn')  # what a kill in the middle of a line leaves
+    assert runs.status(folder) == "interrupted"
+    trial.run(folder)
+    assert left(folder) == uncut
+
+
+def test_a_run_killed_by_the_kernel_ends_with_the_bits_of_an_uncut_one(folder, uncut):
+    code = (
+        "import sys, torch, time; torch.set_num_threads(1); from pathlib import Path; from omnitok import trial; "
+        "trial.run(Path(sys.argv[1]), checkpoint_every_s=0.0, on_record=lambda record: time.sleep(0.2))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+    while not (folder / runs.CHECKPOINT).exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert runs.status(folder) == "interrupted"
+    trial.run(folder)
+    assert left(folder) == uncut
+    first, second = [line for line in (folder / runs.ATTEMPTS).read_text().splitlines()][-1:], runs.seconds(folder)
+    assert '"ended": "done"' in first[0] and second > 0
+
+
+def test_asked_to_stop_it_saves_after_the_step_and_goes_on_later(folder, uncut):
+    with pytest.raises(trial.Stopped):
+        trial.run(folder, stop=lambda: True)
+    assert (folder / runs.CHECKPOINT).exists() and runs.last_record(folder).step == 0
+    assert not (folder / runs.ERROR).exists()
+    trial.run(folder)
+    assert left(folder) == uncut
+
+
+def test_a_finished_run_costs_nothing(folder, monkeypatch):
+    first = trial.run(folder)
+    monkeypatch.setattr(Reconstruct, "train", lambda *_: pytest.fail("trained twice"))
+    assert trial.run(folder) == first
+    assert not (folder / runs.CHECKPOINT).exists()
+
+
+def test_a_half_done_stage_under_changed_code_starts_again_and_says_so(folder, uncut, monkeypatch):
+    with pytest.raises(trial.Stopped):
+        trial.run(folder, stop=lambda: runs.last_record(folder).step == 2)
+    monkeypatch.setattr(provenance, "code", lambda: "changed")
+    trial.run(folder)
+    assert left(folder) == uncut
+    assert "the code changed since step 3 was saved" in (folder / runs.ATTEMPTS).read_text()
+
+
+def test_a_child_begins_with_its_parents_weights(runs_root):
+    one, two = (trial.create(runs_root, run) for run in planned())
+    with pytest.raises(FileNotFoundError):
+        trial.run(two)
+    trial.run(one)
+    trial.run(two)
+    assert runs.status(two) == "done" and runs.failure(two) is None
+    assert {record.values["train/frames"] for record in runs.records(two)} == {1.0, 3.0}
+
+
+def test_two_processes_never_hold_one_folder(folder):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(record: Record) -> None:
+        inside.set()
+        go_on.wait(20)
+
+    thread = threading.Thread(target=trial.run, args=(folder,), kwargs={"on_record": slow})
+    thread.start()
+    try:
+        assert inside.wait(20)
+        assert runs.status(folder) == "running"
+        with pytest.raises(runs.Busy):
+            trial.run(folder)
+    finally:
+        go_on.set()
+        thread.join()
+    assert runs.status(folder) == "done"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NonFinite("train/l1 is nan at step 3"), "nan"),
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (DataError("cat.png: truncated"), "data"),
+        (ImportError("no module"), "import"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk"),
+        (KeyError("x"), "bug"),
+    ],
+)
+def test_a_death_leaves_its_class_and_traceback_and_a_later_success_removes_them(folder, monkeypatch, error, kind):
+    def die(self, start=0):
+        raise error
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reconstruct, "train", die)
+        assert trial.attempt(lambda: trial.run(folder)).kind == kind
+    died = runs.failure(folder)
+    assert died.kind == kind and "Traceback" in died.traceback and "\n" not in died.sentence
+    assert runs.status(folder) == "failed"
+    trial.run(folder)
+    assert runs.status(folder) == "done" and runs.failure(folder) is None
+
+
+def test_a_full_disk_loses_nothing_that_was_there(folder, monkeypatch):
+    path = folder / "thing.json"
+    runs.write_json(path, {"a": 1})
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        runs.write_json(path, {"a": 2})
+    assert runs.read_json(path) == {"a": 1}
+    assert not list(folder.glob(".*partial"))
+
+
+def evaluation(metrics: str):
+    text = f"{{data: {{type: embedded, short_side: 32}}, frames: 1, resolution: 16, metrics: [{metrics}]}}"
+    return decode(EVALUATIONS, read_value(text, "here"))
+
+
+def test_adding_a_metric_measures_it_alone_and_trains_nothing(folder, monkeypatch):
+    trial.run(folder)
+    (first,) = trial.evaluate_run(folder, evaluation("psnr"))
+    path = folder / runs.EVALUATIONS / f"{first}.json"
+    before = path.stat().st_mtime_ns
+    monkeypatch.setattr(Reconstruct, "train", lambda *_: pytest.fail("trained"))
+    again, second = trial.evaluate_run(folder, evaluation("psnr, codebook_usage"))
+    assert again == first != second and path.stat().st_mtime_ns == before
+    found = runs.read_json(path)
+    assert len(found["items"]) == len(found["per_item"]) == 8
+    assert found["value"] == pytest.approx(sum(found["per_item"]) / 8)
+    pictures = sorted(path.name for path in (folder / runs.SAMPLES / found["samples"]).iterdir())
+    assert pictures[:2] == ["00-original.png", "00-reconstruction.png"] and len(pictures) == 8
+
+
+def test_a_loaded_model_is_the_trained_one_on_any_thread(folder):
+    trial.run(folder)
+    model = trial.load(folder)
+    assert not model.training
+    state = trial.load(str(folder)).state_dict()
+    assert all((value == state[name]).all() for name, value in model.state_dict().items())
