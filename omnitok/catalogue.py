@@ -76,7 +76,9 @@ def _entry(registry: Registry[Any], name: str) -> Entry:
     text = inspect.getdoc(component) or ""
     said = lines(component)
     fields = registry.specs[name].model_fields
-    listed = tuple(Choice(choice, _shown(fields[choice].get_default()), said.get(choice, "")) for choice in choices(component))
+    listed = tuple(
+        Choice(choice, _shown(fields[choice].get_default()), said.get(choice, "")) for choice in choices(component)
+    )
     module = inspect.getdoc(inspect.getmodule(component)) or ""
     papers = tuple(dict.fromkeys(re.findall(r"arXiv:\d{4}\.\d{4,5}", text + module)))
     bits = sum(map(math.log2, component().codebook_sizes)) if registry is QUANTIZERS else None

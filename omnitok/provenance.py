@@ -35,7 +35,9 @@ def commit() -> dict[str, Any]:
     head = _git("rev-parse", "HEAD")
     if head is None:
         return {"commit": None, "dirty": False, "diff_sha256": None}
-    diff = (_git("diff", "HEAD", "--", ".") or "") + (_git("ls-files", "--others", "--exclude-standard", "--", ".") or "")
+    diff = (_git("diff", "HEAD", "--", ".") or "") + (
+        _git("ls-files", "--others", "--exclude-standard", "--", ".") or ""
+    )
     hashed = hashlib.sha256(diff.encode()).hexdigest() if diff.strip() else None
     return {"commit": head.strip(), "dirty": bool(diff.strip()), "diff_sha256": hashed}
 

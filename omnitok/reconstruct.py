@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from omnitok.data import DataError, as_clip, as_pixels, read_clip, write_clip
+from omnitok.data import DataError, Media, as_clip, as_pixels, read_clip, write_clip
 from omnitok.data.pixels import Pixels, cropped_to, resized_to
 from omnitok.metrics import psnr
 from omnitok.model import Reconstructor
@@ -41,24 +41,26 @@ def reconstruct(
     """
     codec = load(run)
     faults: list[Fault] = []
-    clips: list[tuple[Path, Pixels, float]] = []
+    clips: list[tuple[Path, Media]] = []
     names: dict[str, Path] = {}
     for path in files:
         try:
             media = read_clip(path)
-            clips.append((path, fitted(codec, media.frames, fit), media.fps))
+            clips.append((path, Media(fitted(codec, media.frames, fit), media.fps)))
         except (DataError, ValueError) as error:
             said = str(error).removeprefix(f"{path}: ")
             faults.append(Fault(Mark(str(path)), "", said))
         if path.name in names:
-            faults.append(Fault(Mark(str(path)), "", f"has the same name as {names[path.name]}; one would overwrite the other"))
+            faults.append(
+                Fault(Mark(str(path)), "", f"has the same name as {names[path.name]}; one would overwrite the other")
+            )
         elif (out / path.name).resolve() == path.resolve():
             faults.append(Fault(Mark(str(path)), "", "would be overwritten; choose another folder with --out"))
         names[path.name] = path
     if faults:
         raise SpecError(faults)
     out.mkdir(parents=True, exist_ok=True)
-    return [_one(codec, path, frames, fps, out, side_by_side) for path, frames, fps in clips]
+    return [_one(codec, path, media, out, side_by_side) for path, media in clips]
 
 
 def fitted(codec: Reconstructor, frames: Pixels, fit: Fit) -> Pixels:
@@ -76,13 +78,14 @@ def fitted(codec: Reconstructor, frames: Pixels, fit: Fit) -> Pixels:
     return cropped_to(frames, multiple) if fit == "crop" else resized_to(frames, multiple)
 
 
-def _one(codec: Reconstructor, path: Path, frames: Pixels, fps: float, out: Path, side_by_side: bool) -> Written:
+def _one(codec: Reconstructor, path: Path, media: Media, out: Path, side_by_side: bool) -> Written:
+    frames = media.frames
     original = as_clip(frames)[None]
     clip, codes = codec.reconstruct(original)
     back = as_pixels(clip[0])
     shown = np.concatenate([frames, back], axis=2) if side_by_side else back
     suffix = ".png" if len(frames) == 1 else ".mp4"
     target = out / (path.name if path.suffix.lower() == suffix else f"{path.name}{suffix}")
-    write_clip(target, shown, fps)
-    near = psnr(original, as_clip(back)[None]).item()
-    return Written(path, target, len(frames), *frames.shape[1:3], near, codes.numel())
+    write_clip(target, shown, media.fps)
+    count, height, width, _ = frames.shape
+    return Written(path, target, count, height, width, psnr(original, as_clip(back)[None]).item(), codes.numel())

@@ -99,6 +99,7 @@ def evaluate_run(folder: Path, spec: Spec) -> list[str]:
                 "items": seen.items,
                 "per_item": measured.per_item,
                 "fingerprint": evaluation.dataset.fingerprint,
+                "pictures": [item for item, _, _ in seen.pictures],
                 "samples": samples,
                 "seconds": seconds,
             }
@@ -267,7 +268,7 @@ def _write_samples(folder: Path, name: str, seen: Evaluated) -> str:
     place = folder / runs.SAMPLES / name
     place.mkdir(parents=True, exist_ok=True)
     (folder / runs.EVALUATIONS).mkdir(exist_ok=True)
-    for i, (original, reconstruction) in enumerate(seen.pictures):
+    for i, (_, original, reconstruction) in enumerate(seen.pictures):
         for what, clip in [("original", original), ("reconstruction", reconstruction)]:
             frames = as_pixels(clip)
             strip = frames.transpose(1, 0, 2, 3).reshape(frames.shape[1], -1, frames.shape[3])
@@ -275,4 +276,3 @@ def _write_samples(folder: Path, name: str, seen: Evaluated) -> str:
             Image.fromarray(strip).save(buffer, "PNG")
             runs.write(place / f"{i:02}-{what}.png", buffer.getvalue())
     return name
-

@@ -58,9 +58,7 @@ def test_its_name_says_its_protocol(fresh):
 def test_psnr_and_ssim_are_those_of_scikit_image(batch):
     original, reconstruction, _ = batch
     for i in range(5):
-        frames = [
-            ((clip[i, :, t].double().numpy() + 1) / 2) for t in range(2) for clip in (original, reconstruction)
-        ]
+        frames = [((clip[i, :, t].double().numpy() + 1) / 2) for t in range(2) for clip in (original, reconstruction)]
         pairs = list(zip(frames[::2], frames[1::2], strict=True))
         theirs = np.mean([peak_signal_noise_ratio(a, b, data_range=1) for a, b in pairs])
         assert psnr(original, reconstruction)[i].item() == pytest.approx(theirs, abs=1e-9)
@@ -85,7 +83,10 @@ def test_usage_and_perplexity_are_counted_by_hand():
 def test_a_codebook_metric_does_not_apply_where_there_is_no_codebook():
     clip = torch.zeros(1, 3, 1, 8, 8)
     for name in ("codebook_usage", "perplexity"):
-        assert fed(resolve(METRICS.default(name))(()), (clip, clip, torch.zeros(1, 1, 2, 2, 0, dtype=torch.long))).value is None
+        assert (
+            fed(resolve(METRICS.default(name))(()), (clip, clip, torch.zeros(1, 1, 2, 2, 0, dtype=torch.long))).value
+            is None
+        )
 
 
 @pytest.mark.parametrize("name", list(LOSSES))

@@ -34,7 +34,7 @@ def test_shapes_and_codes_in_range(quantizer, x):
         assert out.latents.shape == (2, 3, 2, 4, quantizer.channels)
         assert out.codes.shape == (2, 3, 2, 4, len(quantizer.codebook_sizes))
         for i, size in enumerate(quantizer.codebook_sizes):
-            assert 0 <= out.codes[..., i].min() and out.codes[..., i].max() < size
+            assert out.codes[..., i].min() >= 0 and out.codes[..., i].max() < size
         assert out.loss.isfinite() and out.loss >= 0
 
 
@@ -146,7 +146,9 @@ def test_fsq_is_the_papers_equation_one_number_at_a_time():
             half, offset = (count - 1) * 1.001 / 2, 0.5 if count % 2 == 0 else 0.0
             shift = torch.atanh(torch.tensor(offset / half))
             digits.append(round((torch.tanh(x[0, 0, row, column, channel] + shift) * half - offset).item()))
-        assert out.latents[0, 0, row, column].tolist() == pytest.approx([d / (c // 2) for d, c in zip(digits, levels, strict=True)])
+        assert out.latents[0, 0, row, column].tolist() == pytest.approx(
+            [d / (c // 2) for d, c in zip(digits, levels, strict=True)]
+        )
         code = sum((d + c // 2) * s for d, c, s in zip(digits, levels, (1, levels[0]), strict=True))
         assert out.codes[0, 0, row, column].item() == code
 

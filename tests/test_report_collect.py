@@ -1,6 +1,7 @@
 """Rows and curves from the files of a stored sweep, in every state that a sweep can be in."""
 
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,11 @@ def test_status_says_how_far_a_trial_came(sweep: Synthetic) -> None:
     interrupted = sweep.root / sweep.last("vq+joint", 1)
     (interrupted / runs.RESULT).unlink()
     (interrupted / runs.EVALUATIONS / f"{name_of(interrupted.name, 'photos', 'psnr')}.json").unlink()
-    half = sweep.root / sweep.last("vq+joint", 2)
-    (half / runs.EVALUATIONS / f"{name_of(half.name, 'clips', 'psnr')}.json").unlink()
+    for arm, seed in (("vq+joint", 2), ("vq+progressive", 2)):
+        half = sweep.root / sweep.last(arm, seed)
+        (half / runs.EVALUATIONS / f"{name_of(half.name, 'clips', 'psnr')}.json").unlink()
+    runs.fail(half, runs.Failure("data", "no such clip", ""))
+    shutil.rmtree(sweep.root / sweep.last("vq+progressive", 1))
     frame = rows(sweep.stored)
     keys = zip(frame["arm"], frame["seed"].fillna(-1), strict=True)
     said = dict(zip(keys, zip(frame["status"], frame["reason"], strict=True), strict=True))
@@ -67,6 +71,8 @@ def test_status_says_how_far_a_trial_came(sweep: Synthetic) -> None:
     )
     assert said["vq+joint", 1] == ("interrupted", "interrupted after step 298 (stage joint)")
     assert said["vq+joint", 2] == ("unevaluated", "no evaluation clips/psnr")
+    assert said["vq+progressive", 2] == ("failed", "evaluation: data: no such clip")
+    assert said["vq+progressive", 1] == ("interrupted", "not started")
     assert said["vq+progressive", 0] == ("done", "")
 
 

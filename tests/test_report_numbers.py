@@ -17,8 +17,9 @@ from omnitok.report.tables import ablation, best, letter
 PSNR = Metric("photos", "psnr", "embedded.test.1x64/psnr", "dB", "higher", "psnr[rgb]")
 LPIPS = PSNR._replace(label="lpips", better="lower", unit="")
 FACTORS = {"model.quantizer": ["vq", "fsq"], "stages.joint.schedule": ["joint", "progressive"]}
-BETTER = {"metric": "psnr", "on": "photos", "better": "fsq", "than": "vq", "margin": 0.0, "where": {}, "source": ""}
-EQUAL = {"metric": "psnr", "on": "photos", "equal": "fsq", "to": "vq", "margin": 0.2, "where": {}, "source": ""}
+SILENT = {"better": "", "than": "", "equal": "", "to": "", "margin": 0.0, "where": {}, "source": ""}
+BETTER = SILENT | {"metric": "psnr", "on": "photos", "better": "fsq", "than": "vq"}
+EQUAL = SILENT | {"metric": "psnr", "on": "photos", "equal": "fsq", "to": "vq", "margin": 0.2}
 
 
 def frame(values: dict[tuple[str, str], list[float]], column: str = "photos/psnr") -> pd.DataFrame:
@@ -161,6 +162,14 @@ def test_from_one_seed_nothing_follows_and_from_none_nothing_was_run() -> None:
     assert one.sentence.endswith("the difference is 20 dB (n = 1 seed): inconclusive (one seed shows no spread)")
     none = verdict(BETTER, two([math.nan], [10.0]), FACTORS, [PSNR])
     assert (none.status, none.n, none.difference, none.pairs) == ("not run", 0, None, ())
+
+
+def test_a_claim_that_names_no_evaluation_means_the_one_that_has_the_metric() -> None:
+    data = two([20.3, 21.4, 22.2], [20.0, 21.0, 22.0])
+    said = {"metric": "psnr", "better": "fsq", "than": "vq"}
+    assert verdict(said, data, FACTORS, [PSNR, LPIPS]).sentence == verdict(BETTER, data, FACTORS, [PSNR]).sentence
+    with pytest.raises(ValueError, match="fits 2 metrics"):
+        verdict(BETTER | {"on": ""}, data, FACTORS, [PSNR, PSNR._replace(evaluation="clips")])
 
 
 def test_a_claim_about_what_the_sweep_does_not_have_is_a_bug_of_the_planner() -> None:

@@ -54,12 +54,15 @@ ATTENTION: Registry[object] = Registry("attention", window=Window)
 Mix = Annotated[Callable[..., object], ATTENTION]
 
 
+SMALL = partial(Vq, codebook_size=4)
+
+
 class Model:
     def __init__(
         self,
         *,
         data: Annotated[str, REQUIRED],
-        quantizer: Part = partial(Vq, codebook_size=4),
+        quantizer: Part = SMALL,
         spatial: tuple[Mix, ...] = (Window, Window),
         lr: float = 1.0,
     ) -> None:
@@ -86,7 +89,12 @@ def refused(registry, data) -> list[str]:
 
 
 def test_a_file_is_a_constructor_call_written_down(said):
-    model = resolve(decode(MODELS, said("data: d\nquantizer: {type: fsq, levels: [3, 4]}\nspatial: [window, {type: window, window: 4}]\n")))()
+    model = resolve(
+        decode(
+            MODELS,
+            said("data: d\nquantizer: {type: fsq, levels: [3, 4]}\nspatial: [window, {type: window, window: 4}]\n"),
+        )
+    )()
     assert model.quantizer.levels == (3, 4)
     assert [mix.said for mix in model.spatial] == [(16, 8), (16, 4)]
 
@@ -135,7 +143,10 @@ def test_a_whole_number_is_a_whole_number(value):
     [
         ("", r"x.yaml:1: the file is empty"),
         ("# nothing\n", r"x.yaml:1: the file is empty"),
-        ("a: 1\nb: {c: 1, c: 2}\na: 2", r"x.yaml:2: b.c: said twice; first in line 2\nx.yaml:3: a: said twice; first in line 1"),
+        (
+            "a: 1\nb: {c: 1, c: 2}\na: 2",
+            r"x.yaml:2: b.c: said twice; first in line 2\nx.yaml:3: a: said twice; first in line 1",
+        ),
         ("a: 1\n\tb: 3", r"x.yaml:2: not YAML: .*'\\t'"),
         ("a: [1", r"x.yaml:1: not YAML"),
         ("a: &x 1\nb: *x", r"x.yaml:1: anchors and aliases are not read"),
@@ -204,7 +215,9 @@ def patch(text: str, path: str, value: str):
 
 
 def test_a_patch_replaces_a_slot_whole_and_shares_the_rest():
-    assert patch("{model: {quantizer: {type: vq, decay: 1}}}", "model.quantizer", "{type: fsq}") == {"model": {"quantizer": {"type": "fsq"}}}
+    assert patch("{model: {quantizer: {type: vq, decay: 1}}}", "model.quantizer", "{type: fsq}") == {
+        "model": {"quantizer": {"type": "fsq"}}
+    }
     assert patch("{a: [{b: 1}, {b: 2}]}", "a[1].b", "3") == {"a": [{"b": 1}, {"b": 3}]}
     assert patch("{}", "a.b", "3") == {"a": {"b": 3}}
 

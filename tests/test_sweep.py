@@ -59,10 +59,16 @@ def test_planning_is_reproducible_and_prints_as_json(sweep):
 
 def test_labels_resources_claims_and_evaluations_are_no_identity(sweep):
     before = set(plan_sweep(sweep).runs), read_sweep(sweep).digest
-    text = sweep.read_text().replace("better: fsq, than: vq", "better: vq, than: fsq").replace("metrics: [psnr", "metrics: [ssim, psnr")
+    text = (
+        sweep.read_text()
+        .replace("better: fsq, than: vq", "better: vq, than: fsq")
+        .replace("metrics: [psnr", "metrics: [ssim, psnr")
+    )
     sweep.write_text(text + "resources: {threads: 2, slurm_partition: gpu}\n")
     assert (set(plan_sweep(sweep).runs), read_sweep(sweep).digest) == before
-    sweep.write_text(text.replace("vq: {", "vector: {").replace("than: fsq", "than: fsq").replace("better: vq", "better: vector"))
+    sweep.write_text(
+        text.replace("vq: {", "vector: {").replace("than: fsq", "than: fsq").replace("better: vq", "better: vector")
+    )
     assert set(plan_sweep(sweep).runs) == before[0]
 
 
@@ -175,7 +181,12 @@ def test_a_stored_sweep_is_found_by_file_name_and_digest_and_with_its_sets(sweep
     with pytest.raises(SpecError, match="not launched as it stands now; run: omnitok launch"):
         stored.locate(runs_root, str(sweep))
     _, _, folder = settled(sweep, runs_root)
-    assert stored.locate(runs_root, str(sweep)) == stored.locate(runs_root, "ask") == stored.locate(runs_root, folder.name) == folder
+    assert (
+        stored.locate(runs_root, str(sweep))
+        == stored.locate(runs_root, "ask")
+        == stored.locate(runs_root, folder.name)
+        == folder
+    )
     with pytest.raises(SpecError, match="did you mean 'ask'"):
         stored.locate(runs_root, "aks")
     with pytest.raises(SpecError, match=f"as it was, it is {folder.name}"):
@@ -191,7 +202,11 @@ def test_a_run_is_found_by_digest_and_by_sweep_arm_seed(sweep, runs_root):
     last = data["trials"][0]["stages"][-1]
     for reference in (last, last[:6], "ask/vq+0.0/0", f"{sweep}/vq+0.0/0", f"{folder.name}/vq+0.0/0"):
         assert stored.find_run(runs_root, reference) == runs_root / last
-    for reference, message in [("ask/vq+0.1/0", "did you mean 'vq"), ("ffffff", "no run begins so"), ("nonsense", "SWEEP/ARM/SEED")]:
+    for reference, message in [
+        ("ask/vq+0.1/0", "did you mean 'vq"),
+        ("ffffff", "no run begins so"),
+        ("nonsense", "SWEEP/ARM/SEED"),
+    ]:
         with pytest.raises(SpecError, match=message):
             stored.find_run(runs_root, reference)
 
@@ -243,4 +258,6 @@ def test_every_experiment_and_sweep_of_the_repository_plans():
         planned = plan_sweep(path)
         found[f"sweeps/{path.name}"] = sorted(planned.runs)
         assert planned.trials
-    assert found == golden, "a changed default or version changes what runs are: if it is meant, update tests/golden.json"
+    assert found == golden, (
+        "a changed default or version changes what runs are: if it is meant, update tests/golden.json"
+    )

@@ -22,7 +22,11 @@ def stages(text: str = EXPERIMENT):
 
 def task(stage: int = 0, seed: int = 0, **patch):
     said = stages()[stage].said
-    text = Map({k: v for k, v in said.items() if k not in {"init", "handover"}} | patch, said.mark, {**said.marks, **dict.fromkeys(patch, said.mark)})
+    text = Map(
+        {k: v for k, v in said.items() if k not in {"init", "handover"}} | patch,
+        said.mark,
+        {**said.marks, **dict.fromkeys(patch, said.mark)},
+    )
     return resolve(decode(TASKS, text))(seed, Path())
 
 

@@ -34,7 +34,11 @@ def folder(runs_root):
 
 
 def left(folder):
-    return (folder / runs.WEIGHTS).read_bytes(), (folder / runs.RECORDS).read_bytes(), (folder / runs.RESULT).read_bytes()
+    return (
+        (folder / runs.WEIGHTS).read_bytes(),
+        (folder / runs.RECORDS).read_bytes(),
+        (folder / runs.RESULT).read_bytes(),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +82,8 @@ def test_a_run_killed_by_the_kernel_ends_with_the_bits_of_an_uncut_one(folder, u
     assert runs.status(folder) == "interrupted"
     trial.run(folder)
     assert left(folder) == uncut
-    first, second = [line for line in (folder / runs.ATTEMPTS).read_text().splitlines()][-1:], runs.seconds(folder)
-    assert '"ended": "done"' in first[0] and second > 0
+    (attempt,) = (folder / runs.ATTEMPTS).read_text().splitlines()  # the killed one could say nothing
+    assert '"ended": "done"' in attempt and runs.seconds(folder) > 0
 
 
 def test_asked_to_stop_it_saves_after_the_step_and_goes_on_later(folder, uncut):

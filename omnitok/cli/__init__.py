@@ -9,7 +9,11 @@ from typing import Any
 import click
 
 SETS = click.option(
-    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Say one choice anew, e.g. --set model.dim=32. Repeatable."
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Say one choice anew, e.g. --set model.dim=32. Repeatable.",
 )
 
 
@@ -95,7 +99,11 @@ def plan(sweep: Path, sets: tuple[str, ...], as_json: bool) -> None:
         print_plan(to_json(planned), planned.asked.file.question)
 
 
-@command("launch", "omnitok launch sweeps/quickstart.yaml --cluster local", "omnitok launch sweeps/quickstart.yaml --set seeds=[0]")
+@command(
+    "launch",
+    "omnitok launch sweeps/quickstart.yaml --cluster local",
+    "omnitok launch sweeps/quickstart.yaml --set seeds=[0]",
+)
 @click.argument("sweep", type=click.Path(path_type=Path))
 @SETS
 @click.option("--cluster", type=click.Choice(["debug", "local", "slurm"]), default="local", show_default=True,
@@ -113,7 +121,11 @@ def launch(sweep: Path, sets: tuple[str, ...], cluster: Any, workers: int | None
         click.echo("stopped; checkpoints are kept, the same command goes on from them", err=True)
         sys.exit(130)
     if not done.trained and not done.measured:
-        click.echo("nothing to train and nothing to measure: everything is done" if _all_done(done.states) else "nothing new could be done")
+        click.echo(
+            "nothing to train and nothing to measure: everything is done"
+            if _all_done(done.states)
+            else "nothing new could be done"
+        )
     else:
         click.echo(f"trained {done.trained} stages, measured {done.measured} evaluations")
     print_states(done.states, only_open=True)
@@ -212,8 +224,12 @@ def schema(check: bool) -> None:
 )
 @click.argument("run_reference", metavar="RUN")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--crop", "fit", flag_value="crop", help="Cut to the largest centred part that fits; leave off last frames.")
-@click.option("--resize", "fit", flag_value="resize", help="Resize to the nearest size that fits; leave off last frames.")
+@click.option(
+    "--crop", "fit", flag_value="crop", help="Cut to the largest centred part that fits; leave off last frames."
+)
+@click.option(
+    "--resize", "fit", flag_value="resize", help="Resize to the nearest size that fits; leave off last frames."
+)
 @click.option("--side-by-side", is_flag=True, help="Original left, reconstruction right.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reconstructions"), show_default=True)
 def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_side: bool, out: Path) -> None:
@@ -272,4 +288,3 @@ def doctor() -> None:
     findings = examine()
     print_findings(findings)
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
-

@@ -46,7 +46,9 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
     out.print(table)
     asked = [stage for trial in plan["trials"] for stage in trial["stages"]]
     done = sum((root / stage / runs.RESULT).exists() for stage in plan["stages"])
-    steps = sum(stage["steps"] for digest, stage in plan["stages"].items() if not (root / digest / runs.RESULT).exists())
+    steps = sum(
+        stage["steps"] for digest, stage in plan["stages"].items() if not (root / digest / runs.RESULT).exists()
+    )
     shared = len(asked) - len(plan["stages"])
     out.print(f"\n{len(plan['trials'])} trials, {len(plan['stages'])} stages to train once ({shared} shared), "
               f"{done} of them done; {steps:,} steps to go")  # fmt: skip

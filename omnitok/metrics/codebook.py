@@ -20,7 +20,7 @@ class _Counted(Metric):
         codes: Int[Tensor, "b t h w q"],
     ) -> None:
         for i, counts in enumerate(self.counts):
-            counts += torch.bincount(codes[..., i].flatten().cpu(), minlength=len(counts))
+            self.counts[i] = counts + torch.bincount(codes[..., i].flatten().cpu(), minlength=len(counts))
 
     def _mean(self, values: list[float]) -> Measured:
         return Measured(sum(values) / len(values) if values else None, ())

@@ -23,9 +23,7 @@ def psnr(a: Float[Tensor, "b c T H W"], b: Float[Tensor, "b c T H W"]) -> Float[
     return (-10 * error.log10()).mean(-1)
 
 
-def ssim(
-    a: Float[Tensor, "b c T H W"], b: Float[Tensor, "b c T H W"], window: int = 7
-) -> Float[Tensor, " b"]:
+def ssim(a: Float[Tensor, "b c T H W"], b: Float[Tensor, "b c T H W"], window: int = 7) -> Float[Tensor, " b"]:
     """Structural similarity (Wang et al. 2004) of clips in [-1, 1] as scikit-image defines it by default: a uniform
     window, sample covariance, K1 = 0.01, K2 = 0.03, data range 1, the border cut off; each channel and frame, then the
     mean. Raises ValueError where a frame is smaller than the window."""

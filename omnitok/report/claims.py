@@ -61,7 +61,9 @@ def verdict(
     ``equal: A, to: B``: two one-sided tests (the 90 % interval lies within the margin); contradicted where the 95 %
     interval lies wholly outside. Raises ValueError for labels, factors or metrics that the sweep does not have.
     """
-    metric = _one([m for m in metrics if (m.evaluation, m.label) == (claim["on"], claim["metric"])], claim, "metrics")
+    on = claim.get("on")
+    having = [m for m in metrics if m.label == claim["metric"] and m.evaluation == (on or m.evaluation)]
+    metric = _one(having, claim, "metrics")
     pairs, planned = _pairs(claim, frame, factors, metric)
     seeds = by_seed(pd.DataFrame(pairs, columns=list(Pair._fields)), "difference")
     found = summary(seeds.values())
@@ -94,7 +96,12 @@ def answer(question: str, verdicts: Sequence[Verdict]) -> str:
 
 def labels(claim: Mapping[str, Any]) -> tuple[str, str]:
     """The two labels that a claim compares."""
-    return (claim["better"], claim["than"]) if "better" in claim else (claim["equal"], claim["to"])
+    return (claim["better"], claim["than"]) if directed(claim) else (claim["equal"], claim["to"])
+
+
+def directed(claim: Mapping[str, Any]) -> bool:
+    """Whether a claim says "better than", not "equal to"; the words of the other kind are absent or empty."""
+    return bool(claim.get("better"))
 
 
 def _pairs(
@@ -110,7 +117,7 @@ def _pairs(
     others = [path for path in factors if path != factor] + ["seed"]
     sides = kept[[*others, "digest", metric.column]]
     both = sides[kept[factor] == a].merge(sides[kept[factor] == b], on=others, suffixes=("", " of B"))
-    sign = -1.0 if "better" in claim and metric.better == "lower" else 1.0
+    sign = -1.0 if directed(claim) and metric.better == "lower" else 1.0
     both["difference"] = sign * (both[metric.column] - both[f"{metric.column} of B"])
     there = both.dropna(subset=["difference"])
     columns = (there["seed"], there["digest"], there["digest of B"], there["difference"])
@@ -129,9 +136,9 @@ def _status(claim: Mapping[str, Any], metric: Metric, found: Summary) -> tuple[S
         return "not run", ""
     if wide is None or narrow is None:
         return "inconclusive", "one seed shows no spread"
-    if "better" in claim and metric.better == "neither":
+    if directed(claim) and metric.better == "neither":
         return "inconclusive", "no direction of this metric is better"
-    if "better" in claim:
+    if directed(claim):
         holds, fails = wide.low > margin, wide.high < margin
     else:
         holds = -margin < narrow.low and narrow.high < margin
@@ -143,8 +150,8 @@ def _statement(claim: Mapping[str, Any], metric: Metric) -> str:
     """The claim in words, as it was made."""
     (a, b), margin = labels(claim), claim.get("margin") or 0.0
     within = with_unit(f"{margin:g}", metric.unit)
-    relation = f"better than {b}" if "better" in claim else f"equal to {b}"
-    limit = f" within {within}" if "equal" in claim else f" by more than {within}" if margin else ""
+    relation = f"better than {b}" if directed(claim) else f"equal to {b}"
+    limit = f" by more than {within}" if directed(claim) and margin else "" if directed(claim) else f" within {within}"
     return f"{a} is {relation} on {metric.column}{limit}{_where(claim)}"
 
 
@@ -161,7 +168,7 @@ def _finding(claim: Mapping[str, Any], metric: Metric, found: Summary, status: S
     seeds = f"n = {found.n} {'seed' if found.n == 1 else 'seeds'}"
     if wide is None:
         return f"{statement}: the difference is {with_unit(f'{found.mean:.4g}', metric.unit)} ({seeds})"
-    if status == "inconclusive" or "equal" in claim:
+    if status == "inconclusive" or not directed(claim):
         amount = by_spread(found.mean, wide.high - wide.low)
         numbers = f"(95 % interval {as_range(wide)}, {seeds})"
         return f"{statement}: the difference is {with_unit(amount, metric.unit)} {numbers}"

@@ -224,16 +224,21 @@ def _status(path: list[Stage], missing: list[str], mirrored: bool) -> tuple[str,
         return "done", ""
     failed = next((stage for stage in path if stage.status == "failed"), None)
     if failed is not None:
-        return (
-            ("failed", failed.reason) if failed is path[-1] else ("blocked", f"{failed.reason} (stage {failed.name})")
-        )
+        return ("failed", failed.reason) if failed is path[-1] else ("blocked", _at(failed))
     furthest = ("running", "interrupted", "planned", "done")
     behind = min(path, key=lambda stage: furthest.index(stage.status))
     if behind.status != "done":
-        return behind.status, behind.reason + (f" (stage {behind.name})" if behind.name and len(path) > 1 else "")
+        begun = behind.status == "planned" and path[0].status == "done"
+        return "interrupted" if begun else behind.status, _at(behind)
+    if missing and path[-1].reason:
+        return "failed", f"evaluation: {path[-1].reason}"
     if missing:
-        return "unevaluated", "; ".join(filter(None, [f"no evaluation {', '.join(missing)}", path[-1].reason]))
+        return "unevaluated", f"no evaluation {', '.join(missing)}"
     return "done", ""
+
+
+def _at(stage: Stage) -> str:
+    return f"{stage.reason} (stage {stage.name})" if stage.name else stage.reason
 
 
 def _in_common(names: tuple[str, ...], arms: Mapping[str, Mapping[str, str]]) -> str:

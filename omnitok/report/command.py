@@ -7,10 +7,11 @@ import pandas as pd
 
 from omnitok import runs
 from omnitok.report import collect
+from omnitok.report.formats import slug
 from omnitok.report.paper import read_paper, render_paper
 from omnitok.report.render import Rendered, render
 from omnitok.spec import read_yaml
-from omnitok.sweep.stored import PLAN, locate, refresh
+from omnitok.sweep.stored import PLAN, SWEEP, locate, refresh
 from omnitok.tracking import mirror, sync
 
 BUILD = Path("reports/build")
@@ -37,7 +38,7 @@ def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | N
         return render_paper(path, out or BUILD / path.stem, lambda sweep: locate(root, str(sweep)), known)
     stored = locate(root, str(reference), sets)
     known = _mirrored(root, [stored])
-    return render(stored, out or BUILD / str(runs.read_json(stored / "sweep.json")["name"]), known)
+    return render(stored, out or BUILD / slug(runs.read_json(stored / SWEEP)["name"]), known)
 
 
 def _mirrored(root: Path, folders: Sequence[Path]) -> dict[tuple[str, str], float]:

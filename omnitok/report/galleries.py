@@ -92,7 +92,7 @@ def _shown(sweep: Sweep, trial: dict[str, Any], evaluation: str) -> Shown:
         if name == evaluation and said is not None and said.get("samples"):
             folder = sweep.runs / digest / runs.SAMPLES / said["samples"]
             if folder.is_dir():
-                return Shown(trial["name"], trial["kind"], trial["seed"], digest, folder, tuple(said["items"]))
+                return Shown(trial["name"], trial["kind"], trial["seed"], digest, folder, tuple(said["pictures"]))
     return Shown(trial["name"], trial["kind"], trial["seed"], digest, None, ())
 
 

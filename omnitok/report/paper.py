@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, Strict
 
@@ -23,6 +23,15 @@ class Paper(BaseModel):
     authors: Annotated[tuple[Text, ...], Strict(False)] = ()
     abstract: str = ""
     sweeps: Annotated[tuple[Text, ...], Strict(False), Field(min_length=1)]
+
+
+def paper_schema() -> dict[str, Any]:
+    """The JSON schema of a report file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Paper.model_json_schema(),
+        "title": "an omnitok report",
+    }
 
 
 def read_paper(path: Path) -> tuple[Paper, list[Path]]:

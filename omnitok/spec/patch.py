@@ -10,9 +10,11 @@ Path = tuple[str | int, ...]
 
 
 def parse_path(text: str, mark: Mark) -> Path:
-    """"model.spatial[1].window" -> ("model", "spatial", 1, "window"). Raises SpecError."""
+    """ "model.spatial[1].window" -> ("model", "spatial", 1, "window"). Raises SpecError."""
     if not re.fullmatch(r"[A-Za-z_]\w*(\[\d+\])*(\.[A-Za-z_]\w*(\[\d+\])*)*", text):
-        raise SpecError([Fault(mark, text, "not a dotted path; write it like model.quantizer or model.spatial[0].window")])
+        raise SpecError(
+            [Fault(mark, text, "not a dotted path; write it like model.quantizer or model.spatial[0].window")]
+        )
     return tuple(int(i) if i else name for name, i in re.findall(r"([A-Za-z_]\w*)|\[(\d+)\]", text))
 
 
@@ -71,8 +73,10 @@ def _without(data: Map, names: Sequence[str]) -> Map:
 
 
 def assignment(text: str) -> tuple[str, str]:
-    """"path=value" of a ``--set`` -> (path, value). Raises SpecError."""
+    """ "path=value" of a ``--set`` -> (path, value). Raises SpecError."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise SpecError([Fault(Mark(f"--set {text}"), "", "write it as path=value" + near(path, ["model.quantizer=fsq"]))])
+        raise SpecError(
+            [Fault(Mark(f"--set {text}"), "", "write it as path=value" + near(path, ["model.quantizer=fsq"]))]
+        )
     return path.strip(), value

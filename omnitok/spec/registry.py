@@ -5,10 +5,32 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Strict, Tag, TypeAdapter
-from pydantic import ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Strict,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 
 from omnitok.spec.text import Fault, Map, Mark, SpecError, dotted, kind, mark_of, near
 
@@ -153,6 +175,7 @@ def choices(component: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 # How a signature becomes a schema
 
+
 def _schema(registry: Registry[Any], name: str, component: Callable[..., Any]) -> type[Spec]:
     fields: dict[str, Any] = {registry.tag: (Literal[name], name)}
     try:
@@ -279,7 +302,11 @@ def _sentence(found: Any, path: tuple[Any, ...], owner: Any) -> str:
     value = found["input"]
     sentence = re.sub(r"^(Input|Value|Tuple|Dictionary|List) should", "must", found["msg"]).replace("valid ", "")
     sentence = sentence.replace("valid tuple", "list").replace("tuple", "list").replace("dictionary", "mapping")
-    sentence = sentence.replace("a integer", "a whole number").replace("a boolean", "true or false").removeprefix("Value error, ")
+    sentence = (
+        sentence.replace("a integer", "a whole number")
+        .replace("a boolean", "true or false")
+        .removeprefix("Value error, ")
+    )
     return f"{sentence}, not {value!r}" + (" (text)" if isinstance(value, str) and "number" in sentence else "")
 
 

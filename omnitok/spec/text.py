@@ -36,7 +36,9 @@ class SpecError(ValueError):
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         # a stage inherits the faults of the one before it: the same thing said at the same place is one fault
-        unique = {(fault.mark, fault.path.rpartition(".")[2], fault.sentence): fault for fault in reversed(list(faults))}
+        unique = {
+            (fault.mark, fault.path.rpartition(".")[2], fault.sentence): fault for fault in reversed(list(faults))
+        }
         self.faults = list(reversed(unique.values()))
         super().__init__("\n".join(map(str, self.faults)))
 
@@ -140,7 +142,11 @@ for _tag, _pattern, _first in [
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
 ]:
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
@@ -220,7 +226,9 @@ def _scalar(node: yaml.Node) -> Any:
         return int(text)
     if tag == "float":
         words = {"inf": math.inf, "nan": math.nan}
-        return math.copysign(words[text[-3:].lower()], -1 if text[0] == "-" else 1) if text[-1] in "fFnN" else float(text)
+        return (
+            math.copysign(words[text[-3:].lower()], -1 if text[0] == "-" else 1) if text[-1] in "fFnN" else float(text)
+        )
     return _UNKNOWN
 
 

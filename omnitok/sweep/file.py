@@ -57,7 +57,7 @@ class Claim(BaseModel):
 class Resources(BaseModel):
     """How, never what: nothing here changes a result, so nothing here is in a digest."""
 
-    model_config = ConfigDict(**{**STRICT, "extra": "allow"})  # type: ignore[typeddict-item]
+    model_config = ConfigDict(**{**STRICT, "extra": "allow"})
     workers: Count | None = Field(None, description="processes at once on this machine; default cores / threads")
     threads: Count = Field(1, description="threads of a process; results are to the bit only at equal threads")
     checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
@@ -155,7 +155,9 @@ def address(base: Map, path: str, mark: Mark) -> tuple[str | int, ...]:
             raise SpecError([Fault(mark, dotted(steps), f"the patch cannot be applied: {said}")])
         return steps
     if not isinstance(stages, Map) or not stages:
-        raise SpecError([Fault(base.marks.get("stages", base.mark), "stages", "must be a mapping of at least one stage")])
+        raise SpecError(
+            [Fault(base.marks.get("stages", base.mark), "stages", "must be a mapping of at least one stage")]
+        )
     return ("stages", next(iter(stages)), *steps)
 
 

@@ -1,54 +1,24 @@
 """Reconcile and run: drop what is done, do the rest, never wait for a batch. Launching again resumes or does nothing."""
 
 import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
-
-import torch
+from typing import Any, Literal, NamedTuple
 
 from omnitok import runs, trial
-from omnitok.runs import Failure, Record
 from omnitok.spec import Fault, Mark, SpecError, plain
+from omnitok.sweep.drive import Executor, InProcess, View, drive
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.match import adopt
 from omnitok.sweep.plan import Plan, plan, plan_one, to_json
 from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.stored import State, states, store
-from omnitok.sweep.work import Outcome, Work, do
+from omnitok.sweep.work import Work
 from omnitok.training.evaluate import evaluation_digest, metric_specs
 from omnitok.training.stage import StageRun, fingerprints
 
 Cluster = Literal["debug", "local", "slurm"]
-BUSY_S = 0.5  # how long a folder that another launcher holds is left alone
-LOOK_S = 0.25  # how often the view looks at the folders
-
-
-class View(Protocol):
-    """Whoever watches: told what there is, what began and what ended; asked to look now and then."""
-
-    def begin(self, works: Sequence[Work]) -> None: ...
-    def look(self, active: Sequence[Work]) -> None: ...
-    def ended(self, work: Work, outcome: Outcome) -> None: ...
-    def close(self) -> None: ...
-
-
-class Executor(Protocol):
-    """Whatever does the work: this process, or a pool of others."""
-
-    @property
-    def free(self) -> int: ...
-    @property
-    def active(self) -> list[Work]: ...
-    def submit(self, work: Work) -> None: ...
-    def wait(self, timeout_s: float) -> list[tuple[Work, Outcome]]: ...
-    def stop(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class Experimented(NamedTuple):
@@ -162,77 +132,6 @@ def works(root: Path, planned: Plan, names: dict[str, str], data: dict[str, Any]
     return missing
 
 
-def drive(wanted: Sequence[Work], executor: Executor, view: View) -> tuple[int, int, bool]:
-    """Do all work whose parents are done. -> (stages trained, evaluations measured, whether it was interrupted)."""
-    waiting, dead = list(wanted), set[str]()
-    open_stages = {work.stage for work in wanted if not work.evaluation}
-    not_before: dict[Any, float] = {}
-    counts = {True: 0, False: 0}
-    view.begin(wanted)
-    try:
-        with _stoppable(executor) as stopping:
-            while (waiting and not stopping()) or executor.active:
-                for work in _startable(waiting, open_stages, dead, not_before, executor, stopping):
-                    waiting.remove(work)
-                    executor.submit(work)
-                view.look(executor.active)
-                for work, outcome in executor.wait(LOOK_S):
-                    if outcome == "busy":
-                        not_before[_key(work)] = time.monotonic() + BUSY_S
-                        waiting.append(work)
-                        continue
-                    view.ended(work, outcome)
-                    if outcome == "done":
-                        counts[bool(work.evaluation)] += 1
-                        open_stages -= {work.stage} if not work.evaluation else set()
-                    elif isinstance(outcome, Failure):
-                        dead.add(work.stage)
-            return counts[False], counts[True], stopping()
-    finally:
-        executor.close()
-        view.close()
-
-
-class InProcess:
-    """Everything here and now, one piece after another; the view looks after each record."""
-
-    def __init__(self, root: Path, threads: int, every_s: float, view: View) -> None:
-        self.root, self.every_s, self.view = root, every_s, view
-        self.ended: list[tuple[Work, Outcome]] = []
-        self.asked = False
-        self.looked = 0.0
-        torch.set_num_threads(threads)
-
-    @property
-    def free(self) -> int:
-        return 0 if self.ended or self.asked else 1
-
-    @property
-    def active(self) -> list[Work]:
-        return [work for work, _ in self.ended]
-
-    def submit(self, work: Work) -> None:
-        outcome = do(work, self.root, self.every_s, lambda: self.asked, lambda record: self._look(work, record))
-        self.ended.append((work, outcome))
-
-    def wait(self, timeout_s: float) -> list[tuple[Work, Outcome]]:
-        if not self.ended:
-            time.sleep(timeout_s / 5)
-        ended, self.ended = self.ended, []
-        return ended
-
-    def stop(self) -> None:
-        self.asked = True
-
-    def close(self) -> None:
-        return None
-
-    def _look(self, work: Work, record: Record) -> None:
-        if time.monotonic() - self.looked > LOOK_S:
-            self.looked = time.monotonic()
-            self.view.look([work])
-
-
 def _created(root: Path, wanted: Sequence[StageRun]) -> dict[str, str]:
     adopted = adopt(root, [run.digest for run in wanted])
     for run in wanted:
@@ -248,51 +147,3 @@ def _training(run: StageRun, names: dict[str, str], label: str) -> Work:
 
 def _done(root: Path, work: Work) -> bool:
     return (root / work.stage / runs.RESULT).exists()
-
-
-def _key(work: Work) -> Any:
-    return work.stage, str(work.evaluation)
-
-
-def _startable(
-    waiting: list[Work],
-    open_stages: set[str],
-    dead: set[str],
-    not_before: dict[Any, float],
-    executor: Executor,
-    stopping: Callable[[], bool],
-) -> list[Work]:
-    """As much as there is room for; work that stands on a dead stage is dropped, its trial is blocked."""
-    chosen: list[Work] = []
-    for work in list(waiting):
-        if any(parent in dead for parent in work.after):
-            waiting.remove(work)
-            if not work.evaluation:
-                dead.add(work.stage)
-        elif stopping() or len(chosen) >= executor.free:
-            break
-        elif not open_stages & set(work.after) and time.monotonic() >= not_before.get(_key(work), 0.0):
-            chosen.append(work)
-    return chosen
-
-
-@contextmanager
-def _stoppable(executor: Executor) -> Iterator[Callable[[], bool]]:
-    """ctrl-C and SIGTERM: save and stop after the step. A second ctrl-C stops at once."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.append(number)
-        executor.stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -269,9 +269,11 @@ def _notices(asked: Asked) -> list[str]:
         for name, stage in later:
             here: Any = stage
             for step in steps:
-                here = here.get(step) if isinstance(here, Map) else None
+                here = here.get(str(step)) if isinstance(here, Map) else None
             if here is not None:
-                notices.append(f"vary.{path}: the stage {name!r} says {dotted(steps)} itself, so the patch stops before it")
+                notices.append(
+                    f"vary.{path}: the stage {name!r} says {dotted(steps)} itself, so the patch stops before it"
+                )
     return notices
 
 
@@ -324,4 +326,3 @@ def _metric_json(spec: Spec, metric: Spec) -> dict[str, Any]:
     key = f"{key_of(spec)}/{made.label}"
     fields = {"unit": made.unit, "better": made.better, "protocol": made.protocol, "spec": plain(metric)}
     return {"label": made.label, "key": key, **fields}
-

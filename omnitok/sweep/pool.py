@@ -1,6 +1,7 @@
 """A small pool of warm processes on this machine. They speak JSON lines over pipes, so nothing is ever pickled; one that
 dies takes only its own piece of work with it."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -40,7 +41,12 @@ class Pool:
 
     def wait(self, timeout_s: float) -> list[tuple[Work, Outcome]]:
         """What has ended since, after at most ``timeout_s``."""
-        return [self._ended(key.data) for key, _ in self.selector.select(timeout_s)]
+        ready = [key.data for key, _ in self.selector.select(timeout_s)]
+        for process in ready:
+            if process in self.idle:  # it died with nothing to do; the next piece of work starts another
+                self.idle.remove(process)
+                self._drop(process)
+        return [self._ended(process) for process in ready if process in self.busy]
 
     def stop(self) -> None:
         """Ask every process to save and stop after its step."""
@@ -103,17 +109,13 @@ class _Process:
         self.output: IO[bytes] = self.handle.stdout
 
     def say(self, data: dict[str, Any]) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it died while idle; its end of the pipe says so to ``wait``
             self.input.write(json.dumps(data).encode() + b"\n")
             self.input.flush()
-        except BrokenPipeError:
-            return  # it died while idle; its end of the pipe says so to ``wait``
 
     def end(self) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.input.close()
-        except BrokenPipeError:
-            pass
         if self.work is not None:
             self.handle.kill()
         self.handle.wait()

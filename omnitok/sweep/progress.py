@@ -1,9 +1,7 @@
 """Live progress, read off the folders: a bar a piece of work on a terminal, plain lines elsewhere."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -34,8 +32,8 @@ class Silent:
 class Lines:
     """One line when a piece of work ends; for logs and pipes."""
 
-    def __init__(self, root: Path, out: TextIO = sys.stdout) -> None:
-        self.root, self.out, self.count, self.total = root, out, 0, 0
+    def __init__(self, root: Path) -> None:
+        self.root, self.count, self.total = root, 0, 0
 
     def begin(self, works: Sequence[Work]) -> None:
         self.total = len(works)
@@ -45,7 +43,7 @@ class Lines:
 
     def ended(self, work: Work, outcome: Outcome) -> None:
         self.count += 1
-        print(f"[{self.count}/{self.total}] {work.label}: {sentence(self.root, work, outcome)}", file=self.out, flush=True)
+        print(f"[{self.count}/{self.total}] {work.label}: {sentence(self.root, work, outcome)}", flush=True)
 
     def close(self) -> None:
         return None

@@ -35,13 +35,13 @@ class FitBaseline(Task):
     ) -> None:
         super().__init__(seed, data_root)
         self.data, self.resolution, self.steps = data, resolution, 1
-        self.codec = baseline()
+        self.baseline = self.codec = baseline()
 
     def train(self, start: int = 0) -> Iterator[Record]:
         if start < self.steps:
             data = self.data(self.data_root, "train")
             items = [data.item(i, 1, self.resolution) for i in range(len(data.items(1)))]
-            self.codec.fit(torch.stack(items).mean((0, 2, 3, 4)))
+            self.baseline.fit(torch.stack(items).mean((0, 2, 3, 4)))
             yield Record(0, {"train/items": float(len(items))})
 
     def state(self) -> dict[str, Any]:

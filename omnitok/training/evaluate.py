@@ -23,7 +23,7 @@ class Evaluated(NamedTuple):
 
     items: tuple[str, ...]
     measured: tuple[Measured, ...]
-    pictures: tuple[tuple[Tensor, Tensor], ...]  # (original, reconstruction), each [c T H W]
+    pictures: tuple[tuple[str, Tensor, Tensor], ...]  # (item, original, reconstruction), each [c T H W]
 
 
 @final
@@ -73,7 +73,7 @@ class Evaluation:
             clip, codes = (part.cpu() for part in codec.to(device()).reconstruct(original.to(device())))
             for metric in metrics:
                 metric.add(original, clip, codes)
-            pictures += [(original[i - start], clip[i - start]) for i in indices if i in kept]
+            pictures += [(names[i], original[i - start], clip[i - start]) for i in indices if i in kept]
         return Evaluated(names, tuple(metric.result() for metric in metrics), tuple(pictures))
 
 
