@@ -214,9 +214,16 @@ def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehear
             raise SpecError([fault._replace(path=f"baselines[{i}]") for fault in error.faults]) from None
         run = bind(stage, None, {})
         found[run.digest] = run
-        name = run.spec["baseline"]["type"]
+        name = _baseline_name(run.spec["baseline"], said)
         trials.append(Trial("baseline", name, {}, None, (run.digest,), facts))
     return trials
+
+
+def _baseline_name(spec: dict[str, Any], every: Sequence[Any]) -> str:
+    """Its type, and its choices where the type stands more than once."""
+    types = [one if isinstance(one, str) else one.get("type") for one in every]
+    rest = {name: value for name, value in spec.items() if name != "type"} if types.count(spec["type"]) > 1 else {}
+    return "-".join([spec["type"], *(f"{name}{value}" for name, value in rest.items())])
 
 
 def _measurements(asked: Asked) -> list[Measurement]:
