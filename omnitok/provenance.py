@@ -33,7 +33,9 @@ def code() -> str:
 def commit() -> dict[str, Any]:
     """The commit that the sources stand at, and whether and how the working tree differs from it."""
     head = _git("rev-parse", "HEAD")
-    if head is None:
+    if (
+        head is None or _git("ls-files", "--error-unmatch", "provenance.py") is None
+    ):  # installed in somebody's repository
         return {"commit": None, "dirty": False, "diff_sha256": None}
     diff = (_git("diff", "HEAD", "--", ".") or "") + (
         _git("ls-files", "--others", "--exclude-standard", "--", ".") or ""
@@ -44,7 +46,7 @@ def commit() -> dict[str, Any]:
 
 def diff() -> str:
     """The working tree's difference to its commit, as text; empty where there is none or no repository."""
-    return _git("diff", "HEAD", "--", ".") or ""
+    return (_git("diff", "HEAD", "--", ".") or "") if commit()["dirty"] else ""
 
 
 def _git(*words: str) -> str | None:

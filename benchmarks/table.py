@@ -1,0 +1,52 @@
+"""The measurements as a table: on the terminal, and in the README beside this file."""
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+
+import torch
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.measure import Row
+from omnitok import provenance
+
+HEADER = ("what", "target", "measured: median [min, max]", "n", "ratio", "met")
+MET = {True: "yes", False: "no", None: ""}
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as words, in the order of the header."""
+    target = "" if row.below is None else f"< {row.below:g} {row.unit}"
+    measured = f"{row.median:.3g} [{min(row.samples):.3g}, {max(row.samples):.3g}] {row.unit}"
+    return row.what, target, measured, str(len(row.samples)), row.ratio, MET[row.met]
+
+
+def table(rows: Sequence[Row]) -> Table:
+    made = Table(*HEADER, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        made.add_row(*map(escape, cells(row)), style="red" if row.met is False else "")
+    return made
+
+
+def machine() -> str:
+    """What it was measured on, in a sentence."""
+    load = os.getloadavg()[0]
+    return (
+        f"{provenance.processor()}, {os.cpu_count()} cores, one thread a process; Python {platform.python_version()}, "
+        f"torch {torch.__version__}; {datetime.date.today().isoformat()}; load {load:.1f} at the start."
+    )
+
+
+def readme(rows: Sequence[Row], on: str) -> str:
+    """The whole README."""
+    lines = ["# Measured", "", "`make bench` measures this anew, all in one run, and rewrites this file.", "", on, ""]
+    lines += [_line(HEADER), "|---|---|---|--:|---|---|", *(_line(cells(row)) for row in rows), ""]
+    lines += ["Targets are for the median. What stands in the ratio column was measured in turn with it.", ""]
+    lines += ["## How", "", *(f"- **{row.what}**: {row.how}." for row in rows), ""]
+    return "\n".join(lines)
+
+
+def _line(words: Sequence[str]) -> str:
+    return f"| {' | '.join(word.replace('|', chr(92) + '|') for word in words)} |"
