@@ -95,6 +95,7 @@ WRONG = [
     ("stages.joint.sch", "stages.jiont.sch", "the patch cannot be applied: no stage 'jiont'; did you mean 'joint'?"),
     ("model.quantizer:", "model.dim.x:", "the patch cannot be applied: stages.images.model.dim is a whole number"),
     ("metrics: [psnr", "metrics: [psnrr", "ask.yaml:11: evaluate[0].metrics[0]: no metric 'psnrr'; did you mean 'psnr'?"),
+    ("metrics: [psnr", "metrics: [psnr, psnr", "ask.yaml:11: evaluate[0].metrics: 'psnr' stands twice"),
     ("frames: 1", "frames: 2", "ask.yaml:11: evaluate[0]: frames=2 must be 1 more than a multiple of temporal_patch=2"),
     ("resolution: 16", "resolution: 20", "ask.yaml:11: evaluate[0]: window=2 must divide the latent grid, which is 5 x 5"),
     ("better: fsq", "better: fsk", "ask.yaml:13: claims[0].better: no value is labelled 'fsk'; did you mean 'fsq'?"),

@@ -1,5 +1,6 @@
 """What can be said: signatures read as schemas, files read as constructor calls."""
 
+from omnitok.spec.decode import check, decode
 from omnitok.spec.identity import digest, identity, versions
 from omnitok.spec.patch import assignment, expanded, parse_path, patched
 from omnitok.spec.registry import (
@@ -11,9 +12,7 @@ from omnitok.spec.registry import (
     Share,
     Spec,
     Weight,
-    check,
     choices,
-    decode,
     flat,
     plain,
     resolve,

@@ -3,7 +3,6 @@ parent supplies, right of it choices that the experimenter makes. Nothing descri
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import (
     Annotated,
@@ -28,11 +27,8 @@ from pydantic import (
     Strict,
     Tag,
     TypeAdapter,
-    ValidationError,
     create_model,
 )
-
-from omnitok.spec.text import Fault, Map, Mark, SpecError, dotted, kind, mark_of, near
 
 T = TypeVar("T")
 
@@ -83,7 +79,7 @@ class Registry(Generic[T]):
 
     def default(self, name: str) -> Spec:
         """A component with nothing said but its name."""
-        return decode(self, Map({self.tag: name}, Mark("defaults"), {self.tag: Mark("defaults")}))
+        return self.specs[name]()
 
     def name_of(self, component: Callable[..., T]) -> str:
         return next(name for name, known in self.components.items() if known is component)
@@ -109,22 +105,6 @@ class _BareName:
 def version_of(component: Callable[..., Any]) -> int:
     """The integer that a component raises when its results change; 1 until then."""
     return int(getattr(component, "version", 1))
-
-
-def decode(registry: Registry[Any], data: Any) -> Spec:
-    """Plain data -> the one spec that it says. Raises SpecError with every fault, each at its place."""
-    try:
-        return registry.adapter.validate_python(data)
-    except ValidationError as error:
-        raise SpecError(explain(error, data, registry)) from None
-
-
-def check(model: type[BaseModel], data: Any) -> Any:
-    """Plain data -> an instance of a pydantic model, refused in the same words as a component is."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise SpecError(explain(error, data, model)) from None
 
 
 def resolve(spec: Spec) -> functools.partial[Any]:
@@ -235,95 +215,3 @@ def _value(value: Any) -> Any:
     if isinstance(value, Spec):
         return resolve(value)
     return tuple(map(_value, value)) if isinstance(value, tuple) else value
-
-
-# How a file is refused
-
-
-def explain(error: ValidationError, data: Any, schema: Any) -> list[Fault]:
-    """Pydantic's findings as faults: where in the file, which dotted path, what is legal, the nearest name."""
-    return [_fault(found, data, schema) for found in error.errors(include_url=False)]
-
-
-def _fault(found: Any, data: Any, schema: Any) -> Fault:
-    path = tuple(step for step in found["loc"] if not _is_tag(step))
-    owner = _owner(found["loc"], schema)
-    return Fault(mark_of(data, path), dotted(path), _sentence(found, path, owner))
-
-
-def _is_tag(step: Any) -> bool:
-    return isinstance(step, str) and step.startswith("<") and step.endswith(">")
-
-
-def _owner(loc: tuple[Any, ...], schema: Any) -> Any:
-    """The registry or model inside which the last step of ``loc`` was looked for."""
-    here = schema
-    for i, step in enumerate(loc):
-        if _is_tag(step):
-            here = here.specs[step[1:-1]] if isinstance(here, Registry) else here
-        elif isinstance(step, int):
-            continue
-        elif inspect.isclass(here) and issubclass(here, BaseModel):
-            if step not in here.model_fields:
-                return here
-            inner = _inner(here, str(step))
-            here = inner if inner is not None else (here if i == len(loc) - 1 else None)
-        elif here is None:
-            return None
-    return here
-
-
-def _inner(model: type[BaseModel], name: str) -> Any:
-    """What a field of a model holds: a slot, another model, or something plain."""
-    if issubclass(model, Spec) and name in (known := choices(model.component)):
-        return slot_of(known[name][0])
-    return _find(model.model_fields[name].annotation, model.model_fields[name].metadata)
-
-
-def _find(hint: Any, metadata: Any = ()) -> Any:
-    for extra in metadata:
-        if isinstance(extra, Discriminator):
-            return getattr(extra.discriminator, "__self__", None)
-    if get_origin(hint) is Annotated:
-        return _find(get_args(hint)[0], get_args(hint)[1:])
-    if inspect.isclass(hint) and issubclass(hint, BaseModel):
-        return hint
-    return next((found for arg in get_args(hint) if (found := _find(arg)) is not None), None)
-
-
-def _sentence(found: Any, path: tuple[Any, ...], owner: Any) -> str:
-    said = found["type"]
-    if said == "extra_forbidden":
-        return _unknown(path, owner)
-    if said in {"union_tag_invalid", "union_tag_not_found"}:
-        return _which(found, owner)
-    if said == "missing":
-        return "must be said; it has no default"
-    value = found["input"]
-    sentence = re.sub(r"^(Input|Value|Tuple|Dictionary|List) should", "must", found["msg"]).replace("valid ", "")
-    sentence = sentence.replace("valid tuple", "list").replace("tuple", "list").replace("dictionary", "mapping")
-    sentence = (
-        sentence.replace("a integer", "a whole number")
-        .replace("a boolean", "true or false")
-        .removeprefix("Value error, ")
-    )
-    return f"{sentence}, not {value!r}" + (" (text)" if isinstance(value, str) and "number" in sentence else "")
-
-
-def _unknown(path: tuple[Any, ...], owner: Any) -> str:
-    if inspect.isclass(owner) and issubclass(owner, Spec):
-        tag = owner.registry.tag
-        known = [name for name in owner.model_fields if name != tag]
-        return f"no such choice of {owner.registry.slot} {owner.model_fields[tag].default!r}{near(path[-1], known)}"
-    return f"no such key{near(path[-1], owner.model_fields if owner else ())}"
-
-
-def _which(found: Any, owner: Any) -> str:
-    value = found["input"]
-    slot, known = (owner.slot, list(owner)) if isinstance(owner, Registry) else ("component", [])
-    tag = owner.tag if isinstance(owner, Registry) else "type"
-    if not isinstance(value, dict):
-        return f"must name a {slot}, not {kind(value)}{near('', known)}"
-    if tag not in value:
-        return f"which {slot}? say {tag}:{near('', known)}"
-    return f"no {slot} {value[tag]!r}{near(value[tag], known)}"

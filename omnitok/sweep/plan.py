@@ -1,23 +1,18 @@
 """A sweep file -> the trials that it asks for, each rehearsed on the meta device. Nothing is run: read it first."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from omnitok.data import DataError
-from omnitok.model import Reconstructor
 from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, dotted, kind, patched, plain, resolve
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.design import Arm, arms, name_of
 from omnitok.sweep.file import Asked, address, beside, labels, read_experiment, read_sweep
-from omnitok.training import EVALUATIONS, TASKS, Facts, Task
+from omnitok.sweep.rehearse import Measurement, Rehearsal
+from omnitok.training import EVALUATIONS, TASKS, Facts
 from omnitok.training.evaluate import key_of, metric_specs, protocol_of
-from omnitok.training.handover import take_over
-from omnitok.training.stage import Lineage, Stage, StageRun, bind, data_root, mark_for, read_stages
+from omnitok.training.stage import Lineage, Stage, StageRun, bind, read_stages
 
 
 class Trial(NamedTuple):
@@ -29,13 +24,6 @@ class Trial(NamedTuple):
     seed: int | None
     stages: tuple[str, ...]
     facts: Facts
-
-
-class Measurement(NamedTuple):
-    """One ``evaluate:`` entry: the name that it has in reports, and what it measures."""
-
-    name: str
-    spec: Spec
 
 
 class Plan(NamedTuple):
@@ -85,72 +73,6 @@ def plan_one(path: Path, sets: Sequence[str], seed: int) -> tuple[list[StageRun]
     stages = read_stages(read_experiment(path, sets))
     facts = Rehearsal([], None).stages(stages)
     return _bound(stages, seed), facts
-
-
-class Rehearsal:
-    """Passes every shape through every model once, on the meta device; the same model and shape are passed once."""
-
-    def __init__(self, measurements: list[Measurement], asked: Asked | None) -> None:
-        self.measurements, self.asked = measurements, asked
-        self.tasks: dict[str, tuple[Task, tuple[tuple[int, int], ...]]] = {}
-        self.probed: dict[tuple[str, int, int], int] = {}
-        self.checked: set[str] = set()
-
-    def stages(self, stages: Sequence[Stage]) -> Facts:
-        """-> the facts of the last stage. Raises SpecError with a fault for each stage that does not fit."""
-        faults: list[Fault] = []
-        tasks: dict[str, Task] = {}
-        facts = None
-        for stage in stages:
-            try:
-                facts = self._one(stage, tasks)
-            except (ValueError, DataError) as error:
-                mark, path = mark_for(stage, error)
-                faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error)))
-        if not faults:
-            faults += self._measured(tasks[stages[-1].name], _memo(stages[-1]))
-        if faults or facts is None:
-            raise SpecError(faults)
-        return facts
-
-    def _one(self, stage: Stage, tasks: dict[str, Task]) -> Facts:
-        component = TASKS.components[plain(stage.spec)["task"]]
-        unseen: tuple[str, ...] = component.unseen  # type: ignore[attr-defined]
-        memo = json.dumps({k: v for k, v in plain(stage.spec).items() if k not in unseen}, sort_keys=True)
-        if memo not in self.tasks:
-            with torch.device("meta"):
-                made: Task = resolve(stage.spec)(0, data_root())
-            self.tasks[memo] = (made, made.shapes())
-        task, shapes = self.tasks[memo]
-        tasks[stage.name] = task
-        tokens = {f"{f}x{r}": self._probe(task.codec, _memo(stage), f, r) for f, r in shapes}
-        init, parts = stage.lineage.init, stage.lineage.handover.parts
-        if isinstance(init, str) and init in tasks:
-            handed = f"{memo} <- {id(tasks[init])} {sorted(parts.items())}"
-            if handed not in self.checked:
-                take_over(task.codec, tasks[init].weights(), parts)
-                self.checked.add(handed)
-        return Facts(sum(p.numel() for p in task.codec.parameters()), tokens, task.codec.bits_per_token)
-
-    def _probe(self, codec: Reconstructor, memo: str, frames: int, resolution: int) -> int:
-        if (memo, frames, resolution) not in self.probed:
-            self.probed[memo, frames, resolution] = codec.probe(frames, resolution)
-        return self.probed[memo, frames, resolution]
-
-    def _measured(self, task: Task, memo: str) -> Iterator[Fault]:
-        """Whether what is to be evaluated is there and fits the model."""
-        for i, measurement in enumerate(self.measurements):
-            try:
-                self._probe(task.codec, memo, *resolve(measurement.spec)(data_root()).shape())
-            except (ValueError, DataError) as error:
-                assert self.asked is not None
-                yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
-
-
-def _memo(stage: Stage) -> str:
-    """What makes two stages' codecs the same."""
-    task = TASKS.components[plain(stage.spec)["task"]]
-    return json.dumps(plain(stage.spec)[task.codec_choice], sort_keys=True)  # type: ignore[attr-defined]
 
 
 def arm_text(asked: Asked, arm: Arm) -> Map:
@@ -237,7 +159,9 @@ def _measurements(asked: Asked) -> list[Measurement]:
         rest = Map({k: v for k, v in said.items() if k != "name"}, said.mark, said.marks)
         try:
             spec = decode(EVALUATIONS, rest)
-            name = said.get("name", key_of(spec))
+            name, metrics = said.get("name", key_of(spec)), _labels(spec)
+            twice = [label for j, label in enumerate(metrics) if label in metrics[:j]]
+            faults += [Fault(mark, f"evaluate[{i}].metrics", f"{label!r} stands twice") for label in twice]
             if not isinstance(name, str) or name in {m.name for m in found}:
                 taken = "stands twice" if isinstance(name, str) else f"must be text, not {kind(name)}"
                 faults.append(Fault(mark, f"evaluate[{i}].name", f"{name!r} {taken}"))
