@@ -37,7 +37,7 @@ def fresh(path: Path) -> Planned:
 
 
 def planning(
-    repeats: int = 7, values: int = 5, seeds: int = 4, models: int = 50, timed: Callable[[Path], Planned] = fresh
+    repeats: int = 5, values: int = 5, seeds: int = 4, models: int = 50, timed: Callable[[Path], Planned] = fresh
 ) -> list[Row]:
     """Each time nothing is warm but the imports."""
     with workplace() as folder:

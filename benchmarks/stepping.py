@@ -22,7 +22,7 @@ STEP_MS = 50.0  # the step that the promise is about
 NEVER_S = 1e9
 
 
-def stepping(repeats: int = 9, steps: int = 200) -> list[Row]:
+def stepping(repeats: int = 7, steps: int = 100) -> list[Row]:
     """``trial.run`` in turn with the bare loop over the same task, clocked from inside the loop and as a whole."""
     torch.set_num_threads(1)
     added, whole, saves = [], [], []

@@ -59,7 +59,7 @@ def write_tiny(folder: Path) -> Path:
     return _write(folder / "tiny.yaml", TINY, vary, range(1), evaluate=())
 
 
-PHOTOS = {"data": "embedded", "split": "test", "frames": 1, "resolution": 64, "metrics": ["psnr", "ssim"]}
+PHOTOS = {"data": "embedded", "split": "test", "frames": 1, "resolution": 32, "metrics": ["psnr", "ssim"]}
 
 
 def _write(

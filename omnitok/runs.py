@@ -168,8 +168,18 @@ def status(folder: Path) -> Status:
     return "interrupted" if (folder / RECORDS).exists() else "planned"
 
 
-def seconds(folder: Path) -> float:
-    """How long all attempts took together."""
+def attempts(folder: Path) -> list[dict[str, Any]]:
+    """Every start that came to an end it could write down."""
     path = folder / ATTEMPTS
     lines = path.read_bytes().splitlines() if path.exists() else []
-    return float(sum(json.loads(line).get("seconds", 0.0) for line in lines if line.endswith(b"}")))
+    return [json.loads(line) for line in lines if line.endswith(b"}")]
+
+
+def last_attempt(folder: Path) -> dict[str, Any]:
+    """The newest of them, empty where there is none."""
+    return (attempts(folder) or [{}])[-1]
+
+
+def seconds(folder: Path) -> float:
+    """How long all attempts took together."""
+    return float(sum(attempt.get("seconds", 0.0) for attempt in attempts(folder)))

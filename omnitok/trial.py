@@ -125,6 +125,8 @@ def classify(error: BaseException) -> Failure:
     """The class that a policy acts on, one sentence, the traceback."""
     text = "".join(traceback.format_exception(error))
     sentence = str(error).strip().split("\n")[0] or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        sentence = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     starved = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     if starved:
         return Failure("out_of_memory", sentence, text)

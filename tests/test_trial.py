@@ -15,6 +15,8 @@ from omnitok import provenance, runs, trial
 from omnitok.data import DataError
 from omnitok.runs import Record
 from omnitok.spec import decode, read_value
+from omnitok.sweep.progress import sentence
+from omnitok.sweep.work import Work
 from omnitok.training import EVALUATIONS, NonFinite
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.stage import bind, read_stages
@@ -108,7 +110,9 @@ def test_a_half_done_stage_under_changed_code_starts_again_and_says_so(folder, u
     monkeypatch.setattr(provenance, "code", lambda: "changed")
     trial.run(folder)
     assert left(folder) == uncut
-    assert "the code changed since step 3 was saved" in (folder / runs.ATTEMPTS).read_text()
+    assert runs.last_attempt(folder)["restarted"] == "the code changed since step 3 was saved"
+    work = Work(folder.name, "images", STEPS, (), {})
+    assert "(from the beginning: the code changed" in sentence(folder.parent, work, "done")
 
 
 def test_a_child_begins_with_its_parents_weights(runs_root):

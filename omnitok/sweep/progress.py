@@ -106,5 +106,8 @@ def sentence(root: Path, work: Work, outcome: Outcome) -> str:
     """How a piece of work ended, in a few words."""
     if isinstance(outcome, Failure):
         return f"failed ({outcome.kind}): {outcome.sentence}"
-    record = runs.last_record(root / work.stage) if not work.evaluation else None
-    return f"{outcome}  {shown(record)}".rstrip() if record else str(outcome)
+    if work.evaluation:
+        return outcome
+    record, attempt = runs.last_record(root / work.stage), runs.last_attempt(root / work.stage)
+    again = f"  (from the beginning: {attempt['restarted']})" if attempt.get("restarted") else ""
+    return f"{outcome}  {shown(record) if record else ''}".rstrip() + again
