@@ -18,6 +18,8 @@ ALL = (planning, decoding, helping, stepping, mirroring, in_process, in_pool, st
 
 def main() -> None:
     console, on = Console(), machine()
+    if not console.is_terminal:
+        console.width = 160
     rows = []
     for benchmark in ALL:
         console.print(f"measuring: {benchmark.__module__.rpartition('.')[2]}.{benchmark.__name__}", style="dim")

@@ -44,7 +44,7 @@ def in_process(repeats: int = 7, seeds: int = 15, jobs: int = 40) -> list[Row]:
     )  # fmt: skip
     beside = Row(
         "submitit's debug executor, per job",
-        f"submit and await {jobs} jobs of `abs(-3)`, in the same run; it keeps no record of what it ran",
+        f"submit and await {jobs} jobs of `abs(-3)`, in turn with it; it writes a log and nothing else",
         "ms", tuple(neighbour),
     )  # fmt: skip
     return [row._replace(ratio=times(row.median, beside.median, "submitit's debug")), more, beside]

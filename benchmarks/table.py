@@ -19,7 +19,7 @@ MET = {True: "yes", False: "no", None: ""}
 def cells(row: Row) -> tuple[str, ...]:
     """A row as words, in the order of the header."""
     target = "" if row.below is None else f"< {row.below:g} {row.unit}"
-    measured = f"{row.median:.3g} [{min(row.samples):.3g}, {max(row.samples):.3g}] {row.unit}"
+    measured = f"{_number(row.median)} [{_number(min(row.samples))}, {_number(max(row.samples))}] {row.unit}"
     return row.what, target, measured, str(len(row.samples)), row.ratio, MET[row.met]
 
 
@@ -43,9 +43,13 @@ def readme(rows: Sequence[Row], on: str) -> str:
     """The whole README."""
     lines = ["# Measured", "", "`make bench` measures this anew, all in one run, and rewrites this file.", "", on, ""]
     lines += [_line(HEADER), "|---|---|---|--:|---|---|", *(_line(cells(row)) for row in rows), ""]
-    lines += ["Targets are for the median. What stands in the ratio column was measured in turn with it.", ""]
+    lines += ["Targets are for the median. What a ratio is held against was measured in the same run.", ""]
     lines += ["## How", "", *(f"- **{row.what}**: {row.how}." for row in rows), ""]
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _line(words: Sequence[str]) -> str:

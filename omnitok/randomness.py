@@ -19,9 +19,11 @@ def generator(seed: int, purpose: str, *indices: int | str) -> torch.Generator:
 
 def initialise(model: nn.Module, seed: int) -> None:
     """Draw every parameter from (seed, path of its module), so that swapping one component leaves the others' first
-    weights alone. A module with parameters of its own has ``reset_parameters``, as torch's own modules do."""
+    weights alone. A module with parameters of its own has ``reset_parameters``, as torch's own modules do. On the meta
+    device there is nothing to draw."""
     for name, module in model.named_modules():
-        if any(True for _ in module.parameters(recurse=False)):
+        if any(not parameter.is_meta for parameter in module.parameters(recurse=False)):
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(key(seed, "initialise", name))
+                # not torch.manual_seed, which also seeds every kind of accelerator, at 100 times the cost
+                torch.default_generator.manual_seed(key(seed, "initialise", name))
                 module.reset_parameters()

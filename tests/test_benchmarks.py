@@ -35,7 +35,10 @@ def test_a_row_says_its_median_its_range_and_whether_the_target_is_met():
     row = Row("wait", "with a clock", "s", (3.0, 1.0, 2.5), 2.0)
     assert cells(row) == ("wait", "< 2 s", "2.5 [1, 3] s", "3", "", "no")
     assert cells(row._replace(below=2.6, ratio="1 x b"))[4:] == ("1 x b", "yes")
-    assert cells(row._replace(below=None))[-1] == ""
+    assert (
+        cells(row._replace(below=None))[-1] == ""
+        and cells(row._replace(samples=(1234.5,)))[2] == "1,234 [1,234, 1,234] s"
+    )
 
 
 def test_the_readme_has_every_row_and_how_it_was_measured():

@@ -12,7 +12,7 @@ from omnitok.sweep.file import Asked, address, beside, labels, read_experiment, 
 from omnitok.sweep.rehearse import Measurement, Rehearsal
 from omnitok.training import EVALUATIONS, TASKS, Facts
 from omnitok.training.evaluate import key_of, metric_specs, protocol_of
-from omnitok.training.stage import Lineage, Stage, StageRun, bind, read_stages
+from omnitok.training.stage import Lineage, Stage, StageRun, read_stages, seeded, unseeded
 
 
 class Trial(NamedTuple):
@@ -72,7 +72,7 @@ def plan_one(path: Path, sets: Sequence[str], seed: int) -> tuple[list[StageRun]
     """One experiment file as the runs of one trial, first stage first."""
     stages = read_stages(read_experiment(path, sets))
     facts = Rehearsal([], None).stages(stages)
-    return _bound(stages, seed), facts
+    return [run for _, run in _bound([unseeded(stage) for stage in stages], seed)], facts
 
 
 def arm_text(asked: Asked, arm: Arm) -> Map:
@@ -101,19 +101,22 @@ def _arm_trials(asked: Asked, arm: Arm, found: dict[str, StageRun], rehearsal: R
     stages = read_stages(arm_text(asked, arm))
     facts = rehearsal.stages(stages)
     trials = []
+    shared = [unseeded(stage) for stage in stages]
     for seed in asked.file.seeds:
-        bound = _bound(stages, seed)
-        found |= {run.digest: run for run in bound}
-        trials.append(Trial("arm", name_of(arm), arm, seed, tuple(run.digest for run in bound), facts))
+        bound = _bound(shared, seed)
+        found |= dict(bound)
+        trials.append(Trial("arm", name_of(arm), arm, seed, tuple(digest for digest, _ in bound), facts))
     return trials
 
 
-def _bound(stages: Sequence[Stage], seed: int | None) -> list[StageRun]:
+def _bound(shared: Sequence[StageRun], seed: int | None) -> list[tuple[str, StageRun]]:
+    """(digest, run) of each stage, first stage first."""
     digests: dict[str, str] = {}
     bound = []
-    for stage in stages:
-        bound.append(bind(stage, seed, digests))
-        digests[stage.name] = bound[-1].digest
+    for stage in shared:
+        run = seeded(stage, seed, digests)
+        digests[run.name] = run.digest
+        bound.append((digests[run.name], run))
     return bound
 
 
@@ -134,7 +137,7 @@ def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehear
             facts = rehearsal.stages([stage])
         except SpecError as error:
             raise SpecError([fault._replace(path=f"baselines[{i}]") for fault in error.faults]) from None
-        run = bind(stage, None, {})
+        run = unseeded(stage)
         found[run.digest] = run
         name = _baseline_name(run.spec["baseline"], said)
         trials.append(Trial("baseline", name, {}, None, (run.digest,), facts))

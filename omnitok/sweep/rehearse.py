@@ -28,6 +28,7 @@ class Rehearsal:
     def __init__(self, measurements: list[Measurement], asked: Asked | None) -> None:
         self.measurements, self.asked = measurements, asked
         self.tasks: dict[str, tuple[Task, tuple[tuple[int, int], ...]]] = {}
+        self.codecs: dict[str, tuple[Reconstructor, int]] = {}  # with the number of parameters
         self.probed: dict[tuple[str, int, int], int] = {}
         self.checked: set[str] = set()
 
@@ -52,20 +53,30 @@ class Rehearsal:
         component = TASKS.components[plain(stage.spec)["task"]]
         unseen: tuple[str, ...] = component.unseen  # type: ignore[attr-defined]
         memo = json.dumps({k: v for k, v in plain(stage.spec).items() if k not in unseen}, sort_keys=True)
+        model = _memo(stage)
         if memo not in self.tasks:
             with torch.device("meta"):
-                made: Task = resolve(stage.spec)(0, data_root())
+                made = self._around_one_codec(stage, model, component.codec_choice)  # type: ignore[attr-defined]
             self.tasks[memo] = (made, made.shapes())
         task, shapes = self.tasks[memo]
         tasks[stage.name] = task
-        tokens = {f"{f}x{r}": self._probe(task.codec, _memo(stage), f, r) for f, r in shapes}
+        tokens = {f"{f}x{r}": self._probe(task.codec, model, f, r) for f, r in shapes}
         init, parts = stage.lineage.init, stage.lineage.handover.parts
         if isinstance(init, str) and init in tasks:
-            handed = f"{memo} <- {id(tasks[init])} {sorted(parts.items())}"
+            handed = f"{model} <- {id(tasks[init].codec)} {sorted(parts.items())}"
             if handed not in self.checked:
                 take_over(task.codec, tasks[init].weights(), parts)
                 self.checked.add(handed)
-        return Facts(sum(p.numel() for p in task.codec.parameters()), tokens, task.codec.bits_per_token)
+        return Facts(self.codecs[model][1], tokens, task.codec.bits_per_token)
+
+    def _around_one_codec(self, stage: Stage, model: str, choice: str) -> Task:
+        """The stage's task; tasks with the same model share one codec, as a rehearsal leaves nothing in it."""
+        whole = resolve(stage.spec)
+        if model not in self.codecs:
+            codec = whole.keywords[choice]()
+            self.codecs[model] = codec, sum(p.numel() for p in codec.parameters())
+        task: Task = whole(0, data_root(), **{choice: lambda: self.codecs[model][0]})
+        return task
 
     def _probe(self, codec: Reconstructor, memo: str, frames: int, resolution: int) -> int:
         if (memo, frames, resolution) not in self.probed:

@@ -140,10 +140,15 @@ def _lineage_faults(lineage: Lineage, text: Map, before: list[str]) -> list[Faul
 
 def bind(stage: Stage, seed: int | None, digests: Mapping[str, str]) -> StageRun:
     """A stage as one run. ``digests``: of the stages before it, by name. Raises SpecError where its data is missing."""
+    return seeded(unseeded(stage), seed, digests)
+
+
+def unseeded(stage: Stage) -> StageRun:
+    """What all seeds of a stage share; a parent that is a stage stands by its name. Raises SpecError as ``bind``."""
     parents, files = {}, {}
     init = stage.lineage.init
     if isinstance(init, str):
-        parents["init"] = digests[init]
+        parents["init"] = init
     elif init is not None:
         mark = stage.said.marks["init"]
         path = (Path(mark.source).parent / init.file).resolve()
@@ -152,17 +157,24 @@ def bind(stage: Stage, seed: int | None, digests: Mapping[str, str]) -> StageRun
         if sha256(path) != init.sha256:
             raise SpecError([Fault(mark, "init.sha256", f"the file {init.file!r} has {sha256(path)}")])
         parents["init"], files["init"] = f"sha256:{init.sha256}", str(path)
+    spec = plain(stage.spec)
     return StageRun(
         name=stage.name,
-        task=plain(stage.spec)["task"],
-        spec=plain(stage.spec),
+        task=spec["task"],
+        spec=spec,
         versions=versions(stage.spec),
         parents=parents,
         handover=stage.lineage.handover.model_dump() if parents else {},
         fingerprints=fingerprints(stage.spec, stage.said),
-        seed=seed,
+        seed=None,
         files=files,
     )
+
+
+def seeded(shared: StageRun, seed: int | None, digests: Mapping[str, str]) -> StageRun:
+    """One run of what ``unseeded`` gives. ``digests``: of the stages before it, by name."""
+    parents = {role: name if role in shared.files else digests[name] for role, name in shared.parents.items()}
+    return shared._replace(seed=seed, parents=parents)
 
 
 def fingerprints(spec: Spec, said: Map) -> dict[str, str]:
