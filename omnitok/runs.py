@@ -8,8 +8,9 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -25,6 +26,9 @@ EVALUATIONS: Final = "evaluations"
 SAMPLES: Final = "samples"
 
 Status = Literal["planned", "running", "interrupted", "failed", "done"]
+
+
+GLANCES: Final = 5  # how often a lease is tried before its folder is called busy
 
 
 class Busy(Exception):
@@ -113,17 +117,26 @@ def forget(folder: Path, step: int) -> None:
 
 
 def append_line(path: Path, data: Any) -> None:
-    with path.open("ab") as file:
-        file.write((json.dumps(data, sort_keys=True) + "\n").encode())
+    """A line of its own, also after one that a full disk has torn."""
+    with path.open("ab+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        torn = size and file.read(1) != b"\n"
+        file.write((b"\n" if torn else b"") + (json.dumps(data, sort_keys=True) + "\n").encode())
 
 
-def fail(folder: Path, failure: Failure) -> None:
-    write(folder / ERROR, f"{failure.kind}: {failure.sentence}\n\n{failure.traceback}".encode())
+def fail(folder: Path, failure: Failure, name: str = ERROR) -> None:
+    write(folder / name, f"{failure.kind}: {failure.sentence}\n\n{failure.traceback}".encode())
 
 
-def failure(folder: Path) -> Failure | None:
+def evaluation_error(key: str) -> str:
+    """Where the death of an evaluation is written: beside its results, one file an evaluation."""
+    return f"{EVALUATIONS}/{key}.error.txt"
+
+
+def failure(folder: Path, name: str = ERROR) -> Failure | None:
     """What ``error.txt`` says, if the last attempt died."""
-    path = folder / ERROR
+    path = folder / name
     if not path.exists():
         return None
     first, _, rest = path.read_text(errors="replace").partition("\n")
@@ -138,10 +151,14 @@ def lease(folder: Path) -> Iterator[None]:
     The kernel gives the lease back when its holder dies, however it dies.
     """
     with (folder / "lease").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(str(folder)) from None
+        for tries in range(GLANCES, -1, -1):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # perhaps somebody only looks, which takes a moment
+                if not tries:
+                    raise Busy(f"{folder.name}: another process works in this folder") from None
+                time.sleep(0.01)
         yield
 
 
@@ -171,8 +188,11 @@ def status(folder: Path) -> Status:
 def attempts(folder: Path) -> list[dict[str, Any]]:
     """Every start that came to an end it could write down."""
     path = folder / ATTEMPTS
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith(b"}")]
+    found = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValueError):  # torn
+            found.append(json.loads(line))
+    return found
 
 
 def last_attempt(folder: Path) -> dict[str, Any]:

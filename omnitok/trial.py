@@ -22,7 +22,7 @@ from omnitok.spec import Spec, decode, plain, resolve
 from omnitok.training import TASKS, Evaluation, NonFinite, Task
 from omnitok.training.devices import device, device_name
 from omnitok.training.evaluate import Evaluated, evaluation_digest, key_of, metric_specs, protocol_of
-from omnitok.training.handover import take_over
+from omnitok.training.handover import take_over, weights_of
 from omnitok.training.stage import StageRun, data_root, from_json
 
 CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
@@ -36,7 +36,7 @@ def create(root: Path, run: StageRun) -> Path:
     """The folder of a run, with every choice in it."""
     folder = root / run.digest
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / runs.EXPERIMENT).exists():
+    if not (folder / runs.EXPERIMENT).exists() or runs.read_json(folder / runs.EXPERIMENT)["files"] != run.files:
         runs.write_json(folder / runs.EXPERIMENT, run.to_json())
     return folder
 
@@ -54,10 +54,13 @@ def run(
     ``error.txt`` has it.
     """
     if (folder / runs.RESULT).exists():
+        (folder / runs.CHECKPOINT).unlink(missing_ok=True)  # a kill may have come between the two
         return dict(runs.read_json(folder / runs.RESULT))
     with runs.lease(folder):
         if (folder / runs.RESULT).exists():
             return dict(runs.read_json(folder / runs.RESULT))
+        for partial in folder.glob(".*.partial"):
+            partial.unlink()
         with _failing_into(folder):
             return _train(folder, checkpoint_every_s, stop, on_record)
 
@@ -67,12 +70,17 @@ def evaluate_run(folder: Path, spec: Spec) -> list[str]:
 
     Raises Busy, and whatever measuring raises, after ``error.txt`` has it.
     """
+    with _failing_into(folder, runs.evaluation_error(key_of(spec))):
+        return _evaluate(folder.resolve(), spec)
+
+
+def _evaluate(folder: Path, spec: Spec) -> list[str]:
     stage = folder.name
     evaluation: Evaluation = resolve(spec)(data_root())
     digests = [evaluation_digest(stage, spec, m, evaluation.dataset.fingerprint) for m in metric_specs(spec)]
     if all(_evaluation_path(folder, found).exists() for found in digests):
         return digests
-    with runs.lease(folder), _failing_into(folder):
+    with runs.lease(folder):
         wanted = [
             (found, metric)
             for found, metric in zip(digests, metric_specs(spec), strict=True)
@@ -143,21 +151,22 @@ def classify(error: BaseException) -> Failure:
 def load(folder: Path | str) -> Reconstructor:
     """The finished model of a run, in eval mode, on the CPU."""
     task = _task(Path(folder))
-    task.codec.load_state_dict(_weights(Path(folder) / runs.WEIGHTS))
+    task.codec.load_state_dict(weights_of(Path(folder) / runs.WEIGHTS))
     return task.codec.eval()
 
 
 @contextmanager
-def _failing_into(folder: Path) -> Iterator[None]:
-    """Leave ``error.txt`` if what is inside dies, and none if it does not."""
+def _failing_into(folder: Path, name: str = runs.ERROR) -> Iterator[None]:
+    """Leave an error file if what is inside dies, and none if it does not."""
     try:
         yield
-    except (Stopped, KeyboardInterrupt):
+    except (Stopped, runs.Busy, KeyboardInterrupt):
         raise
     except Exception as error:
-        runs.fail(folder, classify(error))
+        (folder / name).parent.mkdir(exist_ok=True)
+        runs.fail(folder, classify(error), name)
         raise
-    (folder / runs.ERROR).unlink(missing_ok=True)
+    (folder / name).unlink(missing_ok=True)
 
 
 def _train(
@@ -224,8 +233,9 @@ def _resume(task: Task, folder: Path) -> tuple[int, str]:
     if not path.exists():
         return 0, ""
     saved = torch.load(path, weights_only=True, map_location="cpu")
-    if saved["code"] != provenance.code():
-        return 0, f"the code changed since step {saved['step']} was saved"
+    changed = [name for name, value in _ran_on().items() if saved["ran_on"].get(name) != value]
+    if changed:
+        return 0, f"{' and '.join(changed)} changed since step {saved['step']} was saved"
     task.load(saved["state"])
     return int(saved["step"]), ""
 
@@ -238,21 +248,23 @@ def _inherit(task: Task, folder: Path) -> None:
         path = Path(said.files["init"]) if "init" in said.files else folder.parent / parent / runs.WEIGHTS
         if parent.startswith("sha256:") and f"sha256:{provenance.sha256(path)}" != parent:
             raise DataError(f"{path}: not the file that the experiment names by {parent}")
-        take_over(task.codec, _weights(path), said.handover["parts"])
+        take_over(task.codec, weights_of(path), said.handover["parts"])
+
+
+def _ran_on() -> dict[str, str]:
+    """What a checkpoint's bits depend on beside its choices; going on under another would be neither run."""
+    torch_version, threads = provenance.versions()["torch"], str(torch.get_num_threads())
+    return {"code": provenance.code(), "torch": torch_version, "threads": threads, "device": device_name(device())}
 
 
 def _save(task: Task, step: int, folder: Path) -> None:
     buffer = io.BytesIO()
-    torch.save({"step": step, "code": provenance.code(), "state": task.state()}, buffer)
+    torch.save({"step": step, "ran_on": _ran_on(), "state": task.state()}, buffer)
     runs.write(folder / runs.CHECKPOINT, buffer.getvalue())
 
 
 def _packed(weights: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    return safetensors.torch.load(path.read_bytes())
 
 
 def _keep_diff(folder: Path) -> None:

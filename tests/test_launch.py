@@ -17,7 +17,7 @@ from omnitok.sweep import launch as room
 from omnitok.sweep.drive import drive
 from omnitok.sweep.launch import launch, run_experiment
 from omnitok.sweep.pool import Pool
-from omnitok.sweep.progress import Lines
+from omnitok.sweep.progress import Lines, Silent
 from omnitok.sweep.work import Work
 from omnitok.training.reconstruct import Reconstruct
 
@@ -114,6 +114,50 @@ def test_a_worker_that_is_killed_takes_only_its_own_work_with_it(sweep, runs_roo
     assert runs.failure(runs_root / first.stage).kind == "killed"
     assert rest and all(outcome == "done" for _, outcome in rest)
     assert first.stage not in {work.stage for work, _ in rest}
+
+
+def test_a_worker_that_is_told_to_stop_is_replaced_and_nothing_is_left_undone(sweep, runs_root):
+    planned = omnitok.plan_sweep(sweep)
+    runs_root.mkdir()
+    names, data = room.settle(runs_root, planned)
+    works = room.works(runs_root, planned, names, data)
+    pool = Pool(runs_root, 1, 1, 60.0, runs_root / "logs")
+
+    class Gentle(Silent):
+        told = 0
+
+        def look(self, active):
+            records = list(runs_root.glob(f"*/{runs.RECORDS}"))
+            if self.told < 1 and active and records:
+                self.told += 1
+                pool.busy[0].handle.send_signal(signal.SIGTERM)
+
+    assert drive(works, pool, Gentle())[:2] == (5, 3)
+    assert {state.status for state in launch(sweep).states} == {"done"}
+
+
+def test_an_evaluation_that_fails_ends_alone(sweep, runs_root, monkeypatch):
+    from omnitok.data import DataError
+    from omnitok.data.embedded import Embedded
+
+    more = (
+        "  - {name: big, data: {type: embedded, short_side: 64}, frames: 1, resolution: 16, metrics: [psnr]}\nclaims:"
+    )
+    text = sweep.read_text().replace("claims:", more).replace("{metric: psnr,", "{metric: psnr, on: photos,")
+    sweep.write_text(text)
+    item = Embedded.item
+
+    def torn(self, index, frames, resolution):
+        if self.short_side == 32 and self.split == "test":
+            raise DataError("chelsea.png: torn")
+        return item(self, index, frames, resolution)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedded, "item", torn)
+        done = launch(sweep)
+    assert (done.trained, done.measured) == (5, 3)
+    assert {state.reason for state in done.states} == {"evaluation 'photos': data: chelsea.png: torn"}
+    assert {state.status for state in launch(sweep).states} == {"done"}
 
 
 def started(sweep, *more):

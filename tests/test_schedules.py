@@ -44,6 +44,8 @@ def test_joint_keeps_its_share_and_spreads_it(share):
 
 def test_a_ramp_goes_from_images_to_clips():
     frames = [progressive(step, 400, first_share=1.0, last_share=0.0).frames for step in range(400)]
+    assert frames[0] == 1
+    assert progressive(0, 400, first_share=0.0, last_share=1.0).frames > 1
     quarters = [frames[start : start + 100].count(1) for start in range(0, 400, 100)]
     assert quarters == pytest.approx([87.5, 62.5, 37.5, 12.5], abs=1)
 

@@ -5,14 +5,17 @@ from functools import partial
 from typing import Annotated, Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from omnitok.spec import (
     REQUIRED,
     Count,
+    Fault,
     Registry,
     Share,
     SpecError,
     assignment,
+    check,
     decode,
     digest,
     expanded,
@@ -23,6 +26,7 @@ from omnitok.spec import (
     plain,
     read_value,
     read_yaml,
+    refused_key,
     resolve,
     versions,
 )
@@ -121,7 +125,7 @@ lr: fast
         "x.yaml:5: spatial[0]: no attention 'windw'; did you mean 'window'? (known: window)",
         "x.yaml:5: spatial[1].window: must be a whole number, not 4.5",
         "x.yaml:5: spatial[2]: which attention? say type: (known: window)",
-        "x.yaml:5: spatial[3]: must name a attention, not a whole number (known: window)",
+        "x.yaml:5: spatial[3]: must name an attention, not a whole number (known: window)",
         "x.yaml:7: lr: must be a number, not 'fast' (text)",
         "x.yaml:6: zoo: no such choice of model 'plain' (known: data, quantizer, spatial, lr)",
     ]
@@ -133,7 +137,7 @@ def test_a_choice_named_like_its_component_is_placed_right(said):
     ]
 
 
-@pytest.mark.parametrize("value", ["true", "'3'", "2.0", "[1]", "null", ".nan", "08x"])
+@pytest.mark.parametrize("value", ["true", "'3'", "2.0", "[1]", "null", "08x"])
 def test_a_whole_number_is_a_whole_number(value):
     assert refused(QUANTIZERS, read_value(f"{{type: vq, codebook_size: {value}}}", "here"))
 
@@ -152,6 +156,18 @@ def test_a_whole_number_is_a_whole_number(value):
         ("a: &x 1\nb: *x", r"x.yaml:1: anchors and aliases are not read"),
         ("a: !!python/object/apply:os.system ['true']", r"x.yaml:1: "),
         ("a: !thing 3", r"x.yaml:1: a: the tag '!thing' is not read"),
+        ("b: 1\na: !!float abc", r"x.yaml:2: a: the tag '!!float' is not read; say the value plainly"),
+        ("a: !!float ''", r"x.yaml:1: a: the tag '!!float'"),
+        ("a: !!bool yes", r"x.yaml:1: a: the tag '!!bool'"),
+        ("a: [1, !!int x, !!str 3]", r"x.yaml:1: a\[1\]: the tag '!!int'.*\n.*a\[2\]: the tag '!!str'"),
+        ("a: ! 12", r"x.yaml:1: a: the tag '!' is not read"),
+        ("a: !!map {b: 1}", r"x.yaml:1: a: the tag '!!map' is not read"),
+        ("!!str a: 1", r"x.yaml:1: a name must be plain text"),
+        ("a: 1\nb: .nan", r"x.yaml:2: b: a number must be finite, not .nan"),
+        ("a: [-.INF, 1e400, 1.5]", r"x.yaml:1: a\[0\]: .* not -.INF\nx.yaml:1: a\[1\]: .* not 1e400$"),
+        ("a: " + "9" * 5000, r"x.yaml:1: a: a whole number must be .*, not 9{20}\.\.\. \(5000 characters\)$"),
+        ("a: -9223372036854775808", r"x.yaml:1: a: a whole number must be at most 9223372036854775807 in size"),
+        ("a: " + "9" * 5000 + ".5", r"x.yaml:1: a: a number must be finite"),
         ("- 1", r"x.yaml:1: expected a mapping of names, not a list"),
         ("a: " + "[" * 1200, r"x.yaml:1: "),
     ],
@@ -228,7 +244,7 @@ def test_a_patch_through_something_that_has_no_inside_is_refused(path):
         patch("{a: {b: 3}, l: [1, 2]}", path, "1")
 
 
-@pytest.mark.parametrize("path", ["", "a..b", "a[x]", "1a", "a b", "a.b."])
+@pytest.mark.parametrize("path", ["", "a..b", "a[x]", "1a", "a b", "a.b.", f"a[{'9' * 5000}]"])
 def test_a_path_that_is_none_is_refused(path):
     with pytest.raises(SpecError, match="not a dotted path"):
         parse_path(path, Mark("here"))
@@ -249,3 +265,111 @@ def test_a_stage_inherits_the_one_before_it():
     whole = expanded(said)
     assert whole["two"] == {"model": {"type": "a", "x": 2, "q": {"type": "fsq"}}, "steps": 3}
     assert whole["three"]["model"] == {"type": "a", "x": 2, "q": {"type": "fsq", "levels": 1}}
+
+
+def test_the_largest_whole_number_and_leading_zeros_are_read():
+    assert read_value(f"[9223372036854775807, -9223372036854775807, -{'0' * 5000}7, +0]", "here") == [
+        9223372036854775807, -9223372036854775807, -7, 0,
+    ]  # fmt: skip
+
+
+class Sgd:
+    def __init__(self, *, lr: float = 1.0, momentum: float = 0.0) -> None: ...
+
+
+class Adam:
+    def __init__(self, *, lr: float = 1.0, decay: float = 0.0, part: Part = SMALL) -> None: ...
+
+
+OPTIMIZERS: Registry[object] = Registry("optimizer", usual="adam", adam=Adam, sgd=Sgd)
+
+
+class Train:
+    def __init__(self, *, optimizer: Annotated[Callable[..., object], OPTIMIZERS] = Adam) -> None: ...
+
+
+TASKS: Registry[object] = Registry("task", tag="task", usual="train", train=Train)
+SAID = "{lr: 3.0, decay: 0.5, part: {type: fsq, levels: [3]}}"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "whole"),
+    [
+        (SAID, "{type: adam, lr: 2.0}", {"type": "adam", "lr": 2.0, "decay": 0.5, "part": ("fsq", (3,))}),
+        (SAID, "{part: {levels: [4]}}", {"type": "adam", "lr": 3.0, "decay": 0.5, "part": ("fsq", (4,))}),
+        (SAID, "{part: {type: vq}}", {"type": "adam", "lr": 3.0, "decay": 0.5, "part": ("vq", 8)}),
+        (SAID, "{type: sgd}", {"type": "sgd", "lr": 1.0, "momentum": 0.0}),
+        ("{type: sgd, lr: 3.0}", "{momentum: 0.5}", {"type": "sgd", "lr": 3.0, "momentum": 0.5}),
+        ("{type: sgd, lr: 3.0}", "{type: adam}", {"type": "adam", "lr": 1.0, "decay": 0.0, "part": ("vq", 4)}),
+        ("sgd", "{momentum: 0.5}", {"type": "sgd", "lr": 1.0, "momentum": 0.5}),
+        ("{type: sgd, lr: 3.0}", "sgd", {"type": "sgd", "lr": 1.0, "momentum": 0.0}),
+    ],
+)
+def test_naming_the_usual_component_changes_nothing_and_naming_another_replaces(one, two, whole):
+    stages = expanded(read_value(f"{{one: {{optimizer: {one}}}, two: {{optimizer: {two}}}}}", "here"), TASKS)
+    found = decode(TASKS, stages["two"]).optimizer
+    inner = {"part": (found.part.type, getattr(found.part, "levels", getattr(found.part, "codebook_size", None)))}
+    assert found.model_dump(exclude={"part"}) | (inner if found.type == "adam" else {}) == whole
+
+
+def test_without_a_registry_only_two_names_can_differ():
+    stages = expanded(read_value("{one: {opt: {lr: 3, decay: 1}}, two: {opt: {type: adam, lr: 2}}}", "here"))
+    assert stages["two"] == {"opt": {"lr": 2, "decay": 1, "type": "adam"}}
+
+
+def test_a_component_named_by_nonsense_is_refused_and_no_crash():
+    stages = expanded(read_value("{a: {optimizer: {lr: 1.0}}, b: {optimizer: {type: [1], part: {x: 1}}}}", "h"), TASKS)
+    assert refused(TASKS, stages["b"]) == ["h: optimizer: no optimizer [1] (known: adam, sgd)"]
+
+
+class Resources(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    workers: int = 1
+
+    @model_validator(mode="after")
+    def _known(self) -> "Resources":
+        for name in self.model_extra or {}:
+            raise refused_key(name, "no such {resource}")
+        if not self.workers:
+            raise ValueError("say some workers")
+        return self
+
+
+class Asked(BaseModel):
+    resources: Resources
+
+
+def test_a_validators_refusal_is_its_own_words_at_the_key_that_it_names(said):
+    for text, line in [
+        ("resources:\n  workers: 2\n  worker: 2\n", "x.yaml:3: resources.worker: no such {resource}"),
+        ("resources:\n  workers: 0\n", "x.yaml:1: resources: say some workers"),
+    ]:
+        with pytest.raises(SpecError) as caught:
+            check(Asked, said(text))
+        assert str(caught.value) == line
+
+
+def test_a_refusal_never_repeats_a_whole_mapping_or_a_long_text():
+    assert refused(MODELS, read_value("{data: {a: 1}, lr: [1]}", "h")) == [
+        "h: data: must be a string, not a mapping",
+        "h: lr: must be a number, not a list",
+    ]
+    assert len(refused(MODELS, read_value(f"{{data: d, lr: {'x' * 5000}}}", "h"))[0]) < 120
+
+
+def test_a_fault_that_a_stage_inherits_is_said_once_and_different_faults_are_all_said():
+    mark = Mark("x", 3, 7)
+    inherited = [Fault(mark, f"stages.{name}.model.spatial[0].window", "wrong") for name in ("one", "two")]
+    assert SpecError(inherited).faults == inherited[:1]
+    for other in [
+        Fault(mark, "stages.one.model.spatial[1].window", "wrong"),
+        Fault(mark, "stages.one.model.window", "wrong"),
+        Fault(mark, "baselines[0].window", "wrong"),
+        Fault(mark._replace(column=9), "stages.two.model.spatial[0].window", "wrong"),
+        Fault(mark, "stages.two", "wrong"),
+    ]:
+        assert SpecError([inherited[0], other]).faults == [inherited[0], other]
+    lines = refused(
+        MODELS, read_value("{data: d, spatial: [{type: window, window: 0}, {type: window, window: 0}]}", "h")
+    )
+    assert [line.split(": ")[1] for line in lines] == ["spatial[0].window", "spatial[1].window"]

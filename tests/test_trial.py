@@ -18,6 +18,7 @@ from omnitok.spec import decode, read_value
 from omnitok.sweep.progress import sentence
 from omnitok.sweep.work import Work
 from omnitok.training import EVALUATIONS, NonFinite
+from omnitok.training.evaluate import key_of
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.stage import bind, read_stages
 
@@ -110,9 +111,58 @@ def test_a_half_done_stage_under_changed_code_starts_again_and_says_so(folder, u
     monkeypatch.setattr(provenance, "code", lambda: "changed")
     trial.run(folder)
     assert left(folder) == uncut
-    assert runs.last_attempt(folder)["restarted"] == "the code changed since step 3 was saved"
+    assert runs.last_attempt(folder)["restarted"] == "code changed since step 3 was saved"
     work = Work(folder.name, "images", STEPS, (), {})
-    assert "(from the beginning: the code changed" in sentence(folder.parent, work, "done")
+    assert "(from the beginning: code changed" in sentence(folder.parent, work, "done")
+
+
+def test_a_half_done_stage_on_other_threads_starts_again(folder, uncut):
+    import torch
+
+    with pytest.raises(trial.Stopped):
+        trial.run(folder, stop=lambda: True)
+    torch.set_num_threads(2)
+    try:
+        trial.run(folder)
+    finally:
+        torch.set_num_threads(1)
+    assert runs.last_attempt(folder)["restarted"] == "threads changed since step 1 was saved"
+
+
+def test_what_a_kill_leaves_lying_is_tidied(folder):
+    (folder / ".checkpoint.pt.1.partial").write_bytes(b"half")
+    trial.run(folder)
+    (folder / runs.CHECKPOINT).write_bytes(b"left between the result and its removal")
+    trial.run(folder)
+    assert not list(folder.glob(".*partial")) and not (folder / runs.CHECKPOINT).exists()
+
+
+def test_a_torn_line_of_attempts_is_no_attempt(folder):
+    runs.append_line(folder / runs.ATTEMPTS, {"seconds": 1.0})
+    with (folder / runs.ATTEMPTS).open("ab") as file:
+        file.write(b'{"seconds": 9')
+    runs.append_line(folder / runs.ATTEMPTS, {"seconds": 2.0})
+    assert runs.seconds(folder) == 3.0
+
+
+def test_an_evaluation_that_fails_says_so_beside_its_results(folder, monkeypatch):
+    from omnitok.data import Dataset
+    from omnitok.data.embedded import Embedded
+
+    trial.run(folder)
+    spec = evaluation("psnr")
+
+    def torn(self, *words):
+        raise DataError("chelsea.png: torn")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedded, "item", torn)
+        assert trial.attempt(lambda: trial.evaluate_run(folder, spec)).kind == "data"
+    assert issubclass(Embedded, Dataset) and runs.status(folder) == "done"
+    name = runs.evaluation_error(key_of(spec))
+    assert runs.failure(folder, name).sentence == "chelsea.png: torn"
+    trial.evaluate_run(folder, spec)
+    assert runs.failure(folder, name) is None
 
 
 def test_a_child_begins_with_its_parents_weights(runs_root):

@@ -22,11 +22,16 @@ class Dataset(ABC):
     """
 
     version: ClassVar[int] = 1
+    split: Split
     fingerprint: str  # the hash of the manifest: which files, which bytes, which split
 
     @abstractmethod
     def items(self, frames: int) -> tuple[str, ...]:
         """The names of the fixed items of ``frames`` frames, in order; these are what an evaluation looks at."""
+
+    @abstractmethod
+    def finest(self, frames: int) -> int:
+        """The largest resolution at which no picture of this split would have to be enlarged."""
 
     @abstractmethod
     def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:

@@ -52,6 +52,7 @@ class Folder(SourceDataset[Entry]):
         path = self.folder / source.path
         if source.kind == "photo":
             return _photo(path, source.sha256, self.short_side)
+        _refuse_other_bytes(path, source.sha256, path.stat().st_mtime_ns if path.exists() else 0)
         return _window(path, source, start, count, self.short_side)
 
 
@@ -62,6 +63,18 @@ def _refuse_changed(path: Path, size: int) -> None:
         raise DataError(f"{path}: is in the manifest, but: {error.strerror}") from None
     if found != size:
         raise DataError(f"{path}: has {found} bytes, the manifest says {size}")
+
+
+@functools.lru_cache(maxsize=65536)
+def _refuse_other_bytes(path: Path, sha256: str, changed_ns: int) -> None:
+    """Once a process for each clip and each time that it was written."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if found != sha256:
+        raise DataError(f"{path}: its bytes are not those of the manifest")
 
 
 @functools.lru_cache(maxsize=256)

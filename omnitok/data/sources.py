@@ -57,6 +57,7 @@ class SourceDataset(Dataset, Generic[S]):
     Single frames come from the photos, and from the clips only where there is no photo.
     """
 
+    short_side: int  # to which pictures are reduced when they are read
     grid: ClassVar[int] = 1  # fixed items of a photo, along each side
     windows: ClassVar[int] = 1  # fixed items of a clip, at most
 
@@ -71,6 +72,10 @@ class SourceDataset(Dataset, Generic[S]):
 
     def items(self, frames: int) -> tuple[str, ...]:
         return tuple(item.name for item in self._fixed(frames))
+
+    def finest(self, frames: int) -> int:
+        sides = [min(self.sources[i].height, self.sources[i].width) for i in self._pool(frames)]
+        return min([self.short_side, *sides])
 
     def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
         """A grid cell is at least ``resolution`` pixels a side where the source has them, so cells may overlap."""

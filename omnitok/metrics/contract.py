@@ -25,6 +25,7 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     label: ClassVar[str]
     unit: ClassVar[str] = ""
+    least_side: ClassVar[int] = 1  # of a frame, in pixels
     better: ClassVar[Literal["higher", "lower", "neither"]]
     protocol: str
 

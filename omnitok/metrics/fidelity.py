@@ -76,6 +76,7 @@ class StructuralSimilarity(_MeanOfItems):
     """Structural similarity as scikit-image computes it by default (uniform 7 x 7 window)."""
 
     label: ClassVar[str] = "ssim"
+    least_side: ClassVar[int] = 7
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "ssim[rgb, per frame, clamped, uniform 7x7, sample covariance, range 1]"
 

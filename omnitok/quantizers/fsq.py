@@ -10,7 +10,8 @@ from torch import Tensor
 
 from omnitok.quantizers.contract import Quantized, Quantizer, straight_through
 
-Levels = Annotated[int, Field(ge=2)]
+MOST = 2**31 - 1  # codes of one codebook
+Levels = Annotated[int, Field(ge=2, le=256)]
 
 
 @final
@@ -27,6 +28,8 @@ class FiniteScalarQuantizer(Quantizer):
         super().__init__()
         if not levels:
             raise ValueError("levels=() must name at least one channel")
+        if math.prod(levels) > MOST:
+            raise ValueError(f"levels={levels} name {math.prod(levels)} codes; there may be {MOST}")
         self.in_channels = self.channels = len(levels)
         self.codebook_sizes = (math.prod(levels),)
         self.register_buffer("counts", torch.tensor(levels, dtype=torch.float32), persistent=False)

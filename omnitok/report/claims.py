@@ -9,7 +9,7 @@ from omnitok.report.collect import Metric, Sweep
 from omnitok.report.numbers import as_range, by_spread, with_unit
 from omnitok.report.statistics import Interval, Summary, by_seed, summary
 
-Status = Literal["supported", "contradicted", "inconclusive", "not run"]
+Status = Literal["supported", "contradicted", "inconclusive", "not run", "does not apply"]
 
 
 class Pair(NamedTuple):
@@ -57,6 +57,8 @@ def verdict(
 ) -> Verdict:
     """Supported, contradicted, inconclusive or not run; from one seed nothing follows.
 
+    It does not apply where a side of every pair is done and the metric says nothing of it (of a bottleneck without a
+    codebook, how much of one is used).
     ``better: A, than: B``: the whole 95 % interval of the improvement is above ``margin``, or wholly below it.
     ``equal: A, to: B``: two one-sided tests (the 90 % interval lies within the margin); contradicted where the 95 %
     interval lies wholly outside. Raises ValueError for labels, factors or metrics that the sweep does not have.
@@ -64,10 +66,11 @@ def verdict(
     on = claim.get("on")
     having = [m for m in metrics if m.label == claim["metric"] and m.evaluation == (on or m.evaluation)]
     metric = _one(having, claim, "metrics")
-    pairs, planned = _pairs(claim, frame, factors, metric)
+    both = _both(claim, frame, factors, metric)
+    pairs, planned = _pairs(both), len(both)
     seeds = by_seed(pd.DataFrame(pairs, columns=list(Pair._fields)), "difference")
     found = summary(seeds.values())
-    status, reason = _status(claim, metric, found)
+    status, reason = _status(claim, metric, found, _silent(both))
     statement, wide = _statement(claim, metric), found.interval()
     width = wide.high - wide.low if wide else None
     return Verdict(
@@ -86,7 +89,7 @@ def answer(question: str, verdicts: Sequence[Verdict]) -> str:
     if all(verdict.status == "not run" for verdict in verdicts):
         return f"“{question}” is not answered yet: none of its {_count(len(verdicts), 'claim')} has runs on both sides."
     said = []
-    for status in ("supported", "contradicted", "inconclusive", "not run"):
+    for status in ("supported", "contradicted", "inconclusive", "not run", "does not apply"):
         decided = status in ("supported", "contradicted")
         some = [v.finding if decided else v.statement for v in verdicts if v.status == status]
         said += [f"{status}: {'; '.join(some)}"] if some else []
@@ -104,10 +107,10 @@ def directed(claim: Mapping[str, Any]) -> bool:
     return bool(claim.get("better"))
 
 
-def _pairs(
+def _both(
     claim: Mapping[str, Any], frame: pd.DataFrame, factors: Mapping[str, Sequence[str]], metric: Metric
-) -> tuple[list[Pair], int]:
-    """The pairs that have both numbers, and how many the plan has."""
+) -> pd.DataFrame:
+    """A row a planned pair: the labels that both have, digest, status and value of both, and their difference."""
     a, b = labels(claim)
     factor = _one([path for path, known in factors.items() if a in known and b in known], claim, "factors")
     kept = frame[frame["kind"] == "arm"]
@@ -115,13 +118,27 @@ def _pairs(
         path = _one([path for path in factors if path == name or path.endswith(f".{name}")], claim, "factors")
         kept = kept[kept[path] == label]
     others = [path for path in factors if path != factor] + ["seed"]
-    sides = kept[[*others, "digest", metric.column]]
-    both = sides[kept[factor] == a].merge(sides[kept[factor] == b], on=others, suffixes=("", " of B"))
+    sides = kept[[*others, factor, "digest", "status", metric.column]].rename(columns={factor: "side"})
+    sides = sides.rename(columns={metric.column: "value"})
+    both = sides[sides["side"] == a].merge(sides[sides["side"] == b], on=others, suffixes=("", " of B"))
     sign = -1.0 if directed(claim) and metric.better == "lower" else 1.0
-    both["difference"] = sign * (both[metric.column] - both[f"{metric.column} of B"])
+    both["difference"] = sign * (both["value"] - both["value of B"])
+    return both
+
+
+def _pairs(both: pd.DataFrame) -> list[Pair]:
+    """The pairs that have both numbers."""
     there = both.dropna(subset=["difference"])
     columns = (there["seed"], there["digest"], there["digest of B"], there["difference"])
-    return [Pair(int(s), d, e, float(x)) for s, d, e, x in zip(*columns, strict=True)], len(both)
+    return [Pair(int(s), d, e, float(x)) for s, d, e, x in zip(*columns, strict=True)]
+
+
+def _silent(both: pd.DataFrame) -> str:
+    """The sides that are done without a value, if every pair has one such side; else ""."""
+    nulls = {end: (both[f"status{end}"] == "done") & both[f"value{end}"].isna() for end in ("", " of B")}
+    if both.empty or not (nulls[""] | nulls[" of B"]).all():
+        return ""
+    return " and ".join(str(both[f"side{end}"].iloc[0]) for end, null in nulls.items() if null.any())
 
 
 def _one(found: Sequence[Any], claim: Mapping[str, Any], what: str) -> Any:
@@ -130,7 +147,9 @@ def _one(found: Sequence[Any], claim: Mapping[str, Any], what: str) -> Any:
     return found[0]
 
 
-def _status(claim: Mapping[str, Any], metric: Metric, found: Summary) -> tuple[Status, str]:
+def _status(claim: Mapping[str, Any], metric: Metric, found: Summary, silent: str) -> tuple[Status, str]:
+    if silent:
+        return "does not apply", f"{metric.column} has no value for {silent}"
     wide, narrow, margin = found.interval(0.95), found.interval(0.90), claim.get("margin") or 0.0
     if found.n == 0:
         return "not run", ""

@@ -1,6 +1,8 @@
 """From the files of a stored sweep to rows: the only input of every table, figure and verdict."""
 
 import math
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -9,8 +11,9 @@ import pandas as pd
 
 from omnitok import runs
 from omnitok.spec import Fault, Mark, SpecError, flat
+from omnitok.sweep.stored import PLAN, SWEEP, State, states
 
-Mirror = Mapping[tuple[str, str], float]  # (stage digest, "embedded.test.1x64/psnr") -> what the tracker says
+Mirror = Mapping[tuple[str, str], float]  # (stage digest, evaluation digest) -> what the tracker says
 
 TOLERANCE: Final = 1e-9  # relative; a tracker stores doubles, so anything beyond rounding is another number
 
@@ -38,6 +41,14 @@ class Sweep(NamedTuple):
     plan: dict[str, Any]
 
     @property
+    def slug(self) -> str:
+        return slug(str(self.said["name"]), self.said["digest"])
+
+    @property
+    def stored(self) -> Path:
+        return self.runs / "sweeps" / self.said["digest"]
+
+    @property
     def factors(self) -> dict[str, list[str]]:
         return {path: list(labels) for path, labels in self.plan["factors"].items()}
 
@@ -60,8 +71,6 @@ class Stage(NamedTuple):
 
     digest: str
     name: str
-    status: str
-    reason: str
     seconds: float
     spec: dict[str, Any]
     provenance: dict[str, Any]
@@ -71,10 +80,16 @@ class Stage(NamedTuple):
 def read(stored: Path) -> Sweep:
     """``runs/sweeps/<digest>/`` as data. Raises SpecError where no sweep is stored."""
     try:
-        return Sweep(stored.parent.parent, runs.read_json(stored / "sweep.json"), runs.read_json(stored / "plan.json"))
+        return Sweep(stored.parent.parent, runs.read_json(stored / SWEEP), runs.read_json(stored / PLAN))
     except FileNotFoundError as error:
         sentence = f"no stored sweep here (no {Path(str(error.filename)).name}); launch it first"
         raise SpecError([Fault(Mark(str(stored)), "", sentence)]) from None
+
+
+def slug(name: str, digest: str) -> str:
+    """A name as a file name and a LaTeX label; where that loses something, six digits of what it names follow."""
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
+    return plain if plain == name else f"{plain or 'unnamed'}-{digest[:6]}"
 
 
 def stages(sweep: Sweep) -> dict[str, Stage]:
@@ -86,8 +101,9 @@ def stages(sweep: Sweep) -> dict[str, Stage]:
 def rows(stored: Path, mirror: Mirror | None = None) -> pd.DataFrame:
     """One row a trial: identity, status, a column a factor (its label), a choice (of the last stage) and a metric.
 
-    A factor's column holds its label, also where a choice has the same path. Numbers come from the folders; from
-    ``mirror`` only where a folder is out of reach. Raises SpecError where both are there and disagree.
+    A factor's column holds its label, also where a choice has the same path, and nothing where an arm leaves the
+    factor as the experiment says. Numbers come from the folders; from ``mirror`` only where a folder is out of reach.
+    Raises SpecError where both have one evaluation and disagree.
     """
     sweep = read(stored)
     return rows_of(sweep, stages(sweep), mirror)
@@ -95,7 +111,8 @@ def rows(stored: Path, mirror: Mirror | None = None) -> pd.DataFrame:
 
 def rows_of(sweep: Sweep, known: Mapping[str, Stage], mirror: Mirror | None = None) -> pd.DataFrame:
     """``rows`` of what was read already."""
-    found = [_row(sweep, trial, [known[d] for d in trial["stages"]], mirror or {}) for trial in sweep.plan["trials"]]
+    found = [_row(sweep, state, [known[d] for d in state.trial["stages"]], mirror or {})
+             for state in states(sweep.stored)]  # fmt: skip
     columns = [*_FIXED, *sweep.factors]
     columns += [name for name in dict.fromkeys(name for row in found for name in row) if name not in columns]
     metrics = [metric.column for metric in sweep.metrics]
@@ -136,17 +153,18 @@ def series(sweep: Sweep) -> dict[str, tuple[str, int]]:
             users.setdefault(digest, []).append(trial)
     shared = {digest: tuple(trial["name"] for trial in trials) for digest, trials in users.items()}
     titles = {names: _in_common(names, arms) for names in shared.values()}
-    unique = {names: title if list(titles.values()).count(title) == 1 else ", ".join(names)
+    often = Counter(titles.values())
+    unique = {names: title if often[title] == 1 else ", ".join(names)
               for names, title in titles.items()}  # fmt: skip
     return {digest: (unique[names], users[digest][0]["seed"]) for digest, names in shared.items()}
 
 
-def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, dict[str, Any] | None]]:
-    """(evaluation, metric label, what its file says or None) of all that the plan wants of one stage run."""
+def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, str, dict[str, Any] | None]]:
+    """(evaluation, metric label, its digest, what its file says or None) of all that is wanted of one stage run."""
     for name, wanted in sweep.plan["evaluation_digests"].get(digest, {}).items():
         for label, evaluation in wanted.items():
             path = sweep.runs / digest / runs.EVALUATIONS / f"{evaluation}.json"
-            yield name, label, runs.read_json(path) if path.exists() else None
+            yield name, label, evaluation, runs.read_json(path) if path.exists() else None
 
 
 _FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "parameters", "seconds",
@@ -154,13 +172,10 @@ _FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", 
 
 
 def _stage(folder: Path) -> Stage:
-    reachable = folder.is_dir()
-    status = runs.status(folder)
     said = _json(folder / runs.EXPERIMENT)
     provenance = _json(folder / runs.PROVENANCE)
-    reason = _reason(folder, status)
-    return Stage(folder.name, said.get("stage", ""), status, reason, runs.seconds(folder), said.get("spec", {}),
-                 provenance, reachable)  # fmt: skip
+    return Stage(folder.name, said.get("stage", ""), runs.seconds(folder), said.get("spec", {}), provenance,
+                 folder.is_dir())  # fmt: skip
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -168,20 +183,11 @@ def _json(path: Path) -> dict[str, Any]:
     return said
 
 
-def _reason(folder: Path, status: str) -> str:
-    """Why a stage has no result, or what went wrong after it had one."""
-    failure, last = runs.failure(folder), runs.last_record(folder)
-    if failure is not None and status in {"failed", "done"}:
-        return f"{failure.kind.replace('_', ' ')}: {failure.sentence}"
-    if status == "planned":
-        return "not started"
-    return f"{status} after step {last.step}" if last is not None and status != "done" else ""
-
-
-def _row(sweep: Sweep, trial: dict[str, Any], path: list[Stage], mirror: Mirror) -> dict[str, Any]:
-    last = path[-1]
+def _row(sweep: Sweep, state: State, path: list[Stage], mirror: Mirror) -> dict[str, Any]:
+    trial, last = state.trial, path[-1]
     values, missing = _values(sweep, last, mirror)
-    status, reason = _status(path, missing, mirrored=not last.reachable and bool(values) and not missing)
+    mirrored = not last.reachable and values and not missing
+    status, reason = ("done", "") if mirrored else (state.status, state.reason)
     fixed = {
         "sweep": sweep.said["name"], "kind": trial["kind"], "arm": trial["name"], "seed": trial["seed"],
         "digest": last.digest, "digests": tuple(stage.digest for stage in path), "status": status, "reason": reason,
@@ -190,20 +196,18 @@ def _row(sweep: Sweep, trial: dict[str, Any], path: list[Stage], mirror: Mirror)
         "device": last.provenance.get("device"),
     }  # fmt: skip
     choices = {name: tuple(value) if isinstance(value, list) else value for name, value in flat(last.spec).items()}
-    return {**choices, **fixed, **trial["arm"], **values}
+    return {**choices, **fixed, **dict.fromkeys(sweep.factors), **trial["arm"], **values}
 
 
 def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float], list[str]]:
     """{metric column: number} and the columns that are wanted and not there; NaN is "does not apply"."""
-    keys = {metric.column: metric.key for metric in sweep.metrics}
     values, missing = {}, []
-    for name, label, said in evaluations(sweep, stage.digest):
-        column = f"{name}/{label}"
-        mirrored = mirror.get((stage.digest, keys[column]))
+    for name, label, evaluation, said in evaluations(sweep, stage.digest):
+        column, mirrored = f"{name}/{label}", mirror.get((stage.digest, evaluation))
         if said is not None:
             value = None if said["value"] is None else float(said["value"])
             values[column] = math.nan if value is None else value
-            _agree(stage.digest, keys[column], value, mirrored)
+            _agree(stage.digest, column, value, mirrored)
         elif mirrored is not None and not stage.reachable:
             values[column] = float(mirrored)
         else:
@@ -211,34 +215,11 @@ def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float
     return values, missing
 
 
-def _agree(digest: str, key: str, said: float | None, mirrored: float | None) -> None:
+def _agree(digest: str, column: str, said: float | None, mirrored: float | None) -> None:
     if mirrored is None or (said is not None and math.isclose(said, mirrored, rel_tol=TOLERANCE)):
         return
-    sentence = f"the tracker says {mirrored!r} for {key}, the run's folder says {said!r}; sync, or mend the folder"
-    raise SpecError([Fault(Mark(f"runs/{digest}"), key, sentence)])
-
-
-def _status(path: list[Stage], missing: list[str], mirrored: bool) -> tuple[str, str]:
-    """A trial is as far as its stages are: failed at its last one, or blocked by an earlier one that failed."""
-    if mirrored:
-        return "done", ""
-    failed = next((stage for stage in path if stage.status == "failed"), None)
-    if failed is not None:
-        return ("failed", failed.reason) if failed is path[-1] else ("blocked", _at(failed))
-    furthest = ("running", "interrupted", "planned", "done")
-    behind = min(path, key=lambda stage: furthest.index(stage.status))
-    if behind.status != "done":
-        begun = behind.status == "planned" and path[0].status == "done"
-        return "interrupted" if begun else behind.status, _at(behind)
-    if missing and path[-1].reason:
-        return "failed", f"evaluation: {path[-1].reason}"
-    if missing:
-        return "unevaluated", f"no evaluation {', '.join(missing)}"
-    return "done", ""
-
-
-def _at(stage: Stage) -> str:
-    return f"{stage.reason} (stage {stage.name})" if stage.name else stage.reason
+    sentence = f"the tracker says {mirrored!r} for {column}, the run's folder says {said!r}; sync, or mend the folder"
+    raise SpecError([Fault(Mark(f"runs/{digest}"), column, sentence)])
 
 
 def _in_common(names: tuple[str, ...], arms: Mapping[str, Mapping[str, str]]) -> str:

@@ -7,11 +7,10 @@ import pandas as pd
 
 from omnitok import runs
 from omnitok.report import collect
-from omnitok.report.formats import slug
 from omnitok.report.paper import read_paper, render_paper
 from omnitok.report.render import Rendered, render
 from omnitok.spec import read_yaml
-from omnitok.sweep.stored import PLAN, SWEEP, locate, refresh
+from omnitok.sweep.stored import PLAN, locate, refresh, unmeasured
 from omnitok.tracking import mirror, sync
 
 BUILD = Path("reports/build")
@@ -35,10 +34,11 @@ def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | N
     if path.suffix in {".yaml", ".yml"} and "sweeps" in read_yaml(path):
         folders = [locate(root, str(sweep)) for sweep in read_paper(path)[1]]
         known = _mirrored(root, folders)
-        return render_paper(path, out or BUILD / path.stem, lambda sweep: locate(root, str(sweep)), known)
+        notices = {folder: unmeasured(folder) for folder in folders}
+        return render_paper(path, out or BUILD / path.stem, lambda sweep: locate(root, str(sweep)), known, notices)
     stored = locate(root, str(reference), sets)
     known = _mirrored(root, [stored])
-    return render(stored, out or BUILD / slug(runs.read_json(stored / SWEEP)["name"]), known)
+    return render(stored, out or BUILD / collect.read(stored).slug, known, unmeasured(stored))
 
 
 def _mirrored(root: Path, folders: Sequence[Path]) -> dict[tuple[str, str], float]:

@@ -18,6 +18,7 @@ from omnitok import runs
 # Okabe and Ito's palette without its yellow, which is lost on white
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES: Final[tuple[Any, ...]] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+BANDS: Final = 12  # with more curves in a panel only their means are drawn: bands would hide each other
 POINTS: Final = 100  # a curve is drawn with at most so many points, each the mean of the steps that it stands for
 
 STYLE: Final[Any] = {
@@ -35,9 +36,9 @@ Looks = Mapping[str, tuple[str, Any]]
 def looks(arms: Mapping[str, Mapping[str, str]], factors: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, Any]]:
     """{arm, or label of the first factor: (colour, dash)}. Of two factors the first is the colour, the second the dash.
 
-    Otherwise arms go through the colours first and through the dashes then.
+    Otherwise, and where an arm does not name both, arms go through the colours first and through the dashes then.
     """
-    if len(factors) == 2:
+    if len(factors) == 2 and all(len(arm) == 2 for arm in arms.values()):
         (one, first), (two, second) = factors.items()
         if len(first) <= len(COLOURS) and len(second) <= len(DASHES):
             found = {label: (COLOURS[i], DASHES[0]) for i, label in enumerate(first)}
@@ -49,7 +50,7 @@ def looks(arms: Mapping[str, Mapping[str, str]], factors: Mapping[str, Sequence[
 def learning_curves(curves: pd.DataFrame, looks: Looks) -> Figure | None:
     """A row a quantity, a column a stage: the mean over seeds, with a band from the lowest to the highest seed.
 
-    ``curves``: as ``collect.curves`` gives it, in the order in which series are to be named. None where there are none.
+    A stage of more than ``BANDS`` curves has no bands. ``curves``: as ``collect.curves`` gives it, in the order in which series are to be named. None where there are none.
     """
     stages, quantities = list(dict.fromkeys(curves["stage"])), list(dict.fromkeys(curves["quantity"]))
     if not stages:
@@ -72,6 +73,7 @@ def save(figure: Figure, stem: Path) -> dict[str, bytes]:
         for suffix, metadata in quiet.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+            figure.set_layout_engine("none")  # all formats have the layout of the first
             written[suffix] = buffer.getvalue()
             runs.write(stem.with_name(f"{stem.name}.{suffix}"), written[suffix])
     return written
@@ -97,11 +99,10 @@ def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities:
     names = list(dict.fromkeys(curves["arm"]))
     handles: dict[str, Any] = {}
     for panel, quantity in zip(panels, quantities, strict=True):
-        there = curves[curves["quantity"] == quantity]
+        there = dict(list(_binned(curves[curves["quantity"] == quantity]).groupby(level="arm")))
         for i, name in enumerate(names):
-            look = looks.get(name, _look(i))
-            line = _curve(panel, there[there["arm"] == name], look)
-            if line is not None:
+            if name in there:
+                line = _curve(panel, there[name], looks.get(name, _look(i)), band=len(names) <= BANDS)
                 handles.setdefault(name, line)
         panel.set_ylabel(legible(quantity))
         panel.margins(x=0.01)
@@ -114,21 +115,24 @@ def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities:
     return -(-len(titles) // columns)
 
 
-def _curve(panel: Axes, curve: pd.DataFrame, look: tuple[str, Any]) -> Any:
-    """Draw one series; gives the line, or None where it has no point."""
-    if curve.empty:
-        return None
-    steps = curve["step"].to_numpy()
-    wide = max(1, -(-len(np.unique(steps)) // POINTS)) * _stride(steps)
-    binned = curve.assign(at=steps // wide).groupby(["at", "seed"])[["step", "value"]].mean()
-    seeds = binned.groupby("at").agg({"step": "mean", "value": ["mean", "min", "max"]})
-    x, value = seeds[("step", "mean")].to_numpy(), seeds["value"]
-    colour, dash = look
-    panel.fill_between(x, value["min"], value["max"], color=colour, alpha=0.15, linewidth=0)
-    return panel.plot(x, value["mean"], color=colour, linestyle=dash, marker="o" if len(x) == 1 else "", ms=3)[0]
+def _binned(curves: pd.DataFrame) -> pd.DataFrame:
+    """By arm and bin of steps: the mean step, and over seeds the mean, lowest and highest of their means."""
+    wide = curves.groupby("arm")["step"].transform(_wide)
+    seeds = curves.assign(at=curves["step"] // wide).groupby(["arm", "at", "seed"])[["step", "value"]].mean()
+    return seeds.groupby(["arm", "at"]).agg(
+        step=("step", "mean"), mean=("value", "mean"), low=("value", "min"), high=("value", "max")
+    )
 
 
-def _stride(steps: np.ndarray) -> int:
-    """The distance between measured steps, so that a bin never falls between two of them."""
-    known = np.unique(steps)
-    return int(np.diff(known).min()) if len(known) > 1 else 1
+def _wide(steps: pd.Series) -> int:
+    """The width of a bin: a multiple of the distance between measured steps, so that none falls between two of them."""
+    known = np.unique(steps.to_numpy())
+    return max(1, -(-len(known) // POINTS)) * (int(np.diff(known).min()) if len(known) > 1 else 1)
+
+
+def _curve(panel: Axes, curve: pd.DataFrame, look: tuple[str, Any], band: bool) -> Any:
+    """Draw one series; gives the line."""
+    x, (colour, dash) = curve["step"].to_numpy(), look
+    if band:
+        panel.fill_between(x, curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
+    return panel.plot(x, curve["mean"], color=colour, linestyle=dash, marker="o" if len(x) == 1 else "", ms=3)[0]

@@ -58,7 +58,7 @@ def latex(table: Table) -> str:
     lines = [
         "% needs \\usepackage{booktabs}; written by omnitok, change the sweep instead",
         r"\begin{table}[t]", r"\centering", rf"\caption{{{latex_escaped(table.caption)}}}",
-        rf"\label{{tab:{slug(table.name)}}}", r"\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        rf"\label{{tab:{table.slug}}}", r"\footnotesize\setlength{\tabcolsep}{3.5pt}",
         r"\makebox[\linewidth][c]{%  centred even where it is wider than the text",
         rf"\begin{{tabular}}{{{'l' * left}{'r' * (width - left)}}}", r"\toprule", *_latex_groups(table, left),
         _latex_line([*map(_latex_head, [*table.heads, *table.metrics]), "parameters", "$n$"]), r"\midrule",
@@ -76,11 +76,6 @@ def latex(table: Table) -> str:
 def csv(table: Table) -> str:
     """The table at full precision."""
     return str(numbers(table).to_csv(index=False, lineterminator="\n"))
-
-
-def slug(name: str) -> str:
-    """A name as a file name and a LaTeX label: letters, digits, dots and dashes."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
 
 
 def groups(table: Table) -> list[tuple[str, int]]:

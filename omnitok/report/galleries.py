@@ -88,7 +88,7 @@ def gallery(columns: Sequence[Shown], originals: Sequence[Path], items: Sequence
 
 def _shown(sweep: Sweep, trial: dict[str, Any], evaluation: str) -> Shown:
     digest = trial["stages"][-1]
-    for name, _, said in evaluations(sweep, digest):
+    for name, _, _, said in evaluations(sweep, digest):
         if name == evaluation and said is not None and said.get("samples"):
             folder = sweep.runs / digest / runs.SAMPLES / said["samples"]
             if folder.is_dir():

@@ -1,6 +1,6 @@
 """A report file of several sweeps: ``reports/x.yaml`` -> one page with a title, authors and an abstract."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,13 +52,20 @@ def read_paper(path: Path) -> tuple[Paper, list[Path]]:
     return paper, files
 
 
-def render_paper(path: Path, out: Path, locate: Callable[[Path], Path], mirror: Mirror | None = None) -> Rendered:
-    """The combined report of a report file. ``locate``: sweep file -> its stored folder.
+def render_paper(
+    path: Path,
+    out: Path,
+    locate: Callable[[Path], Path],
+    mirror: Mirror | None = None,
+    notices: Mapping[Path, Sequence[str]] | None = None,
+) -> Rendered:
+    """The combined report of a report file. ``locate``: sweep file -> its stored folder; ``notices``: by that folder.
 
     Raises SpecError for what the file says wrongly, for a sweep that was never launched, and for two of one name.
     """
     paper, files = read_paper(path)
-    sections = [section(locate(file), mirror) for file in files]
+    folders = [locate(file) for file in files]
+    sections = [section(folder, mirror, (notices or {}).get(folder, ())) for folder in folders]
     names = [one.slug for one in sections]
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:

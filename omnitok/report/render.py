@@ -47,12 +47,12 @@ class Image(NamedTuple):
     width: int
 
 
-def render(stored: Path, out: Path, mirror: Mirror | None = None) -> Rendered:
-    """The report of one stored sweep, in whatever state it is, written into the folder ``out``.
+def render(stored: Path, out: Path, mirror: Mirror | None = None, notices: Sequence[str] = ()) -> Rendered:
+    """The report of one stored sweep, in whatever state it is, written into the folder ``out``; ``notices`` come first.
 
     Raises SpecError where nothing is stored, or where ``mirror`` and a run's folder disagree.
     """
-    one = section(stored, mirror)
+    one = section(stored, mirror, notices)
     return write(Head(one.name), [one], out)
 
 
@@ -119,7 +119,6 @@ def _template(name: str, markdown: bool = False) -> jinja2.Template:
         finalize=_escaped if markdown else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["letter"] = letter
-    environment.filters["slug"] = formats.slug
     environment.filters["code"] = _code
     environment.filters["raw"] = Markup
     environment.globals |= {"groups": formats.groups, "number": full}

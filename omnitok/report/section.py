@@ -10,8 +10,7 @@ import pandas as pd
 
 from omnitok.report import figures, galleries, tables
 from omnitok.report.claims import Verdict, answer, verdicts
-from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, stages
-from omnitok.report.formats import slug
+from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, slug, stages
 from omnitok.report.numbers import count, duration, full
 from omnitok.spec import digest
 
@@ -71,8 +70,11 @@ class Section(NamedTuple):
     frame: pd.DataFrame
 
 
-def section(stored: Path, mirror: Mirror | None = None) -> Section:
-    """One stored sweep as a section, whatever state it is in. Raises SpecError as ``collect.rows`` does."""
+def section(stored: Path, mirror: Mirror | None = None, notices: Sequence[str] = ()) -> Section:
+    """One stored sweep as a section, whatever state it is in; its banner ends with the notices.
+
+    Raises SpecError as ``collect.rows`` does.
+    """
     sweep = read(stored)
     known, name = stages(sweep), str(sweep.said["name"])
     frame = rows_of(sweep, known, mirror)
@@ -80,7 +82,7 @@ def section(stored: Path, mirror: Mirror | None = None) -> Section:
     found = verdicts(sweep, frame)
     question = str(sweep.said["question"])
     return Section(
-        name=name, slug=slug(name), banner=banner(sweep, known), question=question, answer=answer(question, found),
+        name=name, slug=sweep.slug, banner=(*banner(sweep, known), *notices), question=question, answer=answer(question, found),
         progress=_progress(frame), scale=_scale(frame), verdicts=tuple(found), table=table,
         metrics=tuple(sweep.metrics), curves=_curves(sweep, known), samples=tuple(_samples(sweep)),
         holes=tuple(_holes(frame)), details=tuple((row, _runs(sweep, frame, row)) for row in table.rows),
@@ -93,11 +95,16 @@ def banner(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     """What a reader must know before any number: runs that are not comparable as they stand, claims made afterwards."""
     ran = [stage for stage in known.values() if stage.provenance]
     found = []
-    for field, words in (("commit", "commits"), ("device", "devices")):
-        counts = _tally(stage.provenance.get(field) for stage in ran)
+    for words, values in (
+        ("at different commits", [stage.provenance.get("commit") for stage in ran]),
+        ("on different devices", [stage.provenance.get("device") for stage in ran]),
+        ("with different numbers of threads", [stage.provenance.get("threads") for stage in ran]),
+        ("with different versions of torch", [stage.provenance.get("versions", {}).get("torch") for stage in ran]),
+    ):
+        counts = _tally(values)
         if len(counts) > 1:
             said = ", ".join(f"{_short(value)} ({_runs_in_words(n)})" for value, n in counts.items())
-            found.append(f"arms ran {'at' if field == 'commit' else 'on'} different {words}: {said}")
+            found.append(f"arms ran {words}: {said}")
     dirty = sum(1 for stage in ran if stage.provenance.get("dirty"))
     if dirty:
         found.append(f"{_runs_in_words(dirty)} of {len(ran)} had uncommitted changes (a dirty tree)")
@@ -161,8 +168,10 @@ def _curves(sweep: Sweep, known: Mapping[str, Stage]) -> Picture | None:
     found = found.sort_values("arm", key=lambda arm: arm.map(order), kind="stable")
     found = found.sort_values("stage", key=lambda stage: stage.map(_places(sweep, known)), kind="stable")
     figure = figures.learning_curves(found, figures.looks(arms, sweep.factors))
-    caption = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed."
-    return Picture("curves", figure, f"{caption} A stage that arms share is drawn once.") if figure else None
+    caption = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed"
+    if found.groupby("stage")["arm"].nunique().max() > figures.BANDS:
+        caption += f" where a stage has {figures.BANDS} curves or fewer"
+    return Picture("curves", figure, f"{caption}. A stage that arms share is drawn once.") if figure else None
 
 
 def _places(sweep: Sweep, known: Mapping[str, Stage]) -> dict[str, int]:
@@ -184,7 +193,7 @@ def _samples(sweep: Sweep) -> Iterable[Picture]:
         caption += " Three frames a clip." if frames > 1 else ""
         for i, figure in enumerate(found := galleries.galleries(columns, frames), start=1):
             part = f" Part {i} of {len(found)}." if len(found) > 1 else ""
-            yield Picture(f"samples-{slug(name)}{f'-{i}' if part else ''}", figure, caption + part)
+            yield Picture(f"samples-{slug(name, digest(name))}{f'-{i}' if part else ''}", figure, caption + part)
 
 
 def _holes(frame: pd.DataFrame) -> Iterable[Hole]:

@@ -11,6 +11,7 @@ from omnitok.report.numbers import count, mean_and_sd
 from omnitok.report.statistics import Summary, by_seed, summary, tied
 
 ARROWS: Final = {"higher": "↑", "lower": "↓", "neither": ""}
+UNSAID: Final = "—"  # in the place of a label: as the experiment says
 WORDS: Final = {"planned": "not started", "unevaluated": "not evaluated"}
 
 
@@ -63,6 +64,7 @@ class Table(NamedTuple):
     """Arms, then baselines; ``heads`` are the columns before the numbers, ``notes`` the footnotes in order."""
 
     name: str
+    slug: str
     caption: str
     heads: tuple[Column, ...]
     metrics: tuple[Column, ...]
@@ -111,7 +113,9 @@ def ablation(sweep: Sweep, frame: pd.DataFrame) -> Table:
     caption = f"{sweep.said['name']}: mean ± standard deviation over seeds."
     if any(bold.values()):
         caption += " Bold: the best arm and all that a paired 95 % interval does not tell from it."
-    return Table(sweep.said["name"], caption, heads, columns, blocks["arm"], blocks["baseline"], tuple(notes.texts))
+    if any(UNSAID in row.labels for row in blocks["arm"]):
+        caption += f" {UNSAID}: as the experiment says."
+    return Table(sweep.said["name"], sweep.slug, caption, heads, columns, blocks["arm"], blocks["baseline"], tuple(notes.texts))
 
 
 def best(metric: Metric, arms: Mapping[str, Mapping[int, float]]) -> set[str]:
@@ -161,10 +165,14 @@ def _row(
     marks = notes.mark(hole(trials))
     cells = [_cell(trials, m, kind == "arm" and name in bold[m.column], marks, notes) for m in metrics]
     known = trials["parameters"].dropna()
-    labels = tuple(name if head.full == "arm" else str(trials[head.full].iloc[0]) for head in heads)
+    labels = tuple(name if head.full == "arm" else _label(trials[head.full].iloc[0]) for head in heads)
     labels = labels if kind == "arm" else (name, *[""] * (len(heads) - 1))
     parameters = int(known.iloc[0]) if len(known) else None
     return Row(kind, name, labels, tuple(cells), parameters, done, len(trials), marks)
+
+
+def _label(said: Any) -> str:
+    return UNSAID if pd.isna(said) else str(said)
 
 
 def _cell(trials: pd.DataFrame, metric: Metric, bold: bool, marks: tuple[int, ...], notes: _Notes) -> Cell:
@@ -202,7 +210,9 @@ def numbers(table: Table) -> pd.DataFrame:
     found = []
     for row in table.rows:
         said = dict(zip([head.full for head in table.heads], row.labels, strict=True)) if row.kind == "arm" else {}
-        line: dict[str, Any] = {"kind": row.kind, "arm": row.name} | {k: v for k, v in said.items() if k != "arm"}
+        line: dict[str, Any] = {"kind": row.kind, "arm": row.name} | {
+            path: "" if label == UNSAID else label for path, label in said.items() if path != "arm"
+        }
         for column, cell in zip(table.metrics, row.cells, strict=True):
             name = f"{column.group}/{column.title}"
             sd = math.nan if cell.found.sd is None else cell.found.sd

@@ -39,6 +39,9 @@ def progressive(
 
     def images_until(end: int) -> int:
         slope = (last_share - first_share) / total
-        return math.floor(first_share * end + slope * end * end / 2 + 1e-9)
+        return math.floor(first_share * end + slope * end * end / 2 + 0.5)
 
     return StepPlan(1 if images_until(step + 1) > images_until(step) else frames)
+
+
+progressive.version = 2  # type: ignore[attr-defined]

@@ -2,12 +2,20 @@
 
 import inspect
 import re
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, ValidationError
+from pydantic_core import PydanticCustomError
 
-from omnitok.spec.registry import Registry, Spec, choices, slot_of
+from omnitok.spec.registry import Registry, Spec
 from omnitok.spec.text import Fault, SpecError, dotted, kind, mark_of, near
+
+LONGEST: Final = 60  # characters of a wrong value that a refusal repeats
+
+
+def refused_key(key: str, sentence: str) -> PydanticCustomError:
+    """What a model's validator raises about one of its keys, so that the refusal stands at that key's line."""
+    return PydanticCustomError("refused_key", "{sentence}", {"key": key, "sentence": sentence})
 
 
 def decode(registry: Registry[Any], data: Any) -> Spec:
@@ -33,6 +41,8 @@ def explain(error: ValidationError, data: Any, schema: Any) -> list[Fault]:
 
 def _fault(found: Any, data: Any, schema: Any) -> Fault:
     path = tuple(step for step in found["loc"] if not _is_tag(step))
+    if found["type"] == "refused_key":
+        path = (*path, found["ctx"]["key"])
     owner = _owner(found["loc"], schema)
     return Fault(mark_of(data, path), dotted(path), _sentence(found, path, owner))
 
@@ -61,8 +71,8 @@ def _owner(loc: tuple[Any, ...], schema: Any) -> Any:
 
 def _inner(model: type[BaseModel], name: str) -> Any:
     """What a field of a model holds: a slot, another model, or something plain."""
-    if issubclass(model, Spec) and name in (known := choices(model.component)):
-        return slot_of(known[name][0])
+    if issubclass(model, Spec):
+        return model.slots.get(name)
     return _find(model.model_fields[name].annotation, model.model_fields[name].metadata)
 
 
@@ -85,15 +95,20 @@ def _sentence(found: Any, path: tuple[Any, ...], owner: Any) -> str:
         return _which(found, owner)
     if said == "missing":
         return "must be said; it has no default"
+    if said in {"refused_key", "value_error"}:  # a validator's own words, which need no input beside them
+        return found["msg"].removeprefix("Value error, ")
     value = found["input"]
     sentence = re.sub(r"^(Input|Value|Tuple|Dictionary|List) should", "must", found["msg"]).replace("valid ", "")
     sentence = sentence.replace("valid tuple", "list").replace("tuple", "list").replace("dictionary", "mapping")
-    sentence = (
-        sentence.replace("a integer", "a whole number")
-        .replace("a boolean", "true or false")
-        .removeprefix("Value error, ")
-    )
-    return f"{sentence}, not {value!r}" + (" (text)" if isinstance(value, str) and "number" in sentence else "")
+    sentence = sentence.replace("a integer", "a whole number").replace("a boolean", "true or false")
+    return f"{sentence}, not {_shown(value)}" + (" (text)" if isinstance(value, str) and "number" in sentence else "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list | tuple):
+        return kind(value)
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _unknown(path: tuple[Any, ...], owner: Any) -> str:
@@ -109,7 +124,7 @@ def _which(found: Any, owner: Any) -> str:
     slot, known = (owner.slot, list(owner)) if isinstance(owner, Registry) else ("component", [])
     tag = owner.tag if isinstance(owner, Registry) else "type"
     if not isinstance(value, dict):
-        return f"must name a {slot}, not {kind(value)}{near('', known)}"
+        return f"must name {'an' if slot[0] in 'aeiou' else 'a'} {slot}, not {kind(value)}{near('', known)}"
     if tag not in value:
         return f"which {slot}? say {tag}:{near('', known)}"
     return f"no {slot} {value[tag]!r}{near(value[tag], known)}"

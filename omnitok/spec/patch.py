@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from omnitok.spec.registry import Registry
 from omnitok.spec.text import Fault, Map, Mark, Seq, SpecError, dotted, kind, near
 
 Path = tuple[str | int, ...]
@@ -11,7 +12,7 @@ Path = tuple[str | int, ...]
 
 def parse_path(text: str, mark: Mark) -> Path:
     """ "model.spatial[1].window" -> ("model", "spatial", 1, "window"). Raises SpecError."""
-    if not re.fullmatch(r"[A-Za-z_]\w*(\[\d+\])*(\.[A-Za-z_]\w*(\[\d+\])*)*", text):
+    if not re.fullmatch(r"[A-Za-z_]\w*(\[\d{1,9}\])*(\.[A-Za-z_]\w*(\[\d{1,9}\])*)*", text):
         raise SpecError(
             [Fault(mark, text, "not a dotted path; write it like model.quantizer or model.spatial[0].window")]
         )
@@ -42,30 +43,49 @@ def patched(data: Any, path: Path, value: Any, mark: Mark, _done: Path = ()) -> 
     return Map({**data, head: new}, data.mark, {**data.marks, head: data.marks.get(head, mark) if rest else mark})
 
 
-def expanded(stages: Map) -> Map:
+def expanded(stages: Map, tasks: Registry[Any] | None = None) -> Map:
     """Every stage whole: each inherits the one before it and says only what it changes.
 
-    A mapping that names another component (another ``type``) replaces the inherited one; the same component, or no
-    name at all, changes only what it says. A stage's ``init`` and ``handover`` are its own and are not inherited.
+    A mapping that names another component replaces the inherited one; the same component, or no name at all, changes
+    only what it says. Where nothing is named the slot's usual component is meant, so to name that one changes nothing.
+    A bare name, as everywhere, is the component at its defaults: it replaces, and a mapping after it goes on from it.
+    Lists are replaced whole. A stage's ``init`` and ``handover`` are its own and are not inherited.
+
+    ``tasks``: the slot of a stage, from which its inner slots and their usual components are known. Without it two
+    mappings are of different components only where both name one.
     """
     done: dict[str, Any] = {}
     before: Map | None = None
     for name, stage in stages.items():
         if not isinstance(stage, Map):
             raise SpecError([Fault(stages.marks[name], f"stages.{name}", f"expected a mapping, not {kind(stage)}")])
-        before = _inherit(_without(before, ("init", "handover")), stage) if before is not None else stage
+        before = _merged(_without(before, ("init", "handover")), stage, tasks) if before is not None else stage
         done[name] = before
     return Map(done, stages.mark, stages.marks)
 
 
-def _inherit(old: Any, new: Any) -> Any:
-    if not isinstance(old, Map) or not isinstance(new, Map) or new.get("type", old.get("type")) != old.get("type"):
+def _inherit(old: Any, new: Any, mark: Mark, slot: Registry[Any] | None) -> Any:
+    """The value of one key; ``mark``: where the old one was said."""
+    if slot and isinstance(old, str):
+        old = Map({slot.tag: old}, mark, {slot.tag: mark})
+    if not isinstance(old, Map) or not isinstance(new, Map):
         return new
+    before, now = _named(old, slot), new.get(slot.tag if slot else "type")
+    return new if None not in (before, now) and before != now else _merged(old, new, slot)
+
+
+def _merged(old: Map, new: Map, slot: Registry[Any] | None) -> Map:
+    name = new.get(slot.tag, _named(old, slot)) if slot else None
+    inner = slot.specs[name].slots if slot and isinstance(name, str) and name in slot.specs else {}
     items, marks = dict(old), dict(old.marks)
-    for name, value in new.items():
-        items[name] = _inherit(old.get(name), value)
-        marks[name] = new.marks[name]
+    for key, value in new.items():
+        items[key] = _inherit(old.get(key), value, old.marks.get(key, old.mark), inner.get(key))
+        marks[key] = new.marks[key]
     return Map(items, new.mark, marks)
+
+
+def _named(data: Map, slot: Registry[Any] | None) -> Any:
+    return data.get(slot.tag, slot.usual) if slot else data.get("type")
 
 
 def _without(data: Map, names: Sequence[str]) -> Map:

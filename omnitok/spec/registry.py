@@ -48,6 +48,7 @@ class Spec(BaseModel):
     model_config = STRICT
     registry: ClassVar["Registry[Any]"]
     component: ClassVar[Callable[..., Any]]
+    slots: ClassVar[dict[str, "Registry[Any]"]] = {}  # of the choices that name components, by choice
 
 
 class Registry(Generic[T]):
@@ -158,13 +159,16 @@ def choices(component: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 def _schema(registry: Registry[Any], name: str, component: Callable[..., Any]) -> type[Spec]:
     fields: dict[str, Any] = {registry.tag: (Literal[name], name)}
+    slots: dict[str, Registry[Any]] = {}
     try:
         for choice, (hint, default) in choices(component).items():
             fields[choice] = _field(hint, default)
+            if (slot := slot_of(hint)) is not None:
+                slots[choice] = slot
     except TypeError as error:
         raise TypeError(f"{registry.slot} {name!r}: {error}") from None
     made = create_model(f"{registry.slot}_{name}", __base__=Spec, **fields)
-    made.registry, made.component = registry, staticmethod(component)
+    made.registry, made.component, made.slots = registry, staticmethod(component), slots
     return cast(type[Spec], made)
 
 

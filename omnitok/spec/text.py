@@ -5,16 +5,17 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import yaml
 
 
 class Mark(NamedTuple):
-    """Where something was said: a file (or a flag of the command line) and a line in it, 0 where there are no lines."""
+    """Where something was said: a file (or a flag of the command line), a line and a column, 0 where there are none."""
 
     source: str
     line: int = 0
+    column: int = 0
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
@@ -37,7 +38,8 @@ class SpecError(ValueError):
     def __init__(self, faults: Iterable[Fault]) -> None:
         # a stage inherits the faults of the one before it: the same thing said at the same place is one fault
         unique = {
-            (fault.mark, fault.path.rpartition(".")[2], fault.sentence): fault for fault in reversed(list(faults))
+            (fault.mark, re.sub(r"^stages\.[^.[]+\.", "", fault.path), fault.sentence): fault
+            for fault in reversed(list(faults))
         }
         self.faults = list(reversed(unique.values()))
         super().__init__("\n".join(map(str, self.faults)))
@@ -72,7 +74,8 @@ def near(word: object, known: Iterable[object]) -> str:
 def read_yaml(path: Path, name: str | None = None) -> Map:
     """One file -> its mapping. ``name``: what to call the file in faults (default: the path as given).
 
-    Raises SpecError: unreadable, empty, not UTF-8, not YAML, tabs, a key said twice, anchors, tags.
+    Raises SpecError: unreadable, empty, not UTF-8, not YAML, tabs, a key said twice, anchors, tags, a number that is
+    not finite, a whole number of more than 64 bits.
     """
     source = name or str(path)
     try:
@@ -109,7 +112,6 @@ def mark_of(data: Any, path: Iterable[str | int]) -> Mark:
         else:
             break
         data = data[step]
-        mark = Mark(mark.source, mark.line)
     return mark
 
 
@@ -132,10 +134,21 @@ def _neighbours(path: Path) -> str:
     return near(path.name, sorted(p.name for p in path.parent.iterdir() if p.suffix in {".yaml", ".yml"}))
 
 
+_SAID = "said "  # no tag has a space
+
+
 class _Loader(yaml.SafeLoader):
     """The scalars of YAML 1.2's core schema: 1e-4 is a number; yes, no, on, off, dates and 1_000 are text."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Keeps a tag that the file says apart from one that PyYAML gives a value for its looks."""
+        said = getattr(self.peek_event(), "tag", None)
+        node = super().compose_node(parent, index)
+        if node is not None and said is not None:
+            node.tag = f"{_SAID}{said}"
+        return node
 
 
 for _tag, _pattern, _first in [
@@ -174,26 +187,25 @@ def _parse(text: str, start: Mark) -> Any:
 
 
 def _place(mark: Any, start: Mark) -> Mark:
-    return Mark(start.source, mark.line + 1 if start.line else 0)
-
-
-_PLAIN = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+    return Mark(start.source, mark.line + 1, mark.column + 1) if start.line else start
 
 
 def _build(node: yaml.Node, start: Mark, path: tuple[str | int, ...], faults: list[Fault]) -> Any:
     mark = _place(node.start_mark, start)
-    if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
-        faults.append(Fault(mark, dotted(path), f"the tag {node.tag!r} is not read; say the value plainly"))
+    if node.tag.startswith(_SAID):
+        said = node.tag.removeprefix(_SAID).replace("tag:yaml.org,2002:", "!!")
+        faults.append(Fault(mark, dotted(path), f"the tag {said!r} is not read; say the value plainly"))
         return None
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, start, path, faults)
     if isinstance(node, yaml.SequenceNode):
         items = [_build(item, start, (*path, i), faults) for i, item in enumerate(node.value)]
         return Seq(items, mark, [_place(item.start_mark, start) for item in node.value])
-    value = _scalar(node)
-    if value is _UNKNOWN:
-        faults.append(Fault(mark, dotted(path), f"the tag {node.tag!r} is not read; say the value plainly"))
-    return value
+    try:
+        return _scalar(node.tag.rpartition(":")[2], node.value)
+    except ValueError as error:
+        faults.append(Fault(mark, dotted(path), str(error)))
+        return None
 
 
 def _mapping(node: yaml.MappingNode, start: Mark, path: tuple[str | int, ...], faults: list[Fault]) -> Map:
@@ -201,8 +213,8 @@ def _mapping(node: yaml.MappingNode, start: Mark, path: tuple[str | int, ...], f
     marks: dict[str, Mark] = {}
     for key, value in node.value:
         mark, name = _place(key.start_mark, start), str(key.value)
-        if not isinstance(key, yaml.ScalarNode):
-            faults.append(Fault(mark, dotted(path), "a name must be text"))
+        if not isinstance(key, yaml.ScalarNode) or key.tag.startswith(_SAID):
+            faults.append(Fault(mark, dotted(path), "a name must be plain text"))
         elif name in items:
             faults.append(Fault(mark, dotted((*path, name)), f"said twice; first in line {marks[name].line}"))
         else:
@@ -211,25 +223,30 @@ def _mapping(node: yaml.MappingNode, start: Mark, path: tuple[str | int, ...], f
     return Map(items, _place(node.start_mark, start), marks)
 
 
-_UNKNOWN = object()
+LARGEST: Final = 2**63 - 1  # what a seed, a tensor's size and a database take
 
 
-def _scalar(node: yaml.Node) -> Any:
-    tag, text = node.tag.rpartition(":")[2], node.value
-    if tag == "str":
-        return text
+def _scalar(tag: str, text: str) -> Any:
+    """Raises ValueError for a number that is none to compute with."""
     if tag == "null":
         return None
     if tag == "bool":
         return text.lower() == "true"
-    if tag == "int" and re.fullmatch(r"[-+]?[0-9]+", text):
-        return int(text)
+    if tag == "int":
+        digits = text.lstrip("+-").lstrip("0") or "0"
+        if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+            raise ValueError(f"a whole number must be at most {LARGEST} in size, not {_short(text)}")
+        return -int(digits) if text[0] == "-" else int(digits)
     if tag == "float":
-        words = {"inf": math.inf, "nan": math.nan}
-        return (
-            math.copysign(words[text[-3:].lower()], -1 if text[0] == "-" else 1) if text[-1] in "fFnN" else float(text)
-        )
-    return _UNKNOWN
+        value = math.nan if text[-1] in "fFnN" else float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"a number must be finite, not {_short(text)}")
+        return value
+    return text
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:20]}... ({len(text)} characters)"
 
 
 def walk(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:

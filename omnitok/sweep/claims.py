@@ -7,13 +7,17 @@ from omnitok.sweep.file import Asked, Claim
 
 
 def claim_faults(
-    asked: Asked, factors: Mapping[str, Sequence[str]], metrics: Mapping[str, Sequence[str]]
+    asked: Asked, factors: Mapping[str, Sequence[str]], metrics: Mapping[str, Sequence[str]] | None
 ) -> list[Fault]:
-    """``factors``: path -> labels. ``metrics``: name of an evaluation -> labels of its metrics."""
+    """``factors``: path -> labels. ``metrics``: name of an evaluation -> labels of its metrics, None where unknown."""
     faults = []
     for i, claim in enumerate(asked.file.claims):
         mark = asked.said["claims"].marks[i]
-        problems = [*_metric(claim, metrics), *_arms(claim, factors), *_where(claim, factors)]
+        problems = [
+            *(_metric(claim, metrics) if metrics is not None else ()),
+            *_arms(claim, factors),
+            *_where(claim, factors),
+        ]
         faults += [Fault(mark, f"claims[{i}].{path}", sentence) for path, sentence in problems]
     return faults
 

@@ -76,8 +76,10 @@ class Queue:
         if outcome == "busy":
             self.not_before[_key(work)] = time.monotonic() + BUSY_S
             self.waiting.append(work)
+        elif outcome == "stopped":  # somebody stopped its process; whether the launcher stops too is not said here
+            self.waiting.append(work)
         elif isinstance(outcome, Failure):
-            self.dead.add(work.stage)
+            self.dead |= set() if work.evaluation else {work.stage}
         elif outcome == "done" and work.evaluation:
             self.measured += 1
         elif outcome == "done":
@@ -100,7 +102,7 @@ def drive(wanted: Sequence[Work], executor: Executor, view: View) -> Driven:
                 view.look(executor.active)
                 for work, outcome in executor.wait(LOOK_S):
                     queue.ended(work, outcome)
-                    if outcome != "busy":
+                    if outcome != "busy" and (outcome != "stopped" or stopping()):
                         view.ended(work, outcome)
             return Driven(queue.trained, queue.measured, stopping())
     finally:

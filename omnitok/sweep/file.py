@@ -20,6 +20,7 @@ from omnitok.spec import (
     check,
     digest,
     dotted,
+    kind,
     near,
     parse_path,
     patched,
@@ -98,17 +99,20 @@ class Asked(NamedTuple):
     sets: tuple[str, ...]
     said: Map
     base: Map
+    others: dict[str, Map]  # the experiments that are varied whole, by label
     file: SweepFile
+    faults: tuple[Fault, ...]  # of what the sweep says, where it could still be read
 
     @property
     def digest(self) -> str:
         """The identity of the question: what is run, not what is measured, claimed or how it is run."""
-        what = {key: self.said.get(key) for key in ("vary", "design", "seeds", "baselines")}
-        return digest({"name": self.name, "base": self.base, **what})
+        what = {"vary": self.said["vary"], "design": self.file.design, "seeds": self.file.seeds}
+        texts = {"base": self.base, "others": self.others, "baselines": self.said.get("baselines", [])}
+        return digest({"name": self.name, **what, **texts})
 
 
 def read_sweep(path: Path, sets: Sequence[str] = ()) -> Asked:
-    """A sweep file, its experiment, and the patches of the command line. Raises SpecError with every fault.
+    """A sweep file, its experiments, and the patches of the command line. Raises SpecError where they cannot be read.
 
     A ``--set`` whose path begins with a key of a sweep file patches the sweep, any other the experiment.
     """
@@ -118,18 +122,35 @@ def read_sweep(path: Path, sets: Sequence[str] = ()) -> Asked:
         if _of_sweep(text, at):
             said = _set(said, text, at, value)
     file = check(SweepFile, said)
-    faults = list(_faults(file, said))
-    base_path = beside(path, file.experiment)
-    try:
-        base = read_experiment(base_path, [text for text, at, _ in patches if not _of_sweep(text, at)])
-    except SpecError as error:
-        if not base_path.is_file():
-            faults.append(Fault(said.marks["experiment"], "experiment", error.faults[0].sentence))
-            raise SpecError(faults) from None
-        raise SpecError([*faults, *error.faults]) from None
-    if faults:
+    faults = _faults(file, said)
+    mine = [text for text, at, _ in patches if not _of_sweep(text, at)]
+    places = {"": ((file.experiment, said.marks["experiment"], "experiment"))}
+    varied = said["vary"].get("experiment")
+    if isinstance(varied, Map):
+        places |= {label: (name, varied.marks[label], "vary.experiment") for label, name in varied.items()}
+    texts: dict[str, Map] = {}
+    for label, place in places.items():
+        try:
+            texts[label] = _named_experiment(path, *place, mine)
+        except SpecError as error:
+            faults += error.faults
+    if "" not in texts or len(texts) < len(places):
         raise SpecError(faults)
-    return Asked(path.stem, path, tuple(sets), said, base, file)
+    base = texts.pop("")
+    return Asked(path.stem, path, tuple(sets), said, base, texts, file, tuple(faults))
+
+
+def _named_experiment(path: Path, name: Any, mark: Mark, where: str, sets: Sequence[str]) -> Map:
+    """An experiment that a sweep names; one that is not there is the sweep's fault."""
+    if not isinstance(name, str):
+        raise SpecError([Fault(mark, where, f"must be the path of a file, not {kind(name)}")])
+    file = beside(path, name)
+    try:
+        return read_experiment(file, sets)
+    except SpecError as error:
+        if file.is_file():
+            raise
+        raise SpecError([Fault(mark, where, error.faults[0].sentence)]) from None
 
 
 def beside(path: Path, name: str) -> Path:

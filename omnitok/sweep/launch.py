@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from omnitok import runs, trial
-from omnitok.spec import Fault, Mark, SpecError, plain
+from omnitok.spec import Fault, Mark, SpecError, near, plain
 from omnitok.sweep.drive import Executor, InProcess, View, drive
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.match import adopt
@@ -50,8 +50,13 @@ def launch(
     """Plan a sweep, store the plan, run what is missing. Raises SpecError before anything runs; OSError where the
     runs' folder cannot be written."""
     asked, view = read_sweep(Path(path), sets), view or Silent()
-    if cluster == "slurm":
-        raise SpecError([Fault(Mark("--cluster slurm"), "", "not built yet; use debug or local")])
+    if cluster not in ("debug", "local"):
+        known = near(cluster, ["debug", "local"])
+        raise SpecError(
+            [Fault(Mark(f"--cluster {cluster}"), "", f"jobs can be run in this process or in a pool{known}")]
+        )
+    if workers is not None and workers < 1:
+        raise SpecError([Fault(Mark(f"--workers {workers}"), "", "there must be at least 1")])
     planned, root = plan(asked), runs.root()
     root.mkdir(parents=True, exist_ok=True)
     names, data = settle(root, planned)
@@ -73,16 +78,16 @@ def run_experiment(
     sets: Sequence[str] = (),
     *,
     seed: int = 0,
-    threads: int | None = None,
+    threads: int = 1,
     view: View | None = None,
 ) -> Experimented:
-    """Train one experiment file with one seed, in this process, on all cores unless ``threads`` says fewer."""
+    """Train one experiment file with one seed, in this process."""
     bound, _ = plan_one(Path(path), sets, seed)
     root, view = runs.root(), view or Silent()
     root.mkdir(parents=True, exist_ok=True)
     names = _created(root, bound)
     wanted = [_training(run, names, f"{run.name}/{seed}") for run in bound]
-    executor = InProcess(root, threads or os.cpu_count() or 1, trial.CHECKPOINT_EVERY_S, view)
+    executor = InProcess(root, threads, trial.CHECKPOINT_EVERY_S, view)
     missing = [work for work in wanted if not _done(root, work)]
     trained, _, interrupted = drive(missing, executor, view)
     return Experimented([root / names[run.digest] for run in bound], trained, interrupted)

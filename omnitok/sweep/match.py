@@ -1,5 +1,6 @@
 """Runs of an older schema: a choice added since, which keeps behaviour at its default, must not orphan them."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,10 +17,15 @@ def adopt(root: Path, wanted: Iterable[str]) -> dict[str, str]:
     missing = {digest for digest in wanted if not (root / digest).exists()}
     if not missing:
         return {}
+    for digest in missing:
+        if (root / digest).is_symlink():  # to a folder that is gone
+            (root / digest).unlink(missing_ok=True)
     today = _today(root)
     adopted = {digest: folder for folder, digest in today.items() if digest in missing}
     for digest, folder in adopted.items():
-        (root / digest).symlink_to(folder)
+        link = root / f".{digest}.{os.getpid()}"
+        link.symlink_to(folder)
+        link.replace(root / digest)
     return adopted
 
 

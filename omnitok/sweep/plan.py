@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, dotted, kind, patched, plain, resolve
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.design import Arm, arms, name_of
-from omnitok.sweep.file import Asked, address, beside, labels, read_experiment, read_sweep
+from omnitok.sweep.file import Asked, address, labels, read_experiment, read_sweep
 from omnitok.sweep.rehearse import Measurement, Rehearsal
 from omnitok.training import EVALUATIONS, TASKS, Facts
 from omnitok.training.evaluate import key_of, metric_specs, protocol_of
@@ -39,28 +39,39 @@ class Plan(NamedTuple):
 
 def plan(asked: Asked) -> Plan:
     """Raises SpecError with every fault: of the texts, of shapes that do not fit, of data that is not there."""
-    faults: list[Fault] = []
-    factors = {path: labels(values) for path, values in asked.said["vary"].items()}
+    faults = list(asked.faults)
+    factors = {path: labels(values) for path, values in asked.said["vary"].items() if isinstance(values, Map | list)}
     measurements: list[Measurement] = []
     with gathering(faults):
         measurements = _measurements(asked)
+    measured = {m.name: _labels(m.spec) for m in measurements} if len(faults) == len(asked.faults) else None
     found: dict[str, StageRun] = {}
     trials: list[Trial] = []
     rehearsal = Rehearsal(measurements, asked)
-    try:
-        wanted = arms(asked.file.design, factors)
-    except ValueError as error:
-        raise SpecError([Fault(asked.said.marks["vary"], "vary", str(error))]) from None
-    for arm in wanted:
+    for arm in _arms(asked, factors, faults):
         with gathering(faults):
             trials += _arm_trials(asked, arm, found, rehearsal)
     with gathering(faults):
         trials += _baseline_trials(asked, found, rehearsal)
     faults += _twins(asked, trials)
-    faults += claim_faults(asked, factors, {m.name: _labels(m.spec) for m in measurements})
+    faults += claim_faults(asked, factors, measured)
     if faults:
         raise SpecError(faults)
     return Plan(asked, factors, trials, found, measurements, _notices(asked))
+
+
+def _arms(asked: Asked, factors: dict[str, list[str]], faults: list[Fault]) -> list[Arm]:
+    mark = asked.said.marks["vary"]
+    try:
+        found = arms(asked.file.design, factors)
+    except ValueError as error:
+        faults.append(Fault(mark, "vary", str(error)))
+        return []
+    names = [name_of(arm) for arm in found]
+    twice = dict.fromkeys(name for i, name in enumerate(names) if name in names[:i])
+    said = "two arms would both be called {!r}; give the values other labels: {{label: value, ...}}"
+    faults += [Fault(mark, "vary", said.format(name)) for name in twice]
+    return found
 
 
 def plan_sweep(path: Path | str, sets: Sequence[str] = ()) -> Plan:
@@ -80,10 +91,7 @@ def arm_text(asked: Asked, arm: Arm) -> Map:
     vary = asked.said["vary"]
     text = asked.base
     if "experiment" in arm:
-        name, mark = _value(vary, "experiment", arm["experiment"])
-        if not isinstance(name, str):
-            raise SpecError([Fault(mark, "vary.experiment", f"must be the path of a file, not {kind(name)}")])
-        text = read_experiment(beside(asked.path, name), [])
+        text = asked.others[arm["experiment"]]
     for path, label in arm.items():
         if path != "experiment":
             value, mark = _value(vary, path, label)
@@ -136,8 +144,13 @@ def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehear
             stage = Stage("baseline", text, decode(TASKS, text), Lineage())
             facts = rehearsal.stages([stage])
         except SpecError as error:
-            raise SpecError([fault._replace(path=f"baselines[{i}]") for fault in error.faults]) from None
+            inner = [
+                fault._replace(path=f"baselines[{i}]{fault.path.partition('baseline')[2]}") for fault in error.faults
+            ]
+            raise SpecError(inner) from None
         run = unseeded(stage)
+        if run.digest in found:
+            raise SpecError([Fault(mark, f"baselines[{i}]", "stands twice")])
         found[run.digest] = run
         name = _baseline_name(run.spec["baseline"], said)
         trials.append(Trial("baseline", name, {}, None, (run.digest,), facts))
@@ -194,21 +207,27 @@ def _twins(asked: Asked, trials: Sequence[Trial]) -> Iterator[Fault]:
 def _notices(asked: Asked) -> list[str]:
     """A bare path that a later stage says again does not reach that stage: say so."""
     stages = asked.base.get("stages", {})
-    later = list(stages.items())[1:]
-    notices = []
-    for path in asked.said["vary"]:
-        if path in {"experiment", "stages"} or path.startswith("stages."):
-            continue
-        steps = address(asked.base, path, Mark(""))[2:]
-        for name, stage in later:
-            here: Any = stage
-            for step in steps:
-                here = here.get(str(step)) if isinstance(here, Map) else None
-            if here is not None:
-                notices.append(
-                    f"vary.{path}: the stage {name!r} says {dotted(steps)} itself, so the patch stops before it"
-                )
-    return notices
+    bare = [
+        path for path in asked.said["vary"] if path not in {"experiment", "stages"} and not path.startswith("stages.")
+    ]
+    return [
+        f"vary.{path}: the stage {name!r} says {said} itself, so the patch stops before it"
+        for path in bare
+        for name, stage in list(stages.items())[1:]
+        if (said := _said_again(stage, address(asked.base, path, Mark(""))[2:]))
+    ]
+
+
+def _said_again(stage: Any, steps: Sequence[str | int]) -> str:
+    """How much of a path a stage says so that what it inherits there is replaced; nothing where it merges or is silent."""
+    here = stage
+    for i, step in enumerate(steps):
+        if not isinstance(here, Map) or step not in here:
+            return ""
+        here = here[str(step)]
+        if not isinstance(here, Map) or "type" in here or i == len(steps) - 1:
+            return dotted(steps[: i + 1])
+    return ""
 
 
 @contextmanager

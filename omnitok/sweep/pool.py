@@ -72,8 +72,11 @@ class Pool:
         self.busy.remove(process)
         if line.endswith(b"\n"):
             process.work = None
-            self.idle.append(process)
             said = json.loads(line)
+            if said == "stopped":  # it was told to stop, and does so from now on
+                self._drop(process)
+            else:
+                self.idle.append(process)
             return work, Failure(*said) if isinstance(said, list) else said
         self._drop(process)
         return work, self._died(work, process.handle.returncode)
@@ -100,7 +103,8 @@ class _Process:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         with log.open("ab") as noise:
             self.handle = subprocess.Popen(
-                [sys.executable, "-m", "omnitok.sweep.pool", str(root), str(threads), str(every_s)],
+                [sys.executable, "-m", "omnitok.sweep.pool", str(root), str(threads), str(every_s),
+                 str(os.getpid())],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=noise, env=environment, start_new_session=True,
             )  # fmt: skip
         assert self.handle.stdin is not None
@@ -122,12 +126,12 @@ class _Process:
         self.output.close()
 
 
-def serve(root: Path, threads: int, every_s: float) -> None:
+def serve(root: Path, threads: int, every_s: float, parent: int) -> None:
     """The worker's life: a line in, a piece of work done, a line out, until the input ends."""
     import torch  # noqa: PLC0415
 
     torch.set_num_threads(threads)
-    parent, asked = os.getppid(), []
+    asked: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
@@ -140,4 +144,4 @@ def serve(root: Path, threads: int, every_s: float) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    serve(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))

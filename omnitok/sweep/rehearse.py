@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 
 from omnitok.data import DataError
 from omnitok.model import Reconstructor
 from omnitok.spec import Fault, Spec, SpecError, plain, resolve
 from omnitok.sweep.file import Asked
 from omnitok.training import TASKS, Facts, Task
-from omnitok.training.handover import take_over
+from omnitok.training.handover import take_over, weights_of
 from omnitok.training.stage import Stage, data_root, mark_for
 
 
@@ -31,6 +32,7 @@ class Rehearsal:
         self.codecs: dict[str, tuple[Reconstructor, int]] = {}  # with the number of parameters
         self.probed: dict[tuple[str, int, int], int] = {}
         self.checked: set[str] = set()
+        self.shapes: dict[int, tuple[int, int]] = {}  # of the measurements, by place
 
     def stages(self, stages: Sequence[Stage]) -> Facts:
         """-> the facts of the last stage. Raises SpecError with a fault for each stage that does not fit."""
@@ -40,9 +42,9 @@ class Rehearsal:
         for stage in stages:
             try:
                 facts = self._one(stage, tasks)
-            except (ValueError, DataError) as error:
+            except (ValueError, DataError, RuntimeError, OSError, SafetensorError) as error:
                 mark, path = mark_for(stage, error)
-                faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error)))
+                faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error).strip().split("\n")[0]))
         if not faults:
             faults += self._measured(tasks[stages[-1].name], _memo(stages[-1]))
         if faults or facts is None:
@@ -61,13 +63,19 @@ class Rehearsal:
         task, shapes = self.tasks[memo]
         tasks[stage.name] = task
         tokens = {f"{f}x{r}": self._probe(task.codec, model, f, r) for f, r in shapes}
-        init, parts = stage.lineage.init, stage.lineage.handover.parts
-        if isinstance(init, str) and init in tasks:
-            handed = f"{model} <- {id(tasks[init].codec)} {sorted(parts.items())}"
-            if handed not in self.checked:
-                take_over(task.codec, tasks[init].weights(), parts)
-                self.checked.add(handed)
+        self._hand_over(stage, task, model, tasks)
         return Facts(self.codecs[model][1], tokens, task.codec.bits_per_token)
+
+    def _hand_over(self, stage: Stage, task: Task, model: str, tasks: dict[str, Task]) -> None:
+        """Whether what the parent has fits, by name and shape."""
+        init, parts = stage.lineage.init, stage.lineage.handover.parts
+        parent = f"{id(tasks[init].codec)}" if isinstance(init, str) and init in tasks else str(init)
+        handed = f"{model} <- {parent} {sorted(parts.items())}"
+        if init is None or handed in self.checked or (isinstance(init, str) and init not in tasks):
+            return
+        weights = tasks[init].weights() if isinstance(init, str) else weights_of(init.path(stage.said.marks["init"]))
+        take_over(task.codec, {name: value.to("meta") for name, value in weights.items()}, parts)
+        self.checked.add(handed)
 
     def _around_one_codec(self, stage: Stage, model: str, choice: str) -> Task:
         """The stage's task; tasks with the same model share one codec, as a rehearsal leaves nothing in it."""
@@ -87,8 +95,10 @@ class Rehearsal:
         """Whether what is to be evaluated is there and fits the model."""
         for i, measurement in enumerate(self.measurements):
             try:
-                self._probe(task.codec, memo, *resolve(measurement.spec)(data_root()).shape())
-            except (ValueError, DataError) as error:
+                if i not in self.shapes:
+                    self.shapes[i] = resolve(measurement.spec)(data_root()).shape()
+                self._probe(task.codec, memo, *self.shapes[i])
+            except (ValueError, DataError, RuntimeError) as error:
                 assert self.asked is not None
                 yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
 

@@ -1,7 +1,7 @@
 """What a launch leaves beside the runs: ``runs/sweeps/<digest>/`` with the effective sweep and its plan. Loads no torch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,11 +30,12 @@ def store(root: Path, asked: Asked, plan: Mapping[str, Any]) -> Path:
     folder = folder_of(root, asked.digest)
     folder.mkdir(parents=True, exist_ok=True)
     claims = [claim.model_dump() for claim in asked.file.claims]
-    old = runs.read_json(folder / SWEEP) if (folder / SWEEP).exists() else {}
-    first = old.get("claims_first") or {"sha256": digest(claims), "at": provenance.now()}
+    first = _first_claims(root, asked.name, plan["stages"]) or {"sha256": digest(claims), "at": provenance.now()}
     effective = {
         "name": asked.name,
         "file": str(asked.path),
+        "path": str(asked.path.resolve()),
+        "evaluate": asked.said.get("evaluate", []),
         "digest": asked.digest,
         "set": list(asked.sets),
         "question": asked.file.question,
@@ -60,17 +61,16 @@ def locate(root: Path, reference: str, sets: Sequence[str] = ()) -> Path:
             raise SpecError([Fault(Mark(str(path)), "", said)])
         return folder
     found = [name for name, data in _stored(root).items() if reference in (name, data["name"])]
-    if len(found) != 1:
+    if not found:
         known = sorted({data["name"] for data in _stored(root).values()})
-        said = "names no launched sweep" if not found else f"names more than one: {', '.join(found)}"
-        raise SpecError([Fault(Mark(reference), "", f"{said}{near(reference, known)}")])
-    return folder_of(root, found[0])
+        raise SpecError([Fault(Mark(reference), "", f"names no launched sweep{near(reference, known)}")])
+    return folder_of(root, found[-1])  # of several of one name, the one launched last
 
 
 def refresh(folder: Path) -> None:
     """Take question and claims as the file says them now, where it still asks for the same runs. Raises SpecError."""
     kept = runs.read_json(folder / SWEEP)
-    path = Path(kept["file"])
+    path = Path(kept["path"])
     if not path.is_file() or (asked := read_sweep(path, kept["set"])).digest != kept["digest"]:
         return
     plan = runs.read_json(folder / PLAN)
@@ -80,6 +80,17 @@ def refresh(folder: Path) -> None:
     now = {"question": asked.file.question, "claims": [claim.model_dump() for claim in asked.file.claims]}
     if any(kept[key] != value for key, value in now.items()):
         runs.write_json(folder / SWEEP, kept | now)
+
+
+def unmeasured(folder: Path) -> list[str]:
+    """What the file asks for now and was never launched, in a sentence each."""
+    kept = runs.read_json(folder / SWEEP)
+    path = Path(kept["path"])
+    if not path.is_file() or (asked := read_sweep(path, kept["set"])).digest != kept["digest"]:
+        return []
+    if asked.said.get("evaluate", []) == kept["evaluate"]:
+        return []
+    return [f"evaluate of {kept['file']} is not what was launched; run: omnitok launch {kept['file']}"]
 
 
 def states(folder: Path) -> list[State]:
@@ -107,15 +118,21 @@ def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
         if status != "done":
             begun = status == "planned" and i > 0
             return State(trial, "interrupted" if begun else status, "")
-    missing = [
-        path
-        for metrics in plan["evaluation_digests"].get(trial["stages"][-1], {}).values()
-        for found in metrics.values()
-        if not (path := stages[-1] / runs.EVALUATIONS / f"{found}.json").exists()
-    ]
-    if missing and (died := runs.failure(stages[-1])):
-        return State(trial, "failed", f"evaluation: {died.kind}: {died.sentence}")
-    return State(trial, "unevaluated" if missing else "done", f"{len(missing)} metrics to measure" if missing else "")
+    return _measured(stages[-1], plan, trial)
+
+
+def _measured(last: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
+    wanted = plan["evaluation_digests"].get(trial["stages"][-1], {})
+    missing = {
+        name: [one for one in metrics.values() if not (last / runs.EVALUATIONS / f"{one}.json").exists()]
+        for name, metrics in wanted.items()
+    }
+    for evaluation in plan["evaluations"]:
+        died = runs.failure(last, runs.evaluation_error(evaluation["key"]))
+        if died and missing.get(evaluation["name"]):
+            return State(trial, "failed", f"evaluation {evaluation['name']!r}: {died.kind}: {died.sentence}")
+    count = sum(map(len, missing.values()))
+    return State(trial, "unevaluated" if count else "done", f"{count} metrics to measure" if count else "")
 
 
 def find_run(root: Path, reference: str) -> Path:
@@ -142,4 +159,17 @@ def find_run(root: Path, reference: str) -> Path:
 
 
 def _stored(root: Path) -> dict[str, dict[str, Any]]:
-    return {path.parent.name: runs.read_json(path) for path in sorted(root.glob(f"sweeps/*/{SWEEP}"))}
+    """By digest, the one launched last at the end."""
+    found = {path.parent.name: runs.read_json(path) for path in root.glob(f"sweeps/*/{SWEEP}")}
+    return dict(sorted(found.items(), key=lambda one: (one[1]["launched"], one[0])))
+
+
+def _first_claims(root: Path, name: str, stages: Iterable[str]) -> dict[str, str] | None:
+    """What was claimed at the first launch of this sweep, under whatever digest: any of its name that shares a run."""
+    mine = set(stages)
+    before = [
+        data["claims_first"]
+        for digest, data in _stored(root).items()
+        if data["name"] == name and mine & runs.read_json(folder_of(root, digest) / PLAN)["stages"].keys()
+    ]
+    return min(before, key=lambda first: first["at"]) if before else None

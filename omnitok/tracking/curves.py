@@ -61,8 +61,7 @@ def unpushed(folder: Path, cursor: Cursor, limit: int) -> Iterator[tuple[list[ru
                 break
             if lines == cursor.lines > 0 and seen.hexdigest()[:16] != cursor.sha256:
                 return  # rewritten since we looked; the next sync sees it
-            if lines >= cursor.lines:
-                record = _record(line)
+            if lines >= cursor.lines and (record := _record(line)):
                 if batch and values + len(record.values) > limit:
                     yield batch, Cursor(lines, seen.hexdigest()[:16])
                     batch, values = [], 0
@@ -73,6 +72,10 @@ def unpushed(folder: Path, cursor: Cursor, limit: int) -> Iterator[tuple[list[ru
     yield batch, Cursor(lines, seen.hexdigest()[:16], now)
 
 
-def _record(line: bytes) -> runs.Record:
-    values = json.loads(line)
+def _record(line: bytes) -> runs.Record | None:
+    """What a line says; one that a full disk has torn says nothing."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
     return runs.Record(int(values.pop("step")), {name: float(value) for name, value in values.items()})

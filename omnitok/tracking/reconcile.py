@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from omnitok import runs
 from omnitok.tracking.curves import cursor_of, rewritten, unpushed
 from omnitok.tracking.store import MAX_METRICS, Store, is_server, opened, shown, tracking_uri
-from omnitok.tracking.wanted import Wanted, metric_key, metric_name, stage_run, stages, sweeps, trial_run
+from omnitok.tracking.wanted import EVALUATION, Wanted, metric_name, stage_run, stages, sweeps, trial_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -69,16 +69,17 @@ def sync(root: Path, uri: str | None = None) -> Synced:
 
 
 def mirror(root: Path, uri: str | None, digests: Collection[str]) -> dict[tuple[str, str], float]:
-    """{(stage run's digest, metric key): newest value} as MLflow has it: evaluations, ``final/...`` and curves' ends.
+    """{(stage run's digest, evaluation's digest): value} as MLflow has them.
 
-    Raises TrackingError.
+    Of evaluations that share a metric's key MLflow has the newest. Raises TrackingError.
     """
     with opened(root, tracking_uri(root, uri)) as store:
         return {
-            (run.data.tags[KEYS[0]], metric_key(name)): value
+            (run.data.tags[KEYS[0]], tag.removeprefix(EVALUATION)): run.data.metrics[name]
             for run in store.runs()
             if run.data.tags.get(KEYS[0]) in digests
-            for name, value in run.data.metrics.items()
+            for tag, name in run.data.tags.items()
+            if tag.startswith(EVALUATION)
         }
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from omnitok import runs, spec
 from omnitok.tracking.store import TrackingError
 
+DIGEST: Final = re.compile("[0-9a-f]{16}")  # of a stage run's folder; others are links and leftovers of a kill
+EVALUATION: Final = "omnitok.evaluation."  # a tag an evaluation: its digest -> the metric that has its value
 STATUS: Final = {
     "planned": "SCHEDULED",
     "running": "RUNNING",
@@ -44,6 +46,7 @@ class Sweep(NamedTuple):
     question: str
     trials: list[dict[str, Any]]
     evaluations: dict[str, dict[str, dict[str, str]]]
+    keys: dict[str, str]  # of an evaluation by its name
 
     def member(self, digest: str) -> list[str]:
         """The arms that a stage run belongs to, in the order of the plan."""
@@ -68,10 +71,12 @@ def read(path: Path) -> Any:
 
 
 def stages(root: Path) -> Iterator[Path]:
-    """The folders of all stage runs that have at least started."""
+    """The folders of all stage runs that have at least started, each once: a link to an older digest is none."""
     for path in sorted(root.glob(f"*/{runs.EXPERIMENT}")):
-        if (path.parent / runs.PROVENANCE).exists() and runs.status(path.parent) != "planned":
-            yield path.parent
+        folder = path.parent
+        real = DIGEST.fullmatch(folder.name) and not folder.is_symlink()
+        if real and (folder / runs.PROVENANCE).exists() and runs.status(folder) != "planned":
+            yield folder
 
 
 def sweeps(root: Path) -> list[Sweep]:
@@ -79,9 +84,16 @@ def sweeps(root: Path) -> list[Sweep]:
     for path in sorted(root.glob("sweeps/*/plan.json")):
         if (path.parent / "sweep.json").exists():
             plan, sweep = read(path), read(path.parent / "sweep.json")
-            evaluations = plan.get("evaluation_digests", {})
-            found.append(Sweep(sweep["digest"], sweep["name"], sweep["question"], plan["trials"], evaluations))
+            trials = [trial | {"stages": [held(root, digest) for digest in trial["stages"]]} for trial in plan["trials"]]
+            asked = {held(root, digest): of for digest, of in plan["evaluation_digests"].items()}
+            keys = {one["name"]: one["key"] for one in plan["evaluations"]}
+            found.append(Sweep(sweep["digest"], sweep["name"], sweep["question"], trials, asked, keys))
     return found
+
+
+def held(root: Path, digest: str) -> str:
+    """The digest whose folder has this run: an older one where it was adopted under a new one."""
+    return (root / digest).resolve().name
 
 
 def stage_run(folder: Path, member_of: Sequence[Sweep]) -> Wanted:
@@ -100,7 +112,9 @@ def stage_run(folder: Path, member_of: Sequence[Sweep]) -> Wanted:
         **{f"omnitok.parent.{role}": parent for role, parent in experiment["parents"].items()},
         **_membership({sweep.digest: (sweep.name, arms) for sweep in member_of if (arms := sweep.member(digest))}),
     }
-    finals = evaluations(folder) | _results(folder)
+    measured = evaluations(folder)
+    tags |= {f"{EVALUATION}{evaluation}": name for name, (evaluation, _) in measured.items()}
+    finals = _values(measured) | _results(folder)
     start = int(datetime.fromisoformat(provenance["created"]).timestamp() * 1000)
     params = _params(experiment["spec"] | rest)
     name = f"{stage} {digest[:8]}"
@@ -127,17 +141,23 @@ def trial_run(root: Path, sweep: Sweep, trial: Mapping[str, Any], begun: Mapping
     end = max(wanted.end for wanted, _ in begun.values())
     params = _params(dict(trial["arm"]) | _said(seed=trial["seed"], arm=trial["name"]))
     name = f"{sweep.name}: {trial['name']}{seed}"
-    finals = evaluations(root / digests[-1]) | _facts(trial)
+    asked = [found for of in sweep.evaluations.get(digests[-1], {}).values() for found in of.values()]
+    finals = _values(evaluations(root / digests[-1], asked)) | _facts(trial)
     return Wanted(("omnitok.trial", key), name, STATUS[status], start, end, params, tags, finals)
 
 
-def evaluations(folder: Path) -> dict[str, float]:
-    """{metric name: value} of a stage run's evaluations; of two with one key the newer file speaks."""
+def evaluations(folder: Path, asked: Collection[str] = ()) -> dict[str, tuple[str, float]]:
+    """{metric name: (evaluation digest, value)} of a stage run.
+
+    Where two files have one key (a picture was replaced, a metric's version raised), the one asked for speaks, else
+    the newer one.
+    """
     found = {}
-    for path in sorted((folder / runs.EVALUATIONS).glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
+    files = (folder / runs.EVALUATIONS).glob("*.json")
+    for path in sorted(files, key=lambda file: (file.stem in asked, file.stat().st_mtime_ns)):
         data = read(path)
         if data["value"] is not None:
-            found[metric_name(data["key"])] = float(data["value"])
+            found[metric_name(data["key"])] = path.stem, float(data["value"])
     return found
 
 
@@ -181,6 +201,10 @@ def _membership(arms: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, str]
     }
 
 
+def _values(measured: Mapping[str, tuple[str, float]]) -> dict[str, float]:
+    return {name: value for name, (_, value) in measured.items()}
+
+
 def _results(folder: Path) -> dict[str, float]:
     path = folder / runs.RESULT
     if not path.exists():
@@ -197,19 +221,17 @@ def _facts(trial: Mapping[str, Any]) -> dict[str, float]:
 
 def _trial_status(root: Path, sweep: Sweep, digests: Sequence[str]) -> str:
     """How a trial stands, in the words of ``omnitok status``."""
-    last = root / digests[-1]
     for digest in digests:
         status = runs.status(root / digest)
-        if status == "planned" and digest != digests[0]:
-            return "interrupted"
-        if status == "failed" and digest != last.name:
-            return "blocked"
+        if status == "failed":
+            return "failed" if digest == digests[-1] else "blocked"
         if status != "done":
-            return status
-    asked = [edigest for of in sweep.evaluations.get(last.name, {}).values() for edigest in of.values()]
-    if all((last / runs.EVALUATIONS / f"{edigest}.json").exists() for edigest in asked):
-        return "done"
-    return "failed" if runs.failure(last) else "unevaluated"
+            return "interrupted" if status == "planned" and digest != digests[0] else status
+    last, missing = root / digests[-1], []
+    for name, metrics in sweep.evaluations.get(last.name, {}).items():
+        if not all((last / runs.EVALUATIONS / f"{evaluation}.json").exists() for evaluation in metrics.values()):
+            missing.append(runs.failure(last, runs.evaluation_error(sweep.keys[name])))
+    return "failed" if any(missing) else "unevaluated" if missing else "done"
 
 
 def _note(sweep: Sweep, begun: Mapping[str, tuple[Wanted, str]]) -> str:

@@ -10,7 +10,7 @@ from omnitok.data import DatasetPart
 from omnitok.model import BaselinePart, MeanColour
 from omnitok.runs import Record
 from omnitok.spec import REQUIRED, Count
-from omnitok.training.task import Task
+from omnitok.training.task import Task, look
 
 
 @final
@@ -51,5 +51,5 @@ class FitBaseline(Task):
         self.codec.load_state_dict(state["model"])
 
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        self.data(self.data_root, "train")
+        look(self.data(self.data_root, "train"), 1, self.resolution)
         return ((1, self.resolution),)

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal, NamedTuple, final
 import torch
 from torch import Tensor
 
-from omnitok.data import DataError, Dataset, DatasetPart
+from omnitok.data import Dataset, DatasetPart
 from omnitok.metrics import Measured, Metric, MetricPart
 from omnitok.metrics.fidelity import PeakSignalToNoise, StructuralSimilarity
 from omnitok.model import Reconstructor
 from omnitok.spec import REQUIRED, Count, Spec, digest, identity, plain, version_of, versions
 from omnitok.training.devices import device
+from omnitok.training.task import look
 
 BATCH = 8  # items at once; the numbers do not depend on it
 PICTURES = 4  # items kept to look at
@@ -55,9 +56,13 @@ class Evaluation:
         self.frames, self.resolution, self.metrics = frames, resolution, metrics
 
     def shape(self) -> tuple[int, int]:
-        """(frames, resolution) of the items. Raises DataError where the split has none of that many frames."""
-        if not self.dataset.items(self.frames):
-            raise DataError(f"frames={self.frames}: the split has nothing with that many frames")
+        """(frames, resolution) of the items. Raises DataError where the split has none such, ValueError where they are
+        too small for a metric."""
+        look(self.dataset, self.frames, self.resolution)
+        for metric in self.metrics:
+            made: Metric = metric(())
+            if self.resolution < made.least_side:
+                raise ValueError(f"resolution={self.resolution}: {made.label} needs {made.least_side} pixels a side")
         return self.frames, self.resolution
 
     @torch.no_grad()

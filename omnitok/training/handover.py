@@ -1,8 +1,10 @@
 """What a stage takes over from its parent: part by part, said in the file, and a mismatch is refused."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
+import safetensors.torch
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -19,6 +21,11 @@ class Handover(BaseModel):
     model_config = STRICT
     weights: Literal["raw"] = "raw"
     parts: dict[str, Rule] = {}
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU."""
+    return safetensors.torch.load(path.read_bytes())
 
 
 def take_over(model: nn.Module, weights: Mapping[str, Tensor], parts: Mapping[str, Rule]) -> None:

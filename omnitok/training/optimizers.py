@@ -4,17 +4,20 @@ from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from omnitok.spec import Positive, Registry, Share, Weight
+from omnitok.spec import Positive, Registry, Weight
+
+Memory = Annotated[float, Field(ge=0, lt=1)]
 
 
 def adamw(
     parameters: Iterable[nn.Parameter],
     *,
     lr: Positive = 1e-3,
-    beta1: Share = 0.9,
-    beta2: Share = 0.99,
+    beta1: Memory = 0.9,
+    beta2: Memory = 0.99,
     weight_decay: Weight = 0.01,
 ) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (arXiv:1711.05101); gains and biases do not decay.

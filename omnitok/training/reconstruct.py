@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from omnitok.data import DataError, Dataset, DatasetPart
+from omnitok.data import Dataset, DatasetPart
 from omnitok.losses import LossPart
 from omnitok.losses.pixels import AbsoluteError
 from omnitok.metrics import psnr
@@ -21,7 +21,7 @@ from omnitok.schedules.mixing import image_only
 from omnitok.spec import REQUIRED, Count, Positive
 from omnitok.training.devices import device
 from omnitok.training.optimizers import OptimizerPart, adamw
-from omnitok.training.task import NonFinite, Task
+from omnitok.training.task import NonFinite, Task, look
 
 VALIDATION_ITEMS = 4  # of each kind, so that looking costs little beside training
 LOOKED_AT = 256  # steps of a schedule whose shapes are rehearsed
@@ -97,8 +97,7 @@ class Reconstruct(Task):
     def shapes(self) -> tuple[tuple[int, int], ...]:
         train = self.data(self.data_root, "train")
         for frames in self._frames():
-            if not train.items(frames):
-                raise DataError(f"frames={frames}: the training split has nothing with that many frames")
+            look(train, frames, self.resolution)
         return tuple((frames, self.resolution) for frames in self._frames())
 
     def _frames(self) -> list[int]:

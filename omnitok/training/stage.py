@@ -42,6 +42,10 @@ class WeightsFile(BaseModel):
     file: str
     sha256: str
 
+    def path(self, mark: Mark) -> Path:
+        """Where it lies: relative to the file that says so, or to the working folder for a flag of the command line."""
+        return ((Path(mark.source).parent if mark.line else Path()) / self.file).resolve()
+
 
 class Lineage(BaseModel):
     """What a stage stands on: a parent by role, and what is taken over from it."""
@@ -151,7 +155,7 @@ def unseeded(stage: Stage) -> StageRun:
         parents["init"] = init
     elif init is not None:
         mark = stage.said.marks["init"]
-        path = (Path(mark.source).parent / init.file).resolve()
+        path = init.path(mark)
         if not path.is_file():
             raise SpecError([Fault(mark, "init.file", f"no such file {init.file!r}")])
         if sha256(path) != init.sha256:
@@ -199,6 +203,8 @@ def restated(run: StageRun, parents: Mapping[str, str]) -> str:
     """The digest that an old run would have under today's schema: choices added since stand at their defaults, the
     versions of its components are those that it ran with. Raises SpecError where today's schema refuses it."""
     spec = decode(TASKS, run.spec)
+    handover = Handover.model_validate(run.handover).model_dump() if run.parents else {}
+    run = run._replace(handover=handover)
     return _digest(run._replace(spec=plain(spec), versions=versions(spec) | run.versions, parents=dict(parents)))
 
 
@@ -209,9 +215,9 @@ def _digest(run: StageRun) -> str:
 
 def mark_for(stage: Stage, error: Exception) -> tuple[Mark, str]:
     """Where a refused fact was said: the choice that the sentence begins with, else the data or the model."""
-    word = re.split(r"[=:]", str(error))[0]
-    for path, value in walk(stage.said):
-        if isinstance(value, Map) and word in value:
-            return value.marks[word], dotted((*path, word))
+    word, _, said = re.split(r"[ :]", str(error))[0].partition("=")
+    found = [(path, value) for path, value in walk(stage.said) if isinstance(value, Map) and word in value]
+    for path, value in sorted(found, key=lambda one: str(one[1][word]) != said):
+        return value.marks[word], dotted((*path, word))
     usual = "data" if isinstance(error, DataError) else "model"
     return stage.said.marks.get(usual, stage.said.mark), usual

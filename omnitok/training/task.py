@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
+from omnitok.data import DataError, Dataset
 from omnitok.model import Reconstructor
 from omnitok.runs import Record
 
@@ -21,6 +22,16 @@ class Facts(NamedTuple):
     parameters: int
     tokens: dict[str, int]  # "frames x resolution" -> tokens a sample
     bits_per_token: float
+
+
+def look(data: Dataset, frames: int, resolution: int) -> None:
+    """Raises DataError where a split has nothing of that many frames, or would have to enlarge its pictures."""
+    if not data.items(frames):
+        raise DataError(f"frames={frames}: the {data.split} split has nothing with that many frames")
+    if resolution > (finest := data.finest(frames)):
+        raise DataError(
+            f"resolution={resolution}: the smallest picture of the {data.split} split has {finest} pixels a side"
+        )
 
 
 class Task(ABC):
