@@ -7,12 +7,13 @@ import pytest
 import tiny
 
 from omnitok import runs
-from omnitok.spec import SpecError
+from omnitok.spec import SpecError, decode, resolve
 from omnitok.sweep import stored
 from omnitok.sweep.design import arms, name_of
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import settle
 from omnitok.sweep.plan import plan, plan_sweep, to_json
+from omnitok.training import TASKS
 from omnitok.training.stage import from_json
 
 FACTORS = {"a": ["x", "y"], "b": ["1", "2", "3"]}
@@ -191,6 +192,7 @@ def test_imported_weights_are_rehearsed(sweep):
 
     from omnitok.provenance import sha256
 
+    planned = plan_sweep(sweep)
     path = sweep.parent / "w.safetensors"
     text = (sweep.parent / "tiny.yaml").read_text()
 
@@ -203,7 +205,12 @@ def test_imported_weights_are_rehearsed(sweep):
     assert "handover:" in refused(sweep)[0] and "does not fit" in refused(sweep)[0]
     said(b"no tensors")
     assert "stages.images" in refused(sweep)[0]
-    assert "has" in refused(sweep, "init.sha256=ab")[0]
+    run = next(run for run in planned.runs.values() if run.name == "images" and "levels" in run.spec["model"]["quantizer"])
+    fitting = resolve(decode(TASKS, run.spec))(0, Path()).weights()
+    said(safetensors.torch.save(dict(fitting)))
+    sweep.write_text(sweep.read_text().replace("    vq: {type: vq, codebook_size: 16, code_dim: 4}\n", "").split("claims")[0])
+    assert set(plan_sweep(sweep).trials[0].stages)
+    assert refused(sweep, "init.sha256=ab")[0].endswith(f"the file 'w.safetensors' has {sha256(path)}")
 
 
 def test_an_empty_vary_is_refused(sweep):
