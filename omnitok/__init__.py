@@ -1,32 +1,172 @@
 """Reproducible experiments with joint image-video tokenizers.
 
-Each command of the command line is one call here; nothing is loaded until it is asked for.
+Each command of the command line is one call here; nothing is loaded until it is called. What a person says wrongly is
+refused by ``omnitok.spec.SpecError``, before anything runs.
 """
 
-from importlib import import_module
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-_CALLS = {
-    "run_experiment": "omnitok.sweep.launch:run_experiment",
-    "plan_sweep": "omnitok.sweep.plan:plan_sweep",
-    "launch_sweep": "omnitok.sweep.launch:launch",
-    "sweep_states": "omnitok.sweep.stored:sweep_states",
-    "sync": "omnitok.tracking:sync",
-    "rows": "omnitok.report.command:rows",
-    "render_report": "omnitok.report.command:render_report",
-    "list_components": "omnitok.catalogue:entries",
-    "json_schemas": "omnitok.catalogue:schemas",
-    "reconstruct_files": "omnitok.reconstruct:reconstruct",
-    "evaluate_run": "omnitok.trial:evaluate_run",
-    "check_folder": "omnitok.data:check_folder",
-    "examine": "omnitok.doctor:examine",
-    "load": "omnitok.trial:load",
-}
-__all__ = list(_CALLS)  # noqa: PLE0605
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from omnitok.catalogue import Entry
+    from omnitok.data.check import Checked
+    from omnitok.doctor import Finding
+    from omnitok.model import Reconstructor
+    from omnitok.reconstruct import Fit, Written
+    from omnitok.report.render import Rendered
+    from omnitok.sweep.drive import View
+    from omnitok.sweep.launch import Cluster, Experimented, Launched
+    from omnitok.sweep.plan import Plan
+    from omnitok.sweep.stored import State
+    from omnitok.tracking import Synced
+
+__all__ = [
+    "check_folder", "evaluate_run", "examine", "json_schemas", "launch_sweep", "list_components", "load", "plan_sweep",
+    "reconstruct_files", "render_report", "rows", "run_experiment", "sweep_states", "sync",
+]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _CALLS:
-        raise AttributeError(f"module 'omnitok' has no attribute {name!r}")
-    module, _, call = _CALLS[name].partition(":")
-    return getattr(import_module(module), call)
+def run_experiment(
+    path: Path | str, sets: Sequence[str] = (), *, seed: int = 0, threads: int = 1, view: "View | None" = None
+) -> "Experimented":
+    """``omnitok run``: train one experiment file in this process; again to resume or to do nothing."""
+    from omnitok.sweep.launch import run_experiment
+
+    return run_experiment(Path(path), sets, seed=seed, threads=threads, view=view)
+
+
+def plan_sweep(path: Path | str, sets: Sequence[str] = ()) -> "Plan":
+    """``omnitok plan``: what a sweep would run. Nothing is run."""
+    from omnitok.sweep.plan import plan_sweep
+
+    return plan_sweep(Path(path), sets)
+
+
+def launch_sweep(
+    path: Path | str,
+    sets: Sequence[str] = (),
+    *,
+    cluster: "Cluster" = "local",
+    workers: int | None = None,
+    view: "View | None" = None,
+) -> "Launched":
+    """``omnitok launch``: run what of a sweep is missing. ``workers``: processes at once; None: cores / threads."""
+    from omnitok.sweep.launch import launch
+
+    return launch(Path(path), sets, cluster=cluster, workers=workers, view=view)
+
+
+def sweep_states(sweep: Path | str, sets: Sequence[str] = ()) -> "list[State]":
+    """``omnitok status``: how every trial of a launched sweep (its file, name or digest) stands."""
+    from omnitok.sweep.stored import sweep_states
+
+    return sweep_states(str(sweep), sets)
+
+
+def sync() -> "Synced":
+    """``omnitok sync``: bring MLflow up to date with the runs' folders. Raises TrackingError."""
+    from omnitok import runs
+    from omnitok.tracking import sync
+
+    return sync(runs.root())
+
+
+def rows(sweep: Path | str, sets: Sequence[str] = ()) -> "pd.DataFrame":
+    """A row a trial of a launched sweep: labels, choices, status, metrics; what every table is made of."""
+    from omnitok.report.command import rows
+
+    return rows(str(sweep), sets)
+
+
+def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | str | None = None) -> "Rendered":
+    """``omnitok report``: of a launched sweep (file, name or digest) or of a report file. Raises TrackingError too."""
+    from omnitok.report.command import render_report
+
+    return render_report(str(reference), sets, None if out is None else Path(out))
+
+
+def list_components(slot: str | None = None) -> "list[Entry]":
+    """``omnitok components``: of one slot, or of all."""
+    from omnitok.catalogue import entries
+
+    return entries(slot)
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """``omnitok schema``: the JSON schemas of an experiment, a sweep and a report file, by these names."""
+    from omnitok.catalogue import schemas
+    from omnitok.report.paper import paper_schema
+
+    return {**schemas(), "report": paper_schema()}
+
+
+def reconstruct_files(
+    run: Path | str,
+    files: Path | str | Sequence[Path | str],
+    out: Path | str = "reconstructions",
+    *,
+    fit: "Fit" = "exact",
+    side_by_side: bool = False,
+) -> "list[Written]":
+    """``omnitok reconstruct``: pictures and videos through a finished run (SWEEP/ARM/SEED, a digest, or its folder)."""
+    from omnitok.reconstruct import reconstruct
+
+    some = [files] if isinstance(files, str | Path) else files
+    return reconstruct(_finished(run), [Path(file) for file in some], Path(out), fit=fit, side_by_side=side_by_side)
+
+
+def evaluate_run(
+    run: Path | str,
+    metrics: str | Sequence[str] = ("psnr", "ssim"),
+    *,
+    data: str | None = None,
+    split: str = "test",
+    frames: int = 1,
+    resolution: int | None = None,
+) -> list[dict[str, Any]]:
+    """``omnitok evaluate``: measure a finished run; what is measured already is read. -> a result file a metric.
+
+    ``data``: a dataset as YAML; None, and no ``resolution``: as trained. ``metrics``: names, or one text with commas.
+    Raises runs.Busy where another process works on the run.
+    """
+    from omnitok.evaluation import evaluate_as_asked
+
+    names = metrics.split(",") if isinstance(metrics, str) else metrics
+    return evaluate_as_asked(_finished(run), data, names, split=split, frames=frames, resolution=resolution)
+
+
+def check_folder(folder: Path | str, skip_broken: bool = False) -> "Checked":
+    """``omnitok data check``: decode every file of a folder and write its manifest."""
+    from omnitok.data import check_folder
+
+    return check_folder(Path(folder), skip_broken)
+
+
+def examine() -> "list[Finding]":
+    """``omnitok doctor``: what is installed, reachable and writable here."""
+    from omnitok.doctor import examine
+
+    return examine()
+
+
+def load(run: Path | str) -> "Reconstructor":
+    """The model of a finished run (SWEEP/ARM/SEED, a digest, or its folder), in eval mode, on the CPU."""
+    from omnitok.trial import load
+
+    return load(_finished(run))
+
+
+def _finished(run: Path | str) -> Path:
+    """The folder of a run that has ended well. Raises SpecError."""
+    from omnitok import runs
+    from omnitok.spec import Fault, Mark, SpecError
+    from omnitok.sweep.stored import find_run
+
+    here = (Path(run) / runs.EXPERIMENT).is_file()
+    folder = Path(run) if here else find_run(runs.root(), str(run))
+    if (status := runs.status(folder)) != "done":
+        raise SpecError([Fault(Mark(str(run)), "", f"this run is {status}; finish it first")])
+    return folder

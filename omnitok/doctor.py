@@ -1,11 +1,17 @@
 """What is installed, reachable and writable here, and how many accelerators."""
 
+import http.client
 import os
 import shutil
+import sqlite3
 import sys
+import urllib.error
+import urllib.request
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlsplit
 
 from omnitok import provenance, runs
 
@@ -13,6 +19,9 @@ NEEDED = (
     "torch", "optuna", "mlflow", "submitit", "einops", "scikit-image", "scikit-learn", "sk-video", "pandas", "pydantic",
     "PyYAML", "click", "jinja2", "matplotlib", "scipy", "rich", "jaxtyping", "av", "pillow", "safetensors",
 )  # fmt: skip
+
+
+SERVER_S: Final = 2.0  # how long a tracking server may take to say that it is well
 
 
 class Finding(NamedTuple):
@@ -73,10 +82,46 @@ def _embedded() -> Finding:
 
 def _tracking() -> Finding:
     from omnitok.tracking import tracking_uri
+    from omnitok.tracking.store import shown
 
     uri = tracking_uri(runs.root())
     said = "MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else "the default, beside the runs"
-    return Finding("tracking", True, f"{uri} ({said})")
+    if uri.startswith(("http://", "https://")):
+        fine, seen = _server(uri)
+    elif uri.startswith("sqlite:///"):
+        fine, seen = _database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
+    else:
+        fine, seen = True, "not tried"
+    return Finding("tracking", fine, f"{shown(uri)} ({said}): {seen}")
+
+
+def _server(uri: str) -> tuple[bool, str]:
+    """Whether an MLflow server answers; one that first asks who we are does."""
+    try:
+        parts = urlsplit(uri)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health").geturl()
+        with urllib.request.urlopen(bare, timeout=SERVER_S):
+            return True, "answers"
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code in {401, 403}, f"answers {error.code} to /health"
+    except urllib.error.URLError as error:
+        return False, f"cannot be reached: {error.reason}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return False, f"cannot be reached: {error}"
+
+
+def _database(path: Path) -> tuple[bool, str]:
+    """Whether a SQLite file can be read; one that is not there yet is made by the first sync."""
+    if not path.exists():
+        return path.parent.is_dir(), "made by the first sync" if path.parent.is_dir() else f"no folder {path.parent}"
+    try:
+        address = f"file:{quote(str(path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=SERVER_S)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        return False, f"cannot be opened: {error}"
+    return True, "opens"
 
 
 def _accelerators() -> Finding:

@@ -14,18 +14,16 @@ from omnitok.trial import evaluate_run
 def evaluate_as_asked(
     folder: Path, data: str | None, metrics: Sequence[str], *, split: str, frames: int, resolution: int | None
 ) -> list[dict[str, Any]]:
-    """The metrics asked for, as their files say them. What is not said is as the run was trained.
+    """The metrics asked for of a finished run, as their files say them. What is not said is as it was trained.
 
-    Raises SpecError: an unfinished run, an unknown metric or dataset, items that do not fit the model.
+    Raises SpecError: an unknown metric or dataset, items that do not fit the model; Busy where somebody else measures.
     """
-    if not (folder / runs.RESULT).exists():
-        raise SpecError([Fault(Mark(folder.name), "", f"this run is {runs.status(folder)}; finish it first")])
     trained = runs.read_json(folder / runs.EXPERIMENT)["spec"]
     said = {
         "data": read_value(data, f"--data {data}") if data is not None else trained["data"],
         "split": split,
         "frames": frames,
-        "resolution": resolution or trained["resolution"],
+        "resolution": trained["resolution"] if resolution is None else resolution,
         "metrics": [name.strip() for name in metrics],
     }
     marks = {name: Mark(f"--{name} {value}") for name, value in said.items()}

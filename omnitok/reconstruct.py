@@ -1,8 +1,8 @@
 """A user's own pictures and videos through a trained tokenizer, in and out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from omnitok.data import DataError, Media, as_clip, as_pixels, read_clip, write_
 from omnitok.data.pixels import Pixels, cropped_to, resized_to
 from omnitok.metrics import psnr
 from omnitok.model import Reconstructor
-from omnitok.spec import Fault, Mark, SpecError
+from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.trial import load
 
 Fit = Literal["exact", "crop", "resize"]
@@ -33,16 +33,17 @@ class Written(NamedTuple):
 def reconstruct(
     run: Path, files: Sequence[Path], out: Path, *, fit: Fit = "exact", side_by_side: bool = False
 ) -> list[Written]:
-    """Write the reconstruction of each file into ``out``, under its own name.
+    """Write the reconstruction of each file by a finished run into ``out``: a picture as PNG, a video as MP4.
 
     ``fit``: what to do where the model's patches do not divide a file's size: refuse, cut to the largest centred part
     (and leave off last frames), or resize to the nearest size. Raises SpecError with a fault a file, before anything
-    is written.
+    is written: files that cannot be read or do not fit, targets that would overwrite a source or each other.
     """
+    if fit not in get_args(Fit):
+        raise SpecError([Fault(Mark(f"fit={fit}"), "", f"no such way to fit{near(fit, get_args(Fit))}")])
     codec = load(run)
     faults: list[Fault] = []
     clips: list[tuple[Path, Media]] = []
-    names: dict[str, Path] = {}
     for path in files:
         try:
             media = read_clip(path)
@@ -50,17 +51,33 @@ def reconstruct(
         except (DataError, ValueError) as error:
             said = str(error).removeprefix(f"{path}: ")
             faults.append(Fault(Mark(str(path)), "", said))
-        if path.name in names:
-            faults.append(
-                Fault(Mark(str(path)), "", f"has the same name as {names[path.name]}; one would overwrite the other")
-            )
-        elif (out / path.name).resolve() == path.resolve():
-            faults.append(Fault(Mark(str(path)), "", "would be overwritten; choose another folder with --out"))
-        names[path.name] = path
+    targets = [target_of(path, media, out) for path, media in clips]
+    faults += _overwritten(files, [path for path, _ in clips], targets)
     if faults:
         raise SpecError(faults)
     out.mkdir(parents=True, exist_ok=True)
-    return [_one(codec, path, media, out, side_by_side) for path, media in clips]
+    return [_one(codec, *clip, target, side_by_side) for clip, target in zip(clips, targets, strict=True)]
+
+
+def target_of(path: Path, media: Media, out: Path) -> Path:
+    """The file's own name, with the ending of what is written where it has another."""
+    suffix = ".png" if len(media.frames) == 1 else ".mp4"
+    return out / (path.name if path.suffix.lower() == suffix else f"{path.name}{suffix}")
+
+
+def _overwritten(files: Sequence[Path], paths: Sequence[Path], targets: Sequence[Path]) -> Iterator[Fault]:
+    """A fault for every target that is a source, or the target of an earlier path."""
+    sources = {path.resolve(): path for path in files}
+    first: dict[Path, Path] = {}
+    for path, target in zip(paths, targets, strict=True):
+        place = target.resolve()
+        if place in sources:
+            said = "" if place == path.resolve() else f" by that of {path}"
+            sentence = f"would be overwritten{said}; choose another folder with --out"
+            yield Fault(Mark(str(sources[place])), "", sentence)
+        elif place in first:
+            yield Fault(Mark(str(path)), "", f"would be written to {target}, and so would {first[place]}")
+        first.setdefault(place, path)
 
 
 def fitted(codec: Reconstructor, frames: Pixels, fit: Fit) -> Pixels:
@@ -78,14 +95,15 @@ def fitted(codec: Reconstructor, frames: Pixels, fit: Fit) -> Pixels:
     return cropped_to(frames, multiple) if fit == "crop" else resized_to(frames, multiple)
 
 
-def _one(codec: Reconstructor, path: Path, media: Media, out: Path, side_by_side: bool) -> Written:
+def _one(codec: Reconstructor, path: Path, media: Media, target: Path, side_by_side: bool) -> Written:
     frames = media.frames
     original = as_clip(frames)[None]
     clip, codes = codec.reconstruct(original)
     back = as_pixels(clip[0])
     shown = np.concatenate([frames, back], axis=2) if side_by_side else back
-    suffix = ".png" if len(frames) == 1 else ".mp4"
-    target = out / (path.name if path.suffix.lower() == suffix else f"{path.name}{suffix}")
-    write_clip(target, shown, media.fps)
+    try:
+        write_clip(target, shown, media.fps)
+    except DataError as error:
+        raise SpecError([Fault(Mark(str(path)), "", str(error))]) from None
     count, height, width, _ = frames.shape
     return Written(path, target, count, height, width, psnr(original, as_clip(back)[None]).item(), codes.numel())

@@ -88,9 +88,19 @@ def records(folder: Path, start: int = 0) -> Iterator[Record]:
         return
     with path.open("rb") as file:
         for i, line in enumerate(file):
-            if i >= start and line.endswith(b"\n"):
-                values = json.loads(line)
-                yield Record(int(values.pop("step")), values)
+            if i >= start and (record := decode(line)):
+                yield record
+
+
+def decode(line: bytes) -> Record | None:
+    """One line of ``records.jsonl``; None where a kill or a full disk has torn it."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    return Record(int(values.pop("step")), values)
 
 
 def last_record(folder: Path) -> Record | None:
@@ -102,11 +112,7 @@ def last_record(folder: Path) -> Record | None:
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return None
-    whole = [line for line in lines[:-1] if line.startswith(b"{")]
-    if not whole:
-        return None
-    values = json.loads(whole[-1])
-    return Record(int(values.pop("step")), values)
+    return next((record for line in reversed(lines[:-1]) if (record := decode(line + b"\n"))), None)
 
 
 def forget(folder: Path, step: int) -> None:

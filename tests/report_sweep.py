@@ -10,6 +10,9 @@ import numpy as np
 from PIL import Image
 
 from omnitok import runs, spec
+from omnitok.sweep.design import arms
+from omnitok.sweep.design import name_of as name_of_arm
+from omnitok.sweep.file import Design
 
 METRICS = {
     "photos": [("psnr", "dB", "higher"), ("ssim", "", "higher"), ("usage", "", "neither")],
@@ -31,12 +34,12 @@ class Synthetic:
     """
 
     def __init__(
-        self, root: Path, seeds: tuple[int, ...] = (0, 1, 2), factors: dict[str, list[str]] | None = None
-    ) -> None:
+        self, root: Path, seeds: tuple[int, ...] = (0, 1, 2), factors: dict[str, list[str]] | None = None,
+        design: Design = "full",
+    ) -> None:  # fmt: skip
         self.root, self.seeds = root, seeds
         self.factors = factors or {"model.quantizer": ["vq", "fsq"], "stages.joint.schedule": ["joint", "progressive"]}
-        self.arms = {"+".join(labels): dict(zip(self.factors, labels, strict=True))
-                     for labels in itertools.product(*self.factors.values())}  # fmt: skip
+        self.arms = {name_of_arm(arm): arm for arm in arms(design, self.factors)}
         self.baselines = {"mean_colour": 12.0, "patch_mean": 18.0}
         self.claims: list[dict[str, Any]] = []
         self.values = {(arm, seed): self.usual(arm, seed) for arm in self.arms for seed in seeds}
@@ -57,7 +60,7 @@ class Synthetic:
         }  # fmt: skip
 
     def first(self, arm: str, seed: int) -> str:
-        return name_of("images", next(iter(self.arms[arm].values())), seed)
+        return name_of("images", next(iter(self.arms[arm].values()), "base"), seed)
 
     def last(self, arm: str, seed: int) -> str:
         return name_of("joint", arm, seed)
@@ -87,7 +90,9 @@ class Synthetic:
         lasts = [trial["stages"][-1] for trial in self.trials()]
         wanted = {last: {name: {label: name_of(last, name, label) for label, _, _ in metrics}
                          for name, metrics in METRICS.items()} for last in lasts}  # fmt: skip
-        return {"factors": self.factors, "seeds": list(self.seeds), "trials": self.trials(),
+        names = ("images", "joint")
+        stages = {digest: {"stage": names[i]} for trial in self.trials() for i, digest in enumerate(trial["stages"])}
+        return {"factors": self.factors, "seeds": list(self.seeds), "trials": self.trials(), "stages": stages,
                 "evaluations": evaluations, "evaluation_digests": wanted, "notices": []}  # fmt: skip
 
     def store(self) -> Path:

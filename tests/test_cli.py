@@ -1,8 +1,14 @@
 """The command line as a person meets it: words, exit codes, no traceback for what a person wrote."""
 
 import json
+import shlex
+import shutil
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +17,10 @@ import tiny
 from click.testing import CliRunner
 from PIL import Image
 
+import omnitok
 from omnitok import runs
 from omnitok.cli import main
+from omnitok.spec import SpecError, read_value
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [name for name in main.commands if name != "data"]
@@ -56,12 +64,96 @@ def test_every_command_has_help_with_an_example(name):
     assert f"Example:\n    omnitok {name}" in output
 
 
-def test_the_packages_names_and_the_commands_are_the_same_calls():
-    import omnitok
-
+def test_the_packages_names_are_calls_one_a_command_and_one_for_the_model():
     assert all(callable(getattr(omnitok, name)) for name in omnitok.__all__)
-    with pytest.raises(AttributeError, match="nonsense"):
-        _ = omnitok.nonsense
+    assert len(set(omnitok.__all__)) == len(main.commands) + len({"load", "rows"})
+
+
+def test_a_launched_sweep_is_read_from_python_by_the_same_words(there, tmp_path):
+    assert [state.status for state in omnitok.sweep_states(str(there))] == ["done"] * 3
+    assert omnitok.sweep_states(there) == omnitok.sweep_states("ask")
+    assert len(omnitok.plan_sweep(str(there), ["seeds=[0, 1]"]).trials) == 5
+    assert omnitok.rows(str(there)).equals(omnitok.rows("ask"))
+    done = omnitok.render_report("ask", out=str(tmp_path / "report"))
+    assert done.page == tmp_path / "report" / "index.html" and done.page.is_file()
+    assert omnitok.sync().stages == 5
+    launched = omnitok.launch_sweep(str(there), cluster="debug", workers=1)
+    assert (launched.trained, launched.measured, launched.interrupted) == (0, 0, False)
+
+
+def test_an_experiment_is_run_from_python_by_the_same_words(sweep):
+    done = omnitok.run_experiment(str(sweep.parent / "tiny.yaml"), ["stages.images.steps=2"], seed=7)
+    assert done.trained == 2 and all((folder / runs.RESULT).exists() for folder in done.folders)
+
+
+def test_a_run_is_named_from_python_as_on_the_command_line_or_by_its_folder(there, picture, tmp_path):
+    digest = omnitok.sweep_states("ask")[0].trial["stages"][-1]
+    folder = runs.root() / digest
+    for reference in ("ask/vq+0.5/0", digest, digest[:8], folder, str(folder)):
+        assert not omnitok.load(reference).training
+    (one,) = omnitok.reconstruct_files(digest, str(picture), str(tmp_path / "o"), fit="crop")
+    (two,) = omnitok.reconstruct_files(folder, [picture], tmp_path / "p", fit="crop", side_by_side=True)
+    assert one.psnr == two.psnr and size_of(two.target) == (64, 16)
+    found = omnitok.evaluate_run("ask/vq+0.5/0", "psnr, ssim", split="val", resolution=16)
+    assert [one["key"].split("/")[1] for one in found] == ["psnr", "ssim"]
+    assert found == omnitok.evaluate_run(folder, ["psnr", "ssim"], data="{type: embedded, short_side: 32}", split="val")
+
+
+def test_what_there_is_and_what_is_here_are_calls_too(runs_root, tmp_path, picture):
+    assert {entry.slot for entry in omnitok.list_components("quantizer")} == {"quantizer"}
+    assert set(omnitok.json_schemas()) == {"experiment", "sweep", "report"}
+    assert "python" in {finding.what for finding in omnitok.examine()}
+    for i in range(3):
+        (tmp_path / "cats").mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), (i, 0, 0)).save(tmp_path / "cats" / f"{i}.png")
+    assert len(omnitok.check_folder(str(tmp_path / "cats")).manifest.files) == 3
+
+
+@pytest.mark.parametrize(
+    ("call_it", "message"),
+    [
+        (lambda path: omnitok.launch_sweep(path, cluster="lokal"), "did you mean 'local'?"),
+        (lambda path: omnitok.launch_sweep(path, workers=0), "--workers 0: there must be at least 1"),
+        (lambda path: omnitok.reconstruct_files("ask/vq+0.5/0", path, fit="cropp"), "did you mean 'crop'?"),
+        (lambda path: omnitok.evaluate_run("ask/vq+0.5/0", resolution=0), "greater than or equal to 1, not 0"),
+        (lambda path: omnitok.evaluate_run("ask/vq+0.5/0", split="tset"), "'val' or 'test', not 'tset'"),
+        (lambda path: omnitok.list_components("quantiser"), "did you mean 'quantizer'?"),
+        (lambda path: omnitok.load("ask/vq+0.5/1"), "did you mean 'vq+0.5/0'?"),
+    ],
+)
+def test_what_a_call_cannot_mean_is_refused_as_on_the_command_line(there, call_it, message):
+    with pytest.raises(SpecError) as caught:
+        call_it(there)
+    assert message in str(caught.value)
+
+
+def test_an_unfinished_run_is_neither_measured_nor_used(there, monkeypatch, picture, tmp_path):
+    digest = omnitok.sweep_states("ask")[0].trial["stages"][-1]
+    experiment = runs.root() / digest / runs.EXPERIMENT
+    monkeypatch.setenv("OMNITOK_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "runs" / digest).mkdir(parents=True)
+    shutil.copy(experiment, tmp_path / "runs" / digest)
+    said = f"{digest}: this run is planned; finish it first\n"
+    assert call("evaluate", digest, code=2) == said
+    assert call("reconstruct", digest, picture, "--out", tmp_path / "o", code=2) == said
+    with pytest.raises(SpecError, match="finish it first"):
+        omnitok.load(digest)
+
+
+def test_measuring_a_run_that_somebody_holds_is_refused_in_a_line_with_code_1(there):
+    digest = omnitok.sweep_states("ask")[0].trial["stages"][-1]
+    with runs.lease(runs.root() / digest):
+        output = call("evaluate", digest, "--split", "val", "--frames", 3, code=1)
+    assert output.startswith(f"omnitok: {digest}: another process") and output.count("\n") == 1
+
+
+def test_the_next_command_can_be_pasted(sweep):
+    moved = sweep.rename(sweep.with_name("what's this.yaml"))
+    output = call("launch", moved, "--cluster", "debug", "--set", "model.quantizer={type: fsq, levels: [4]}", "--set",
+                  "stages.images.steps=1", "--set", "stages.joint.steps=1")  # fmt: skip
+    words = shlex.split(output.strip().splitlines()[-1].partition("next: omnitok ")[2])
+    assert words[:4] == ["report", str(moved), "--set", "model.quantizer={type: fsq, levels: [4]}"]
+    assert "done" in call("status", *words[1:])
 
 
 def test_plan_shows_and_prints_json(sweep):
@@ -188,6 +280,46 @@ def test_reconstruct_names_every_file_that_it_cannot_take_and_writes_none(there,
     assert "would be overwritten" in call("reconstruct", "ask/vq+0.5/0", picture, "--crop", "--out", tmp_path, code=2)
 
 
+def test_reconstruct_refuses_two_files_with_one_target_and_a_target_that_is_a_source(there, picture, tmp_path):
+    jpeg, twin, out = tmp_path / "s.jpg", tmp_path / "s.jpg.png", tmp_path / "o"
+    with Image.open(picture) as image:
+        image.save(jpeg)
+        image.save(twin)
+    words = ["reconstruct", "ask/vq+0.5/0", jpeg, twin, "--crop", "--out"]
+    assert call(*words, out, code=2) == f"{twin}: would be written to {out / 's.jpg.png'}, and so would {jpeg}\n"
+    assert f"{twin}: would be overwritten by that of {jpeg}; choose another folder" in call(*words, tmp_path, code=2)
+    assert "and so would" in call(*words[:2], jpeg, jpeg, "--crop", "--out", out, code=2)
+    assert not out.exists()
+    call(*words[:2], jpeg, "--crop", "--out", tmp_path / "fine")
+    assert size_of(tmp_path / "fine" / "s.jpg.png") == (32, 16)
+
+
+@pytest.mark.parametrize(
+    ("data", "folder", "name"),
+    [("data", "data/pets/cats", "pets/cats"), ("data", "data/null", "null"), ("data", "data/a: b, 'é", "a: b, 'é"),
+     ("data", "data/12", "12"), ("data", "elsewhere/cats", "cats"), ("data", "data", "data")],
+)  # fmt: skip
+def test_data_check_prints_a_line_that_an_experiment_can_say(tmp_path, monkeypatch, data, folder, name):
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    for i in range(3):
+        Image.new("RGB", (16, 16), (i, 0, 0)).save(place / f"{i}.png")
+    monkeypatch.setenv("OMNITOK_DATA", str(tmp_path / data))
+    monkeypatch.chdir(place)
+    output = call("data", "check", ".")
+    said = read_value(output.splitlines()[-1], "line")["data"]
+    if folder.startswith("data/"):
+        assert "OMNITOK_DATA" not in output
+    else:
+        assert f"before training: export OMNITOK_DATA={place.parent}\n" in output
+        monkeypatch.setenv("OMNITOK_DATA", str(place.parent))
+    from omnitok.data import DATASETS
+    from omnitok.spec import decode, resolve
+    from omnitok.training.stage import data_root
+
+    assert said["name"] == name and resolve(decode(DATASETS, said))(data_root(), "train").items(1)
+
+
 def test_a_users_folder_is_checked_and_trained_on(tmp_path, sweep, picture):
     folder = tmp_path / "data" / "cats"
     for name in ("tabby", "siamese"):
@@ -227,6 +359,53 @@ def test_doctor_looks_at_everything(runs_root):
     assert "torch" in output and "writable" in output and "GPUs" in output and "embedded data" in output
 
 
+def tracking(uri, monkeypatch) -> tuple[bool, str]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(uri))
+    return next((finding.fine, finding.seen) for finding in omnitok.examine() if finding.what == "tracking")
+
+
+class Server(BaseHTTPRequestHandler):
+    code = 200
+
+    def do_GET(self):
+        self.send_response(self.code if self.path == "/base/health" else 404)
+        self.end_headers()
+
+    def log_message(self, *_): ...
+
+
+@pytest.mark.parametrize(("code", "fine"), [(200, True), (401, True), (404, False), (500, False)])
+def test_doctor_asks_a_tracking_server_how_it_is(runs_root, monkeypatch, code, fine):
+    monkeypatch.setattr(Server, "code", code)
+    monkeypatch.setenv("no_proxy", "*")
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        server.timeout = 30
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        seen = tracking(f"http://me:secret@127.0.0.1:{server.server_port}/base/", monkeypatch)
+        thread.join()
+    assert seen[0] is fine and "secret" not in seen[1] and ("answers" in seen[1])
+
+
+def test_doctor_says_where_the_tracking_store_is_none(runs_root, monkeypatch, tmp_path):
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        port = server.server_port
+    monkeypatch.setenv("no_proxy", "*")
+    fine, seen = tracking(f"http://127.0.0.1:{port}", monkeypatch)
+    assert not fine and "cannot be reached" in seen
+    assert not tracking("http://[nonsense", monkeypatch)[0]
+    assert tracking(f"sqlite:///{tmp_path}/new.db", monkeypatch)[0]
+    assert not tracking(f"sqlite:///{tmp_path}/no/new.db", monkeypatch)[0]
+    (tmp_path / "bad.db").write_bytes(b"no database, whatever its name may say" * 100)
+    assert tracking(f"sqlite:///{tmp_path}/bad.db", monkeypatch) == (
+        False,
+        f"sqlite:///{tmp_path}/bad.db (MLFLOW_TRACKING_URI): cannot be opened: file is not a database",
+    )
+    with closing(sqlite3.connect(tmp_path / "good.db")) as database:
+        database.execute("CREATE TABLE t (x)")
+    assert tracking(f"sqlite:///{tmp_path}/good.db", monkeypatch)[0]
+
+
 def test_what_a_reader_needs_loads_neither_torch_nor_mlflow(there):
     code = (
         "import sys; from omnitok.cli import main\n"
@@ -244,8 +423,6 @@ def test_the_report_of_a_launched_sweep_is_rendered_from_its_files(there, tmp_pa
     page = (tmp_path / "report" / "index.html").read_text()
     assert f"report: {tmp_path / 'report' / 'index.html'}" in output
     assert "Does it go the whole way?" in page and "mean_colour" in page
-    import omnitok
-
     frame = omnitok.rows(there)
     assert list(frame["arm"]) == ["vq+0.5", "fsq+0.5", "mean_colour"] and frame["photos/psnr"].gt(0).all()
     assert runs.root() == there.parent / "runs"

@@ -14,14 +14,31 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_readmes_experiment_and_sweep_plan(tmp_path, runs_root):
-    experiment, sweep = BLOCKS
-    for folder in ("experiments", "sweeps"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "experiments" / "quickstart.yaml").write_text(experiment)
-    (tmp_path / "sweeps" / "mine.yaml").write_text(sweep)
-    planned = plan_sweep(tmp_path / "sweeps" / "mine.yaml")
+@pytest.fixture
+def written(tmp_path, runs_root, monkeypatch):
+    """The README's two files where it says that they lie."""
+    monkeypatch.chdir(tmp_path)
+    files = [Path("experiments/quickstart.yaml"), Path("sweeps/mine.yaml")]
+    for path, text in zip(files, BLOCKS, strict=True):
+        path.parent.mkdir()
+        path.write_text(text)
+    return files
+
+
+def test_the_readmes_experiment_and_sweep_plan(written):
+    planned = plan_sweep(written[1])
     assert len(planned.trials) == 4 * 3 + 2
+
+
+def test_the_readmes_refusals_are_what_its_own_files_get_for_these_two_mistakes(written):
+    for path, right, wrong in zip(
+        written, ["window, window: 4", "fsq, levels"], ["window, window: 5", "fsq, levls"], strict=True
+    ):
+        assert path.read_text().count(right) == 1
+        path.write_text(path.read_text().replace(right, wrong))
+    (sample,) = re.findall(r"all at once, like this:\n```\n(.*?)```", README, flags=re.DOTALL)
+    result = CliRunner().invoke(main, ["plan", "sweeps/mine.yaml"])
+    assert (result.exit_code, result.output) == (2, sample)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^(?:\| `)?omnitok (\w+(?: check)?)", README, flags=re.MULTILINE))

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from report_sweep import Synthetic, name_of
 
 from omnitok import runs
 from omnitok.report import curves, rows
+from omnitok.report.collect import slug
 from omnitok.spec import SpecError
 
 
@@ -38,7 +40,7 @@ def test_a_row_holds_labels_choices_metrics_and_where_they_came_from(sweep: Synt
 def test_a_sweep_that_was_never_started_is_all_holes(sweep: Synthetic) -> None:
     frame = rows(sweep.store())
     assert set(frame["status"]) == {"planned"}
-    assert set(frame["reason"]) == {"not started"}
+    assert set(frame["reason"]) == {""}
     assert frame["photos/psnr"].isna().all()
     assert curves(sweep.stored).empty
 
@@ -58,21 +60,24 @@ def test_status_says_how_far_a_trial_came(sweep: Synthetic) -> None:
     for arm, seed in (("vq+joint", 2), ("vq+progressive", 2)):
         half = sweep.root / sweep.last(arm, seed)
         (half / runs.EVALUATIONS / f"{name_of(half.name, 'clips', 'psnr')}.json").unlink()
-    runs.fail(half, runs.Failure("data", "no such clip", ""))
+    runs.fail(half, runs.Failure("data", "no such clip", ""), runs.evaluation_error("embedded.test.9x64"))
     shutil.rmtree(sweep.root / sweep.last("vq+progressive", 1))
     frame = rows(sweep.stored)
     keys = zip(frame["arm"], frame["seed"].fillna(-1), strict=True)
     said = dict(zip(keys, zip(frame["status"], frame["reason"], strict=True), strict=True))
-    assert said["vq+joint", 0] == ("failed", "out of memory: CUDA out of memory at step 120")
+    assert said["vq+joint", 0] == (
+        "failed",
+        "stage 'joint': out_of_memory: CUDA out of memory at step 120",
+    )
     assert (
         said["fsq+joint", 1]
         == said["fsq+progressive", 1]
-        == ("blocked", "nan: the loss is not a number (stage images)")
+        == ("blocked", "stage 'images': nan: the loss is not a number")
     )
-    assert said["vq+joint", 1] == ("interrupted", "interrupted after step 298 (stage joint)")
-    assert said["vq+joint", 2] == ("unevaluated", "no evaluation clips/psnr")
-    assert said["vq+progressive", 2] == ("failed", "evaluation: data: no such clip")
-    assert said["vq+progressive", 1] == ("interrupted", "not started")
+    assert said["vq+joint", 1] == ("interrupted", "")
+    assert said["vq+joint", 2] == ("unevaluated", "1 metrics to measure")
+    assert said["vq+progressive", 2] == ("failed", "evaluation 'clips': data: no such clip")
+    assert said["vq+progressive", 1] == ("interrupted", "")
     assert said["vq+progressive", 0] == ("done", "")
 
 
@@ -92,22 +97,28 @@ def test_a_null_metric_is_not_a_number_and_not_a_hole(sweep: Synthetic) -> None:
 
 
 def test_a_mirror_that_disagrees_with_a_folder_is_refused_with_both_numbers(sweep: Synthetic) -> None:
-    stored, digest, key = sweep.write(), sweep.last("vq+joint", 0), "embedded.test.1x64/psnr"
+    stored, digest = sweep.write(), sweep.last("vq+joint", 0)
+    key = name_of(digest, "photos", "psnr")
     value = sweep.values["vq+joint", 0]["photos/psnr"]
     assert value is not None
     assert rows(stored, {(digest, key): value * (1 + 1e-12)})["photos/psnr"].iloc[0] == value
     with pytest.raises(SpecError) as refusal:
         rows(stored, {(digest, key): value * (1 + 1e-6)})
-    for said in (digest, key, repr(value), repr(value * (1 + 1e-6))):
+    for said in (digest, "photos/psnr", repr(value), repr(value * (1 + 1e-6))):
         assert said in str(refusal.value)
     with pytest.raises(SpecError, match="None"):
-        rows(stored, {(sweep.baseline("mean_colour"), "embedded.test.1x64/usage"): 0.5})
+        rows(stored, {(blank := sweep.baseline("mean_colour"), name_of(blank, "photos", "usage")): 0.5})
+
+
+def test_what_a_mirror_holds_of_another_evaluation_is_no_disagreement(sweep: Synthetic) -> None:
+    stored, digest = sweep.write(), sweep.last("vq+joint", 0)
+    assert rows(stored, {(digest, name_of("a picture replaced since")): 1.0})["status"].iloc[0] == "done"
 
 
 def test_a_mirror_speaks_for_folders_that_are_out_of_reach(sweep: Synthetic) -> None:
     stored, digest = sweep.store(), sweep.last("vq+joint", 0)
-    mirror = {(digest, f"embedded.test.{shape}"): 20.0 + i
-              for i, shape in enumerate(("1x64/psnr", "1x64/ssim", "1x64/usage", "9x64/psnr"))}  # fmt: skip
+    columns = (("photos", "psnr"), ("photos", "ssim"), ("photos", "usage"), ("clips", "psnr"))
+    mirror = {(digest, name_of(digest, *column)): 20.0 + i for i, column in enumerate(columns)}
     frame = rows(stored, mirror)
     assert frame.loc[0, ["photos/psnr", "photos/ssim", "photos/usage", "clips/psnr"]].tolist() == [
         20.0,
@@ -132,6 +143,39 @@ def test_a_torn_last_record_is_not_read(sweep: Synthetic) -> None:
     with (sweep.root / sweep.last("vq+joint", 0) / runs.RECORDS).open("ab") as file:
         file.write(b'{"step": 999, "train/lo')
     assert curves(stored)["step"].max() == 298
+
+
+def test_a_torn_attempt_or_record_breaks_nothing(sweep: Synthetic) -> None:
+    stored, folder = sweep.write(), sweep.root / sweep.last("vq+joint", 0)
+    for name in (runs.ATTEMPTS, runs.RECORDS):
+        with (folder / name).open("ab") as file:
+            file.write(b'{"step": 999, "train/lo\n{"torn\n')
+    assert rows(stored)["seconds"].iloc[0] == 25.0
+    assert curves(stored)["step"].max() == 298
+
+
+def test_the_column_of_a_factor_is_empty_where_an_arm_or_baseline_leaves_it_as_it_was(tmp_path: Path) -> None:
+    sweep = Synthetic(tmp_path, factors={"steps": ["10"], "model.quantizer": ["vq", "fsq"]}, design="one_at_a_time")
+    frame = rows(sweep.write())
+    labels = (
+        frame.drop_duplicates("arm")
+        .set_index("arm")[["steps", "model.quantizer"]]
+        .map(lambda label: None if label is pd.NA else label)
+    )
+    assert labels.to_dict("index") == {
+        "base": {"steps": None, "model.quantizer": None},
+        "10": {"steps": "10", "model.quantizer": None},
+        "vq": {"steps": None, "model.quantizer": "vq"},
+        "fsq": {"steps": None, "model.quantizer": "fsq"},
+        "mean_colour": {"steps": None, "model.quantizer": None},
+        "patch_mean": {"steps": None, "model.quantizer": None},
+    }
+
+
+def test_names_that_lose_something_as_a_folder_name_are_told_apart() -> None:
+    names = ("a-b", "a b", "a_b", "a/b", "\u6f22", "\u5b57", "quickstart.v2")
+    found = [slug(name, f"{i}" * 16) for i, name in enumerate(names)]
+    assert found == ["a-b", "a-b-111111", "a_b", "a-b-333333", "unnamed-444444", "unnamed-555555", "quickstart.v2"]
 
 
 def test_the_report_loads_no_torch_and_no_tracker() -> None:

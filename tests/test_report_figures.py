@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from matplotlib.image import imread
 from report_sweep import Synthetic
 
 from omnitok.report.collect import curves, read
-from omnitok.report.figures import COLOURS, learning_curves, looks
+from omnitok.report.figures import BANDS, COLOURS, learning_curves, looks
 from omnitok.report.galleries import CELL, COLUMNS, LABEL, galleries, shown
 
 
@@ -72,6 +73,21 @@ def test_the_names_of_many_arms_lie_below_the_panels_and_in_the_figure(sweep: Sy
     assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
     assert panel.height > figure.dpi, "the panel keeps an inch"
     assert len({text.get_text() for text in legend.get_texts()}) == 20, "shortened in the middle, so still distinct"
+
+
+def test_arms_that_do_not_name_both_factors_still_look_different() -> None:
+    arms = {"base": {}, "vq": {"model.quantizer": "vq"}, "joint": {"stages.joint.schedule": "joint"}}
+    found = looks(arms, {"model.quantizer": ["vq"], "stages.joint.schedule": ["joint"]})
+    assert len(set(map(str, found.values()))) == 3
+
+
+def test_many_curves_are_means_without_bands(sweep: Synthetic) -> None:
+    frame = curves(sweep.stored, ["val/psnr"])
+    one = frame[frame["arm"] == "vq+joint"]
+    for arms in (BANDS, BANDS + 1):
+        figure = learning_curves(pd.concat([one.assign(arm=f"arm {i}") for i in range(arms)]), {})
+        assert figure is not None
+        assert (len(figure.axes[0].lines), len(figure.axes[0].collections)) == (arms, arms if arms == BANDS else 0)
 
 
 def test_no_records_make_no_figure(sweep: Synthetic) -> None:

@@ -26,7 +26,7 @@ def frame(values: dict[tuple[str, str], list[float]], column: str = "photos/psnr
     """Rows of arms from {(quantizer, schedule): values by seed}."""
     return pd.DataFrame([
         {"kind": "arm", "arm": f"{q}+{s}", "seed": seed, "model.quantizer": q, "stages.joint.schedule": s,
-         "digest": f"{q}{s}{seed}", column: value}
+         "digest": f"{q}{s}{seed}", "status": "failed" if math.isnan(value) else "done", column: value}
         for (q, s), seeds in values.items() for seed, value in enumerate(seeds)
     ])  # fmt: skip
 
@@ -164,6 +164,25 @@ def test_from_one_seed_nothing_follows_and_from_none_nothing_was_run() -> None:
     assert (none.status, none.n, none.difference, none.pairs) == ("not run", 0, None, ())
 
 
+def test_a_claim_does_not_apply_where_a_side_ran_and_the_metric_says_nothing_of_it() -> None:
+    data = two([math.nan, math.nan], [10.0, 11.0]).assign(status="done")
+    found = verdict(BETTER, data, FACTORS, [PSNR])
+    assert (found.status, found.n) == ("does not apply", 0)
+    assert found.sentence.endswith("photos/psnr: does not apply (photos/psnr has no value for fsq)")
+    assert answer("Does it?", [found]) == "Does not apply: fsq is better than vq on photos/psnr."
+    half = data.assign(status=["done", "failed", "done", "done"])
+    assert verdict(BETTER, half, FACTORS, [PSNR]).status == "not run", "the other seed may have a value yet"
+
+
+def test_claims_pair_arms_that_leave_other_factors_as_they_were() -> None:
+    data = two([20.3, 21.4, 22.2], [20.0, 21.0, 22.0])
+    alone = pd.concat([data, data.iloc[:3].assign(**{"model.quantizer": None, "digest": "base"})])
+    alone["stages.joint.schedule"] = None
+    found = verdict(BETTER, alone.convert_dtypes(), FACTORS, [PSNR])
+    assert (found.status, found.n, found.planned) == ("supported", 3, 3)
+    assert verdict(BETTER | {"where": {"schedule": "joint"}}, alone, FACTORS, [PSNR]).planned == 0
+
+
 def test_a_claim_that_names_no_evaluation_means_the_one_that_has_the_metric() -> None:
     data = two([20.3, 21.4, 22.2], [20.0, 21.0, 22.0])
     said = {"metric": "psnr", "better": "fsq", "than": "vq"}
@@ -217,11 +236,15 @@ def test_the_table_says_digits_holes_and_seeds(tmp_path: Path) -> None:
     assert (joint.cells[0].value, joint.cells[0].spread, joint.seeds, joint.size) == ("20.50", "0.50", "3", "123 k")
     assert [cell.value for cell in blank.cells] == ["—"] * 4
     assert blank.seeds == "0 of 3"
-    assert [table.notes[i] for i in blank.notes] == ["seeds 0, 1, 2 failed: nan: the loss is not a number at step 7"]
+    assert [table.notes[i] for i in blank.notes] == [
+        "seeds 0, 1, 2 failed: stage 'joint': nan: the loss is not a number at step 7"
+    ]
     assert kl.cells[2].value == "n/a"
     assert table.notes[kl.cells[2].notes[0]] == "n/a: does not apply"
     assert partial.seeds == "2 of 3"
-    assert [table.notes[i] for i in partial.notes] == ["seed 2 failed: out of memory: CUDA out of memory at step 120"]
+    assert [table.notes[i] for i in partial.notes] == [
+        "seed 2 failed: stage 'joint': out_of_memory: CUDA out of memory at step 120"
+    ]
     assert [head.title for head in table.heads] == ["quantizer", "schedule"]
     assert [row.name for row in table.baselines] == ["mean_colour", "patch_mean"]
     assert not any(cell.bold for row in table.baselines for cell in row.cells)

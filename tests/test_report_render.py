@@ -19,6 +19,7 @@ from omnitok.report.figures import legible
 from omnitok.report.section import section
 from omnitok.report.tables import ablation
 from omnitok.spec import SpecError
+from omnitok.sweep.file import Design
 
 HOSTILE = "a_b&<script>alert(1)</script>%$x^2{}\\|`*#~\"'\U0001f600"
 CLAIM = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
@@ -136,7 +137,9 @@ def test_the_markdown_and_the_csv_have_the_numbers_of_the_page(done: tuple[Synth
             assert cell.value in tex
     data = pd.read_csv(out / "data" / "ablation.csv")
     assert data["photos/psnr"].tolist() == [cell.cells[0].found.mean for cell in table.rows]
-    assert data["hole"].dropna().tolist() == ["seed 2 failed: out of memory: CUDA out of memory at step 120"]
+    assert data["hole"].dropna().tolist() == [
+        "seed 2 failed: stage 'joint': out_of_memory: CUDA out of memory at step 120"
+    ]
     assert len(pd.read_csv(out / "data" / "rows.csv")) == 14
 
 
@@ -205,6 +208,25 @@ def test_a_sweep_in_any_state_renders_and_shows_its_holes(tmp_path: Path, state:
     assert ("is not answered yet" in made.answer) == (state != "half")
 
 
+@pytest.mark.parametrize("design", ["full", "one_at_a_time", "cumulative", "leave_one_out", "zip"])
+def test_a_sweep_of_any_design_renders_and_dashes_what_an_arm_leaves_as_it_was(tmp_path: Path, design: Design) -> None:
+    values = ["vq"] if design == "leave_one_out" else ["vq", "fsq"]
+    factors = {"model.quantizer": values, "stages.joint.schedule": ["joint", "progressive"][: len(values)]}
+    sweep = Synthetic(tmp_path / "runs", (0, 1), factors, design)
+    sweep.claims = [CLAIM] if len(values) == 2 else []
+    made = render(sweep.write(), tmp_path / "out")
+    assert made.complete
+    assert [len(verdict.pairs) for verdict in made.verdicts] == {
+        "full": [4], "one_at_a_time": [2], "cumulative": [0], "leave_one_out": [], "zip": [0]
+    }[design]  # fmt: skip
+    page, text = "".join(Page(made.page.read_text()).texts), (tmp_path / "out" / "report.md").read_text()
+    partial = design not in {"full", "zip"}
+    assert ("—: as the experiment says" in page) == ("| base | — | — |" in text) == partial
+    assert not {"nan", "<NA>", "None"} & {cell.strip() for cell in re.split(r"[|\n]", text)}
+    arms = pd.read_csv(tmp_path / "out" / "data" / "ablation.csv")["model.quantizer"]
+    assert arms.isna().sum() == len(sweep.baselines) + sum("model.quantizer" not in arm for arm in sweep.arms.values())
+
+
 def test_a_clean_sweep_has_no_banner_and_is_complete(tmp_path: Path) -> None:
     one = section(Synthetic(tmp_path).write())
     assert one.banner == ()
@@ -219,11 +241,16 @@ def test_the_first_line_says_what_is_not_comparable(tmp_path: Path) -> None:
     sweep.write()
     path = sweep.root / sweep.last("fsq+joint", 0) / runs.PROVENANCE
     runs.write_json(path, runs.read_json(path) | {"dirty": True, "device": "cuda: H100"})
+    path = sweep.root / sweep.last("fsq+progressive", 0) / runs.PROVENANCE
+    runs.write_json(path, runs.read_json(path) | {"threads": 4, "versions": {"python": "3.11", "torch": "2.12.1"}})
     sweep.say(claims=[CLAIM | {"margin": 0.1}])
-    render(sweep.stored, tmp_path / "out")
+    render(sweep.stored, tmp_path / "out", notices=["evaluate[0] <lpips> was never launched"])
     first = (tmp_path / "out" / "report.md").read_text().splitlines()[0]
     assert "arms ran at different commits: c0ffeec0ff (7 runs), dddddddddd (1 run)" in first
     assert "arms ran on different devices: cpu (7 runs), cuda: H100 (1 run)" in first
+    assert "arms ran with different numbers of threads: 1 (7 runs), 4 (1 run)" in first
+    assert "arms ran with different versions of torch: 2.12.1 (1 run), 2.13.0 (7 runs)" in first
+    assert first.endswith("evaluate\\[0\\] &lt;lpips&gt; was never launched")
     assert "1 run of 8 had uncommitted changes" in first
     assert "post hoc: the claims were edited after the first launch" in first
     page = Page((tmp_path / "out" / "index.html").read_text())

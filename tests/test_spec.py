@@ -289,27 +289,35 @@ class Train:
 
 
 TASKS: Registry[object] = Registry("task", tag="task", usual="train", train=Train)
+
+
+def fsq(level: int):
+    return {"type": "fsq", "levels": [level]}
+
+
+def vq(size: int):
+    return {"type": "vq", "codebook_size": size, "decay": 0.9, "kind": "a"}
+
+
 SAID = "{lr: 3.0, decay: 0.5, part: {type: fsq, levels: [3]}}"
 
 
 @pytest.mark.parametrize(
     ("one", "two", "whole"),
     [
-        (SAID, "{type: adam, lr: 2.0}", {"type": "adam", "lr": 2.0, "decay": 0.5, "part": ("fsq", (3,))}),
-        (SAID, "{part: {levels: [4]}}", {"type": "adam", "lr": 3.0, "decay": 0.5, "part": ("fsq", (4,))}),
-        (SAID, "{part: {type: vq}}", {"type": "adam", "lr": 3.0, "decay": 0.5, "part": ("vq", 8)}),
+        (SAID, "{type: adam, lr: 2.0}", {"type": "adam", "lr": 2.0, "decay": 0.5, "part": fsq(3)}),
+        (SAID, "{part: {levels: [4]}}", {"type": "adam", "lr": 3.0, "decay": 0.5, "part": fsq(4)}),
+        (SAID, "{part: {type: vq}}", {"type": "adam", "lr": 3.0, "decay": 0.5, "part": vq(8)}),
         (SAID, "{type: sgd}", {"type": "sgd", "lr": 1.0, "momentum": 0.0}),
         ("{type: sgd, lr: 3.0}", "{momentum: 0.5}", {"type": "sgd", "lr": 3.0, "momentum": 0.5}),
-        ("{type: sgd, lr: 3.0}", "{type: adam}", {"type": "adam", "lr": 1.0, "decay": 0.0, "part": ("vq", 4)}),
+        ("{type: sgd, lr: 3.0}", "{type: adam}", {"type": "adam", "lr": 1.0, "decay": 0.0, "part": vq(4)}),
         ("sgd", "{momentum: 0.5}", {"type": "sgd", "lr": 1.0, "momentum": 0.5}),
         ("{type: sgd, lr: 3.0}", "sgd", {"type": "sgd", "lr": 1.0, "momentum": 0.0}),
     ],
 )
 def test_naming_the_usual_component_changes_nothing_and_naming_another_replaces(one, two, whole):
     stages = expanded(read_value(f"{{one: {{optimizer: {one}}}, two: {{optimizer: {two}}}}}", "here"), TASKS)
-    found = decode(TASKS, stages["two"]).optimizer
-    inner = {"part": (found.part.type, getattr(found.part, "levels", getattr(found.part, "codebook_size", None)))}
-    assert found.model_dump(exclude={"part"}) | (inner if found.type == "adam" else {}) == whole
+    assert plain(decode(TASKS, stages["two"]))["optimizer"] == whole
 
 
 def test_without_a_registry_only_two_names_can_differ():

@@ -205,10 +205,14 @@ def test_imported_weights_are_rehearsed(sweep):
     assert "handover:" in refused(sweep)[0] and "does not fit" in refused(sweep)[0]
     said(b"no tensors")
     assert "stages.images" in refused(sweep)[0]
-    run = next(run for run in planned.runs.values() if run.name == "images" and "levels" in run.spec["model"]["quantizer"])
+    run = next(
+        run for run in planned.runs.values() if run.name == "images" and "levels" in run.spec["model"]["quantizer"]
+    )
     fitting = resolve(decode(TASKS, run.spec))(0, Path()).weights()
     said(safetensors.torch.save(dict(fitting)))
-    sweep.write_text(sweep.read_text().replace("    vq: {type: vq, codebook_size: 16, code_dim: 4}\n", "").split("claims")[0])
+    sweep.write_text(
+        sweep.read_text().replace("    vq: {type: vq, codebook_size: 16, code_dim: 4}\n", "").split("claims")[0]
+    )
     assert set(plan_sweep(sweep).trials[0].stages)
     assert refused(sweep, "init.sha256=ab")[0].endswith(f"the file 'w.safetensors' has {sha256(path)}")
 

@@ -80,7 +80,8 @@ def plan(root: Path, digest: str, name: str, **stages: list[str]) -> None:
         for arm, path in stages.items()
     ]
     asked = {path[-1]: {"photos": {"psnr": f"e-{path[-1]}"}} for path in stages.values()}
-    write(folder / "plan.json", {"trials": trials, "evaluation_digests": asked})
+    evaluations = [{"name": "photos", "key": "embedded.test.1x64"}]
+    write(folder / "plan.json", {"trials": trials, "evaluations": evaluations, "evaluation_digests": asked})
 
 
 class Mlflow:
@@ -346,6 +347,11 @@ def test_a_trial_stands_as_its_stages_stand(root: Path) -> None:
     write(root / second / runs.RESULT, {"steps": 1})
     (root / second / runs.ERROR).unlink()
     look()
+    runs.fail(root / second, runs.Failure("data", "", ""))  # of an attempt before the one that was done
+    look()
+    (root / second / runs.EVALUATIONS).mkdir()
+    runs.fail(root / second, runs.Failure("data", "", ""), runs.evaluation_error("embedded.test.1x64"))
+    look()
     evaluate(root / second, f"e-{second}", PSNR, 20.0)
     look()
     assert seen == [
@@ -354,6 +360,8 @@ def test_a_trial_stands_as_its_stages_stand(root: Path) -> None:
         ("interrupted", "KILLED"),
         ("failed", "FAILED"),
         ("unevaluated", "SCHEDULED"),
+        ("unevaluated", "SCHEDULED"),
+        ("failed", "FAILED"),
         ("done", "FINISHED"),
     ]
 
@@ -384,12 +392,50 @@ def test_the_mirror_reads_back_what_the_files_say(root: Path, monkeypatch: pytes
     said = {}
     for i in range(5):
         digest, value = f"{i}" * 16, math.sqrt(i + 2) * 10 ** (i - 7)
-        evaluate(start(root, digest, line(0, loss=1.0)), "e1", "user[é]:x/psnr", value)
-        said[digest, "user[é]:x/psnr"] = value
+        folder = start(root, digest, line(0, loss=1.0))
+        evaluate(folder, f"e{i}", "user[é]:x/psnr", value)
+        evaluate(folder, f"f{i}", "user[è]:x/psnr", -value)
+        said |= {(digest, f"e{i}"): value, (digest, f"f{i}"): -value}
     tracking.sync(root)
-    read = tracking.mirror(root, None, [digest for digest, _ in said])
-    assert {key: value for key, value in read.items() if key[1] != "train/loss"} == said
-    assert tracking.mirror(root, None, ["0" * 16]).keys() == {("0" * 16, "train/loss"), ("0" * 16, "user[é]:x/psnr")}
+    assert tracking.mirror(root, None, [digest for digest, _ in said]) == said
+    assert tracking.mirror(root, None, ["0" * 16]).keys() == {("0" * 16, "e0"), ("0" * 16, "f0")}
+
+
+def test_of_two_evaluations_under_one_key_the_mirror_says_whose_value_it_has(root: Path) -> None:
+    digest = "aa" * 8
+    folder = start(root, digest, line(0, loss=1.0))
+    write(folder / runs.RESULT, {"steps": 1})
+    plan(root, "5" * 16, "quick", vq=[digest])
+    evaluate(folder, f"e-{digest}", PSNR, 23.0)
+    tracking.sync(root)
+    assert tracking.mirror(root, None, [digest]) == {(digest, f"e-{digest}"): 23.0}
+    evaluate(folder, "replaced", PSNR, 22.0)
+    tracking.sync(root)
+    assert tracking.mirror(root, None, [digest]) == {(digest, "replaced"): 22.0}
+    assert Mlflow(root).run("quick: vq seed 3").data.metrics[PSNR] == 23.0, "a trial has what its sweep asks for"
+    assert tracking.sync(root).writes == 0
+
+
+def test_a_run_adopted_under_a_new_digest_is_mirrored_once_and_belongs_to_both_sweeps(root: Path) -> None:
+    old, new = "aa" * 8, "bb" * 8
+    folder = start(root, old, line(0, loss=1.0))
+    write(folder / runs.RESULT, {"steps": 1})
+    evaluate(folder, f"e-{new}", PSNR, 23.0)
+    for name in (new, f".{new}.17"):
+        (root / name).symlink_to(old)
+    shutil.copytree(folder, root / "copy of a run")
+    plan(root, "5" * 16, "quick", vq=[new])
+    done = tracking.sync(root)
+    assert (done.stages, done.trials) == (1, 1)
+    mlflow = Mlflow(root)
+    assert mlflow.run("joint aaaaaaaa").data.tags["sweep"] == "quick"
+    assert mlflow.run("quick: vq seed 3").data.tags["status"] == "done"
+
+
+def test_a_torn_line_in_the_middle_is_passed_over(root: Path) -> None:
+    start(root, "aa" * 8, line(0, loss=1.0) + b'{"step": 1, "tra\n' + line(2, loss=0.25))
+    assert tracking.sync(root).points == 2
+    assert tracking.sync(root).writes == 0
 
 
 def test_a_run_deleted_in_mlflow_comes_back(root: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: each command is one call of the package, its words, and its exit code."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ class Group(click.Group):
     """Turns what a person did wrong into words and an exit code; what is a bug keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        from omnitok import runs
         from omnitok.spec import SpecError
 
         try:
@@ -28,6 +30,9 @@ class Group(click.Group):
         except SpecError as error:
             click.echo(str(error), err=True)
             sys.exit(2)
+        except runs.Busy as error:
+            click.echo(f"omnitok: {error}; try again when it is done", err=True)
+            sys.exit(1)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             click.echo(f"omnitok: {place}{error.strerror or error}", err=True)
@@ -60,11 +65,11 @@ def command(name: str, *lines: str) -> Callable[[Callable[..., Any]], click.Comm
 @click.argument("file", type=click.Path(path_type=Path))
 @SETS
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; default: all cores.")
-def run(file: Path, sets: tuple[str, ...], seed: int, threads: int | None) -> None:
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Results are to the bit only at equal threads.")  # fmt: skip
+def run(file: Path, sets: tuple[str, ...], seed: int, threads: int) -> None:
     """Train one experiment FILE, every stage, in this process; run again to resume or to do nothing."""
-    from omnitok import runs
-    from omnitok.sweep.launch import run_experiment
+    from omnitok import run_experiment, runs
     from omnitok.sweep.progress import shown, view
 
     done = run_experiment(file, sets, seed=seed, threads=threads, view=view(runs.root()))
@@ -89,8 +94,9 @@ def run(file: Path, sets: tuple[str, ...], seed: int, threads: int | None) -> No
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
 def plan(sweep: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """Show what SWEEP would run: its arms, what they cost, what is already there. Nothing is run."""
+    from omnitok import plan_sweep
     from omnitok.cli.tables import print_plan
-    from omnitok.sweep.plan import plan_sweep, to_json
+    from omnitok.sweep.plan import to_json
 
     planned = plan_sweep(sweep, sets)
     if as_json:
@@ -111,12 +117,11 @@ def plan(sweep: Path, sets: tuple[str, ...], as_json: bool) -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="Processes at once (local); default: cores / threads.")
 def launch(sweep: Path, sets: tuple[str, ...], cluster: Any, workers: int | None) -> None:
     """Run what of SWEEP is missing; launch again to resume or to do nothing. Exit code 1 if an arm failed."""
-    from omnitok import runs
+    from omnitok import launch_sweep, runs
     from omnitok.cli.tables import print_states
-    from omnitok.sweep.launch import launch as call
     from omnitok.sweep.progress import view
 
-    done = call(sweep, sets, cluster=cluster, workers=workers, view=view(runs.root()))
+    done = launch_sweep(sweep, sets, cluster=cluster, workers=workers, view=view(runs.root()))
     if done.interrupted:
         click.echo("stopped; checkpoints are kept, the same command goes on from them", err=True)
         sys.exit(130)
@@ -129,7 +134,8 @@ def launch(sweep: Path, sets: tuple[str, ...], cluster: Any, workers: int | None
     else:
         click.echo(f"trained {done.trained} stages, measured {done.measured} evaluations")
     print_states(done.states, only_open=True)
-    click.echo(f"stored as {done.folder.name}; next: omnitok report {sweep}" + "".join(f" --set '{s}'" for s in sets))
+    report = shlex.join(["omnitok", "report", str(sweep), *(word for said in sets for word in ("--set", said))])
+    click.echo(f"stored as {done.folder.name}; next: {report}")
     sys.exit(0 if _all_done(done.states) else 1)
 
 
@@ -142,8 +148,8 @@ def _all_done(states: Any) -> bool:
 @SETS
 def status(sweep: str, sets: tuple[str, ...]) -> None:
     """How every trial of a launched SWEEP (file, name or digest) stands. Exit code 1 if one failed."""
+    from omnitok import sweep_states
     from omnitok.cli.tables import print_states
-    from omnitok.sweep.stored import sweep_states
 
     states = sweep_states(sweep, sets)
     print_states(states)
@@ -157,13 +163,12 @@ def sync(watch: float | None) -> None:
     import time
 
     from omnitok import runs
+    from omnitok import sync as call
     from omnitok.tracking import TrackingError, ui_command
-    from omnitok.tracking import sync as call
 
     try:
         while True:
-            done = call(runs.root())
-            click.echo(str(done))
+            click.echo(str(call()))
             if not watch:
                 break
             time.sleep(watch)
@@ -178,7 +183,7 @@ def sync(watch: float | None) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Where to; default: reports/build/<name>.")
 def report(sweep_or_report: str, sets: tuple[str, ...], out: Path | None) -> None:
     """Render the report of a launched sweep, or of a report file, whatever state the runs are in."""
-    from omnitok.report.command import render_report
+    from omnitok import render_report
     from omnitok.tracking import TrackingError
 
     try:
@@ -193,21 +198,20 @@ def report(sweep_or_report: str, sets: tuple[str, ...], out: Path | None) -> Non
 @click.argument("slot", required=False)
 def components(slot: str | None) -> None:
     """List the components of every SLOT: their choices, defaults, meaning, papers."""
-    from omnitok.catalogue import entries
+    from omnitok import list_components
     from omnitok.cli.tables import print_components
 
-    print_components(entries(slot), whole=slot is not None)
+    print_components(list_components(slot), whole=slot is not None)
 
 
 @command("schema", "omnitok schema", "omnitok schema --check")
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 if a schema file is out of date.")
 def schema(check: bool) -> None:
     """Write experiments/, sweeps/ and reports/schema.json, by which an editor completes and checks YAML files."""
-    from omnitok.catalogue import schemas
-    from omnitok.report.paper import paper_schema
+    from omnitok import json_schemas
 
     stale = []
-    for name, data in {**schemas(), "report": paper_schema()}.items():
+    for name, data in json_schemas().items():
         path, text = Path(f"{name}s") / "schema.json", json.dumps(data, indent=1, sort_keys=True) + "\n"
         if not path.exists() or path.read_text() != text:
             stale.append(str(path))
@@ -234,12 +238,9 @@ def schema(check: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reconstructions"), show_default=True)
 def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_side: bool, out: Path) -> None:
     """Pass your own pictures and videos through a trained tokenizer. RUN: a digest, or SWEEP/ARM/SEED."""
-    from omnitok import runs
-    from omnitok.reconstruct import reconstruct as call
-    from omnitok.sweep.stored import find_run
+    from omnitok import reconstruct_files
 
-    folder = find_run(runs.root(), run_reference)
-    for done in call(folder, files, out, fit=fit or "exact", side_by_side=side_by_side):
+    for done in reconstruct_files(run_reference, files, out, fit=fit or "exact", side_by_side=side_by_side):
         size = f"{done.frames} x {done.height} x {done.width}"
         click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {done.codes} codes")
 
@@ -253,12 +254,9 @@ def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_s
 @click.option("--metrics", default="psnr,ssim", show_default=True, help="Names, separated by commas.")
 def evaluate(run_reference: str, data: str | None, metrics: str, **rest: Any) -> None:
     """Measure a finished RUN (a digest, or SWEEP/ARM/SEED); what is measured already is not measured again."""
-    from omnitok import runs
-    from omnitok.evaluation import evaluate_as_asked
-    from omnitok.sweep.stored import find_run
+    from omnitok import evaluate_run
 
-    folder = find_run(runs.root(), run_reference)
-    for found in evaluate_as_asked(folder, data, metrics.split(","), **rest):
+    for found in evaluate_run(run_reference, metrics, data=data, **rest):
         value = "n/a" if found["value"] is None else f"{found['value']:.4f} {found['unit']}".rstrip()
         click.echo(f"{found['key']}  {value}  ({len(found['items'])} items; {found['protocol']})")
 
@@ -273,8 +271,8 @@ def data() -> None:
 @click.option("--skip-broken", is_flag=True, help="List broken files in the manifest instead of refusing them.")
 def data_check(folder: Path, skip_broken: bool) -> None:
     """Decode every file of FOLDER (a sub-folder a class), write its manifest, print its fingerprint."""
+    from omnitok import check_folder
     from omnitok.cli.tables import print_checked
-    from omnitok.data import check_folder
 
     print_checked(check_folder(folder, skip_broken))
 
@@ -282,8 +280,8 @@ def data_check(folder: Path, skip_broken: bool) -> None:
 @command("doctor", "omnitok doctor")
 def doctor() -> None:
     """What is installed, reachable and writable, and how many accelerators. Exit code 1 if something is missing."""
+    from omnitok import examine
     from omnitok.cli.tables import print_findings
-    from omnitok.doctor import examine
 
     findings = examine()
     print_findings(findings)

@@ -1,7 +1,12 @@
 """What the command line prints: tables for people, wide enough for a pipe."""
 
+import json
+import os
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -104,8 +109,31 @@ def print_checked(checked: Any) -> None:
         out.print(f"[yellow]broken, left out:[/yellow] {escape(broken.path)}: {escape(broken.reason)}")
     if checked.ignored:
         out.print(f"ignored: {escape(', '.join(checked.ignored))}")
-    said = f"data: {{type: folder, name: {checked.folder.name}, fingerprint: {checked.fingerprint}}}"
-    out.print(f"fingerprint {checked.fingerprint}; an experiment says it so:\n  {escape(said)}")
+    name, root = _below_data(checked.folder)
+    if root is not None:
+        setting = shlex.join(["export", f"OMNITOK_DATA={root}"])
+        said = f"the folder is not below {_data_root()}, where datasets are looked for; before training: {setting}"
+        out.print(f"[yellow]note:[/yellow] {escape(said)}", soft_wrap=True)
+    said = f"data: {{type: folder, name: {_yaml(name)}, fingerprint: {_yaml(checked.fingerprint)}}}"
+    out.print(f"fingerprint {checked.fingerprint}; an experiment says it so:\n  {escape(said)}", soft_wrap=True)
+
+
+def _data_root() -> Path:
+    return Path(os.environ.get("OMNITOK_DATA") or "data")
+
+
+def _below_data(folder: Path) -> tuple[str, Path | None]:
+    """(how an experiment names a folder, what OMNITOK_DATA has to be for that where it is something else)."""
+    folder, root = folder.resolve(), _data_root().resolve()
+    if folder != root and folder.is_relative_to(root):
+        return folder.relative_to(root).as_posix(), None
+    return folder.name, folder.parent
+
+
+def _yaml(text: str) -> str:
+    """A text as YAML, quoted where it would not be read as that text."""
+    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text, flags=re.ASCII)
+    return text if plain and text.lower() not in {"true", "false", "null"} else json.dumps(text, ensure_ascii=False)
 
 
 def print_findings(findings: Sequence[Any]) -> None:

@@ -115,7 +115,9 @@ def ablation(sweep: Sweep, frame: pd.DataFrame) -> Table:
         caption += " Bold: the best arm and all that a paired 95 % interval does not tell from it."
     if any(UNSAID in row.labels for row in blocks["arm"]):
         caption += f" {UNSAID}: as the experiment says."
-    return Table(sweep.said["name"], sweep.slug, caption, heads, columns, blocks["arm"], blocks["baseline"], tuple(notes.texts))
+    return Table(
+        sweep.said["name"], sweep.slug, caption, heads, columns, blocks["arm"], blocks["baseline"], tuple(notes.texts)
+    )
 
 
 def best(metric: Metric, arms: Mapping[str, Mapping[int, float]]) -> set[str]:

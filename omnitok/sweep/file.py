@@ -26,6 +26,7 @@ from omnitok.spec import (
     patched,
     read_value,
     read_yaml,
+    refused_key,
 )
 
 Design = Literal["full", "one_at_a_time", "cumulative", "leave_one_out", "zip"]
@@ -72,7 +73,7 @@ class Resources(BaseModel):
         for name in self.model_extra or {}:
             if not name.startswith("slurm_"):
                 known = [*Resources.model_fields, "slurm_partition", "slurm_account"]
-                raise ValueError(f"no resource {name!r}{near(name, known)}")
+                raise refused_key(name, f"no such resource{near(name, known)}")
         return self
 
 

@@ -1,7 +1,6 @@
 """Which lines of records.jsonl are not in MLflow yet, and whether those that are still say the same."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -61,7 +60,7 @@ def unpushed(folder: Path, cursor: Cursor, limit: int) -> Iterator[tuple[list[ru
                 break
             if lines == cursor.lines > 0 and seen.hexdigest()[:16] != cursor.sha256:
                 return  # rewritten since we looked; the next sync sees it
-            if lines >= cursor.lines and (record := _record(line)):
+            if lines >= cursor.lines and (record := runs.decode(line)):
                 if batch and values + len(record.values) > limit:
                     yield batch, Cursor(lines, seen.hexdigest()[:16])
                     batch, values = [], 0
@@ -70,12 +69,3 @@ def unpushed(folder: Path, cursor: Cursor, limit: int) -> Iterator[tuple[list[ru
             seen.update(line)
             lines += 1
     yield batch, Cursor(lines, seen.hexdigest()[:16], now)
-
-
-def _record(line: bytes) -> runs.Record | None:
-    """What a line says; one that a full disk has torn says nothing."""
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return None
-    return runs.Record(int(values.pop("step")), {name: float(value) for name, value in values.items()})

@@ -54,12 +54,8 @@ class Sweep(NamedTuple):
 
 
 def metric_name(key: str) -> str:
-    """A metric's key in MLflow's alphabet; other characters become ``:hex:``, so ``metric_key`` undoes it."""
+    """A metric's key in MLflow's alphabet; other characters become ``:hex:``, so that no two become one."""
     return re.sub(r"[^\w./ -]", lambda found: f":{ord(found[0]):x}:", key)
-
-
-def metric_key(name: str) -> str:
-    return re.sub(r":([0-9a-f]+):", lambda found: chr(int(found[1], 16)), name)
 
 
 def read(path: Path) -> Any:
@@ -84,7 +80,9 @@ def sweeps(root: Path) -> list[Sweep]:
     for path in sorted(root.glob("sweeps/*/plan.json")):
         if (path.parent / "sweep.json").exists():
             plan, sweep = read(path), read(path.parent / "sweep.json")
-            trials = [trial | {"stages": [held(root, digest) for digest in trial["stages"]]} for trial in plan["trials"]]
+            trials = [
+                trial | {"stages": [held(root, digest) for digest in trial["stages"]]} for trial in plan["trials"]
+            ]
             asked = {held(root, digest): of for digest, of in plan["evaluation_digests"].items()}
             keys = {one["name"]: one["key"] for one in plan["evaluations"]}
             found.append(Sweep(sweep["digest"], sweep["name"], sweep["question"], trials, asked, keys))

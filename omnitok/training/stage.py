@@ -102,7 +102,7 @@ def read_stages(said: Map) -> list[Stage]:
         what = "must be said" if stages is None else f"must be a mapping of at least one stage, not {kind(stages)}"
         raise SpecError([*faults, Fault(said.marks.get("stages", said.mark), "stages", what)])
     found: list[Stage] = []
-    for name, text in expanded(stages).items():
+    for name, text in expanded(stages, TASKS).items():
         try:
             found.append(_stage(name, text, [stage.name for stage in found]))
         except SpecError as error:
