@@ -248,5 +248,5 @@ def test_a_clip_damaged_after_the_check_is_a_named_data_error_while_sampling(tmp
     dataset = Folder(tmp_path, "train", name="films", fingerprint=checked.fingerprint)
     path = tmp_path / "films" / dataset.items(5)[0].partition("[")[0]
     path.write_bytes(bytes(path.stat().st_size))
-    with pytest.raises(DataError, match=rf"{path.name}: cannot be decoded"):
+    with pytest.raises(DataError, match=rf"{path.name}: its bytes are not those of the manifest"):
         dataset.sample(torch.Generator(), 5, 16)
