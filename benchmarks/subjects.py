@@ -14,12 +14,12 @@ stages:
     data: {type: embedded, short_side: 32}
     model:
       dim: 12
-      patch: 4
-      temporal_patch: 2
-      spatial:
-        - {type: window, heads: 2, window: 2}
-      temporal:
-        - {type: temporal, heads: 2}
+      patches: {type: linear, patch: 4, temporal_patch: 2}
+      encoder:
+        - {attention: {type: window, heads: 2, window: 2}}
+        - {attention: {type: temporal, heads: 2}}
+      decoder:
+        - {attention: {type: temporal, heads: 2}}
       quantizer: {type: vq, codebook_size: 16, code_dim: 4}
     steps: 3
     batch: 2

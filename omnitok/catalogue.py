@@ -10,10 +10,14 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import PydanticUndefined
 
 from omnitok.attention import ATTENTION
+from omnitok.attention.places import PLACES
 from omnitok.data import DATASETS
 from omnitok.losses import LOSSES
 from omnitok.metrics import METRICS
 from omnitok.model import BASELINES, MODELS
+from omnitok.model.block import BLOCKS
+from omnitok.model.patch import PATCHES
+from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.schedules import CURVES, SCHEDULES
@@ -26,7 +30,7 @@ from omnitok.training.stage import Lineage
 SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
-        TASKS, MODELS, ATTENTION, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, OPTIMIZERS, LOSSES, METRICS, DATASETS,
+        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, OPTIMIZERS, LOSSES, METRICS, DATASETS,
         BASELINES, EVALUATIONS,
     )
 }  # fmt: skip

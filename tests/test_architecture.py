@@ -14,7 +14,7 @@ FLOORS = [
     {"spec", "runs", "provenance"},
     {"randomness", "attention", "quantizers", "schedules"},
     {"losses", "metrics", "data", "model"},
-    {"training"},
+    {"training", "published"},
     {"trial", "tracking"},
     {"sweep", "reconstruct", "evaluation", "doctor"},
     {"report", "catalogue"},

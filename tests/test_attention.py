@@ -5,6 +5,7 @@ import torch
 
 from omnitok.attention import ATTENTION
 from omnitok.attention.contract import Heads
+from omnitok.attention.places import PLACES, slopes
 from omnitok.attention.window import RelativeBias
 from omnitok.spec import resolve
 
@@ -50,7 +51,7 @@ def test_samples_are_independent(attention, x):
 
 
 def test_every_parameter_gets_a_gradient(attention, x):
-    attention(x).square().sum().backward()
+    (attention(x) * torch.randn_like(x)).sum().backward()
     for name, parameter in attention.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -68,13 +69,14 @@ def test_a_window_that_does_not_divide_the_grid_is_refused_with_both_numbers(x):
 def test_heads_are_the_equation_of_the_paper():
     heads = Heads(DIM, 2).double()
     x, bias = torch.randn(1, 5, DIM, dtype=torch.double), torch.randn(2, 5, 5, dtype=torch.double)
-    q, k, v = (part.view(5, 2, 4) for part in (x[0] @ heads.qkv.weight.T).chunk(3, -1))
+    normalised = torch.nn.functional.layer_norm(x[0], (DIM,))
+    q, k, v = (part.view(5, 2, 4) for part in (normalised @ heads.qkv.weight.T).chunk(3, -1))
     mixed = torch.empty(5, 2, 4, dtype=torch.double)
     for head in range(2):
         for i in range(5):
             logits = torch.stack([q[i, head] @ k[j, head] / 4**0.5 + bias[head, i, j] for j in range(5)])
             mixed[i, head] = sum(weight * v[j, head] for j, weight in enumerate(logits.softmax(0)))
-    torch.testing.assert_close(heads(x, bias)[0], mixed.flatten(1) @ heads.out.weight.T)
+    torch.testing.assert_close(heads(x, bias)[0], mixed.flatten(1) @ heads.out.weight.T + heads.out.bias)
 
 
 def test_the_bias_of_a_window_depends_on_the_offset_alone():
@@ -92,6 +94,48 @@ def test_windows_see_their_own_window_only():
     window = ATTENTION.components["window"](DIM, window=2).eval()
     x = torch.randn(1, 1, 4, 4, DIM)
     changed = x.clone()
-    changed[:, :, :2, :2] += 1
+    changed[:, :, :2, :2] += torch.randn(2, 2, DIM)
     same = window(x)[0, 0] == window(changed)[0, 0]
     assert not same[:2, :2].any() and same[2:].all() and same[:, 2:].all()
+
+
+@pytest.mark.parametrize("name", [name for name in ATTENTION if "cosine" in name])
+def test_keys_and_values_see_the_length_of_the_residual_only_where_declared(name, x):
+    attention = resolve(ATTENTION.default(name))(DIM)
+    sees = not torch.allclose(attention(x), attention(3 * x), atol=1e-4)
+    assert sees == ("keys and values from the un-normalised residual" in attention.known_defects)
+
+
+@pytest.fixture(params=list(PLACES))
+def places(request):
+    return resolve(PLACES.default(request.param))(DIM, 2)
+
+
+def test_places_depend_on_offsets_alone(places):
+    q, k = torch.randn(1, 2, 1, DIM).expand(-1, -1, 12, -1), torch.randn(1, 2, 1, DIM).expand(-1, -1, 12, -1)
+    logits = places.turn(q, 3, 4) @ places.turn(k, 3, 4).mT
+    bias = places.bias(3, 4)
+    logits = logits[0] if bias is None else logits[0] + bias
+    torch.testing.assert_close(logits[:, 0, 1], logits[:, 5, 6])  # one column to the right
+    torch.testing.assert_close(logits[:, 1, 5], logits[:, 6, 10])  # one row down
+
+
+def test_a_dropped_bias_is_declared():
+    dropped, kept = (PLACES.components[name](DIM, 2) for name in ("continuous_bias_dropped", "continuous_bias"))
+    assert (
+        dropped.known_defects and dropped.bias(2, 2) is None and dropped.state_dict().keys() == kept.state_dict().keys()
+    )
+    assert not kept.known_defects and kept.bias(2, 3).abs().sum() > 0
+
+
+def test_the_continuous_bias_is_its_network_one_pair_at_a_time():
+    places = PLACES.components["continuous_bias"](DIM, 2)
+    bias = places.bias(2, 3)
+    for i, j in [(0, 5), (4, 1), (2, 2)]:
+        offset = torch.tensor([i // 3 - j // 3, i % 3 - j % 3], dtype=torch.float32)
+        torch.testing.assert_close(bias[:, i, j], places.net(offset.sign() * offset.abs().log1p()))
+
+
+def test_slopes_fall_geometrically():
+    assert slopes(4) == [2**-2.0, 2**-4.0, 2**-6.0, 2**-8.0]
+    assert slopes(3) == [2**-4.0, 2**-8.0, 2**-2.0]

@@ -5,14 +5,20 @@ import torch
 
 from omnitok.attention import ATTENTION
 from omnitok.model import BASELINES, MODELS, Inflatable
+from omnitok.model.block import BLOCKS
+from omnitok.model.patch import PATCHES
+from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.randomness import generator, initialise
 from omnitok.spec import decode, read_value, resolve
 
 TEXT = """
-{{dim: 12, patch: 4, temporal_patch: 2, spatial: [{{type: window, heads: 2, window: 2}}, {{type: full, heads: 2}}],
-  temporal: [{{type: temporal, heads: 2}}, {{type: temporal, heads: 2}}], quantizer: {quantizer}}}
+{{dim: 12, patches: {{type: linear, patch: 4, temporal_patch: 2}},
+  encoder: [{{attention: {{type: window, heads: 2, window: 2}}}}, {{attention: {{type: full, heads: 2}}}},
+    {{attention: {{type: temporal, heads: 2}}, peg: convolution, depth: 2}}, norm],
+  decoder: [{{attention: {{type: temporal_cosine, heads: 2, dim_head: 4}}, peg: convolution}},
+    {{attention: {{type: cosine, heads: 2, dim_head: 4, places: rope}}}}, norm], quantizer: {quantizer}}}
 """
 
 
@@ -80,7 +86,7 @@ def test_it_says_which_sizes_fit():
 
 def test_swapping_the_quantizer_leaves_the_encoders_first_weights_alone():
     one, other = tokenizer("fsq").state_dict(), tokenizer("vq").state_dict()
-    shared = [name for name in one if name.startswith(("encoder", "patches", "decoder", "pixels"))]
+    shared = [name for name in one if name.startswith(("encoder", "patches", "decoder"))]
     assert shared and all(torch.equal(one[name], other[name]) for name in shared)
     again = tokenizer("fsq").state_dict()
     assert all(torch.equal(one[name], again[name]) for name in one)
@@ -92,9 +98,9 @@ def test_inflated_weights_embed_and_give_back_a_still_clip_as_its_picture():
         if isinstance(module, Inflatable):
             module.inflate()
     still = torch.rand(1, 3, 1, 8, 8, dtype=torch.double).expand(-1, -1, 5, -1, -1)
-    tokens = model.patches(still)
+    tokens = model.patches.embed(still)
     torch.testing.assert_close(tokens[:, 1], tokens[:, 0])
-    pixels = model.pixels(tokens)
+    pixels = model.patches.pixels(tokens)
     torch.testing.assert_close(pixels[:, :, 1:], pixels[:, :, :1].expand(-1, -1, 4, -1, -1))
 
 
@@ -141,4 +147,69 @@ def test_every_component_that_draws_is_a_function_of_its_draw(clip):
     first = model(clip, generator(0, "x"))[0]
     assert torch.equal(model(clip, generator(0, "x"))[0], first)
     assert not torch.equal(model(clip, generator(0, "y"))[0], first)
-    assert {name for name in ATTENTION if ATTENTION.components[name].causal} == {"temporal"}
+    causal = {name for name in ATTENTION if resolve(ATTENTION.default(name))(8).causal}
+    assert causal == {"temporal", "temporal_cosine", "temporal_cosine_published"}
+
+
+SHAPE = {"patch": 4, "temporal_patch": 2}
+
+
+@pytest.mark.parametrize("name", list(PATCHES))
+def test_patches_cut_and_join_clips_of_any_size_that_fits(name, clip):
+    patches = PATCHES.components[name](12, **SHAPE).double().eval()
+    tokens = patches.embed(clip)
+    assert tokens.shape == (2, 3, 2, 4, 12) and patches.pixels(tokens).shape == clip.shape
+    torch.testing.assert_close(patches.embed(clip[:, :, :1]), tokens[:, :1])
+    with pytest.raises(ValueError, match="frames=4 must be 1 more"):
+        patches.embed(clip[:, :, :4])
+    patches.inflate()
+
+
+def test_published_patches_are_blind_to_brightness_as_they_declare():
+    published, corrected = (PATCHES.components[name](12, **SHAPE).double() for name in ("linear_published", "linear"))
+    patch = torch.rand(1, 3, 1, 4, 4, dtype=torch.double)
+    assert published.known_defects == ("patch LayerNorm",) and not corrected.known_defects
+    assert (published.embed(patch) - published.embed(patch + 0.2)).abs().max() < 1e-12
+    assert (corrected.embed(patch) - corrected.embed(patch + 0.2)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", list(PEGS))
+@pytest.mark.parametrize("mixes", ["space", "time"])
+def test_a_peg_leaks_the_future_only_where_it_declares_so(name, mixes):
+    peg = PEGS.components[name](6, mixes)
+    x = torch.randn(1, 4, 3, 5, 6)
+    changed = x.clone()
+    changed[:, 3] += 1
+    leaks = not torch.equal(peg(x)[:, :3], peg(changed)[:, :3])
+    assert leaks == ("scrambled PEG" in peg.known_defects and mixes == "time")
+
+
+def test_a_peg_is_the_convolution_by_brute_force():
+    peg = PEGS.components["convolution"](2, "time").double()
+    x = torch.randn(1, 3, 3, 3, 2, dtype=torch.double)
+    weight, bias = peg.convolution.kernel.weight, peg.convolution.kernel.bias
+    expected = bias.clone()
+    for dt in range(3):  # the last frame and the two before it
+        for dh in range(3):
+            for dw in range(3):
+                expected = expected + weight[:, 0, dt, dh, dw] * x[0, dt, dh, dw]
+    torch.testing.assert_close(peg(x)[0, 2, 1, 1], x[0, 2, 1, 1] + expected)
+
+
+@pytest.mark.parametrize("name", list(BLOCKS))
+def test_a_block_keeps_width_first_token_and_causality(name):
+    block = resolve(BLOCKS.default(name))(8)
+    x = torch.randn(1, 5, 4, 4, 8)
+    changed = x.clone()
+    changed[:, 3:] += 1
+    y, z = block(x), block(changed)
+    assert y.shape[-1] == 8
+    kept = 1 + (2 * (y.shape[1] - 1)) // 4
+    assert torch.equal(y[:, :kept], z[:, :kept])
+
+
+def test_repeating_undoes_pooling_of_what_is_even():
+    even = torch.randn(1, 3, 2, 2, 8)
+    for pool, repeat in [("pool_space", "repeat_space"), ("pool_time", "repeat_time")]:
+        back = BLOCKS.components[repeat](8)(even)
+        torch.testing.assert_close(BLOCKS.components[pool](8)(back), even)

@@ -116,13 +116,13 @@ def test_a_wrong_sweep_is_refused_where_it_is_wrong(sweep, old, new, message):
 
 
 WRONG_EXPERIMENT = [
-    ("window: 2}", "window: 3}", "tiny.yaml:9: stages.images.model.spatial[0].window: window=3 must divide the latent grid, which is 4 x 4"),
+    ("window: 2}", "window: 3}", "tiny.yaml:8: stages.images.model.encoder[0].attention.window: window=3 must divide the latent grid, which is 4 x 4"),
     ("frames: 3}", "frames: 4}", "tiny.yaml:19: stages.joint.schedule.frames: frames=4 must be 1 more than a multiple of temporal_patch=2"),
     ("frames: 3}", "frames: 999}", "tiny.yaml:19: stages.joint.schedule.frames: frames=999: the train split has nothing"),
     ("steps: 5", "steps: -5", "tiny.yaml:13: stages.images.steps: must be greater than or equal to 1, not -5"),
-    ("patch: 4", "patch: 5", "tiny.yaml:6: stages.images.model.patch: patch=5 must divide the frame, which is 16 x 16"),
+    ("patch: 4", "patch: 5", "tiny.yaml:6: stages.images.model.patches.patch: patch=5 must divide the frame, which is 16 x 16"),
     ("{type: embedded, short_side: 32}", "{type: folder, name: cats, fingerprint: ab}", "tiny.yaml:3: stages.images.data: "),
-    ("heads: 2, window", "heads: 5, window", "stages.images.model.spatial[0].heads: heads=5 must divide the width, which is dim=12"),
+    ("heads: 2, window", "heads: 5, window", "stages.images.model.encoder[0].attention.heads: heads=5 must divide the width, which is dim=12"),
     ("init: images", "init: imges", "tiny.yaml:18: stages.joint.init: no earlier stage 'imges'; did you mean 'images'?"),
 ]  # fmt: skip
 
@@ -164,9 +164,11 @@ def test_two_arms_of_one_name_are_refused(sweep):
 
 def test_of_several_choices_of_one_name_the_one_with_the_refused_value_is_blamed(sweep):
     path = sweep.parent / "tiny.yaml"
-    text = path.read_text().replace("window: 2}\n", "window: 2}\n        - {type: window, heads: 2, window: 3}\n")
+    text = path.read_text().replace(
+        "window: 2}}\n", "window: 2}}\n        - {attention: {type: window, heads: 2, window: 3}}\n"
+    )
     path.write_text(text)
-    assert refused(sweep)[0].startswith("tiny.yaml:10: stages.images.model.spatial[1].window: window=3")
+    assert refused(sweep)[0].startswith("tiny.yaml:9: stages.images.model.encoder[1].attention.window: window=3")
 
 
 def test_set_reaches_experiments_that_are_varied_whole_and_their_texts_are_identity(sweep):

@@ -8,12 +8,12 @@ stages:
     data: {type: embedded, short_side: 32}
     model:
       dim: 12
-      patch: 4
-      temporal_patch: 2
-      spatial:
-        - {type: window, heads: 2, window: 2}
-      temporal:
-        - {type: temporal, heads: 2}
+      patches: {type: linear, patch: 4, temporal_patch: 2}
+      encoder:
+        - {type: transformer, attention: {type: window, heads: 2, window: 2}}
+        - {type: transformer, attention: {type: temporal, heads: 2}}
+      decoder:
+        - {type: transformer, attention: {type: temporal, heads: 2}}
       quantizer: {type: vq, codebook_size: 16, code_dim: 4, restart_below: 0.1}
     steps: 5
     batch: 2

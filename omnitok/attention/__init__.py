@@ -4,6 +4,12 @@ from collections.abc import Callable
 from typing import Annotated
 
 from omnitok.attention.contract import Attention as Attention
+from omnitok.attention.cosine import (
+    CosineAttention,
+    PublishedCosineAttention,
+    PublishedTemporalCosineAttention,
+    TemporalCosineAttention,
+)
 from omnitok.attention.full import FullAttention
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
@@ -13,6 +19,10 @@ ATTENTION: Registry[Attention] = Registry(
     "attention",
     full=FullAttention,
     window=WindowAttention,
+    cosine=CosineAttention,
+    cosine_published=PublishedCosineAttention,
     temporal=TemporalAttention,
+    temporal_cosine=TemporalCosineAttention,
+    temporal_cosine_published=PublishedTemporalCosineAttention,
 )
 AttentionPart = Annotated[Callable[..., Attention], ATTENTION]

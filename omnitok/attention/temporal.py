@@ -18,7 +18,7 @@ class TemporalAttention(Attention):
     """
 
     mixes: ClassVar[Literal["space", "time"]] = "time"
-    causal: ClassVar[bool] = True
+    causal = True
 
     def __init__(self, dim: int, *, heads: Count = 4) -> None:
         super().__init__()

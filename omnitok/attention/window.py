@@ -18,7 +18,7 @@ class RelativeBias(nn.Module):
 
     def __init__(self, heads: int, window: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.empty(heads, (2 * window - 1) ** 2))
+        self.table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
         row, column = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
         down = row.flatten()[:, None] - row.flatten()[None, :] + window - 1
         right = column.flatten()[:, None] - column.flatten()[None, :] + window - 1
@@ -29,7 +29,7 @@ class RelativeBias(nn.Module):
         nn.init.trunc_normal_(self.table, std=0.02)
 
     def forward(self) -> Float[Tensor, "heads n n"]:
-        return self.table[:, self.offsets]
+        return rearrange(self.table[self.offsets], "i j heads -> heads i j")
 
 
 @final

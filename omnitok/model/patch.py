@@ -1,71 +1,211 @@
 """Pixels <-> tokens: the first frame and the rest have weights of their own, so an image is a clip of one frame."""
 
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Annotated, ClassVar, final
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from omnitok.model.contract import Inflatable
+from omnitok.spec import Count, Positive, Registry
 
 FIRST = "b c 1 (h i) (w j) -> b 1 h w (c i j)"
 REST = "b c (t q) (h i) (w j) -> b t h w (c q i j)"
 
 
 class Patches(Inflatable):
-    """Two linear maps, of p x p patches of the first frame and of q x p x p patches of the rest (arXiv:2406.09399).
+    """``Component(dim, *, patch, temporal_patch, ...)``: p x p patches of the first frame, q x p x p patches of the rest.
 
-    There is no normalisation of patches, which would make the tokenizer blind to brightness.
+    Raises ValueError where the clip does not fit, with both numbers.
     """
 
-    def __init__(self, dim: int, patch: int, temporal_patch: int) -> None:
-        super().__init__()
-        self.patch, self.temporal_patch = patch, temporal_patch
-        self.first = nn.Linear(3 * patch * patch, dim)
-        self.rest = nn.Linear(3 * temporal_patch * patch * patch, dim)
+    version: ClassVar[int] = 1
+    known_defects: ClassVar[tuple[str, ...]] = ()
+    patch: int
+    temporal_patch: int
 
-    def forward(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]:
-        """Raises ValueError where the clip does not fit, with both numbers."""
-        p, q = self.patch, self.temporal_patch
+    @abstractmethod
+    def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]: ...
+
+    @abstractmethod
+    def pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]: ...
+
+    def check(self, clip: Float[Tensor, "b c T H W"]) -> None:
         frames, height, width = clip.shape[2:]
-        if height % p or width % p:
-            raise ValueError(f"patch={p} must divide the frame, which is {height} x {width}")
-        if (frames - 1) % q:
-            raise ValueError(f"frames={frames} must be 1 more than a multiple of temporal_patch={q}")
-        first = self.first(rearrange(clip[:, :, :1], FIRST, i=p, j=p))
-        if frames == 1:
-            return first
-        return torch.cat([first, self.rest(rearrange(clip[:, :, 1:], REST, q=q, i=p, j=p))], dim=1)
-
-    @torch.no_grad()
-    def inflate(self) -> None:
-        """The rest's weights from the first frame's, shared out over time: a still clip then embeds as its picture."""
-        weight = rearrange(self.first.weight, "d (c p) -> d c 1 p", c=3) / self.temporal_patch
-        weight = weight.expand(-1, -1, self.temporal_patch, -1)
-        self.rest.weight.copy_(rearrange(weight, "d c q p -> d (c q p)"))
-        self.rest.bias.copy_(self.first.bias)
+        if height % self.patch or width % self.patch:
+            raise ValueError(f"patch={self.patch} must divide the frame, which is {height} x {width}")
+        if (frames - 1) % self.temporal_patch:
+            raise ValueError(f"frames={frames} must be 1 more than a multiple of temporal_patch={self.temporal_patch}")
 
 
-class Pixels(Inflatable):
-    """The way back: tokens to the pixels of the first frame and of the rest."""
-
-    def __init__(self, dim: int, patch: int, temporal_patch: int) -> None:
+class _Linear(Patches):
+    def __init__(self, dim: int, patch: int, temporal_patch: int, upscale: int) -> None:
         super().__init__()
-        self.patch, self.temporal_patch = patch, temporal_patch
-        self.first = nn.Linear(dim, 3 * patch * patch)
-        self.rest = nn.Linear(dim, 3 * temporal_patch * patch * patch)
+        self.patch, self.temporal_patch, self.out_patch = patch, temporal_patch, patch * upscale
+        self.to_first = nn.Linear(dim, 3 * self.out_patch**2)
+        self.to_rest = nn.Linear(dim, 3 * temporal_patch * self.out_patch**2)
 
-    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
-        p, q = self.patch, self.temporal_patch
-        first = rearrange(self.first(x[:, :1]), "b t h w (c i j) -> b c t (h i) (w j)", c=3, i=p, j=p)
+    def pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
+        p, q = self.out_patch, self.temporal_patch
+        first = rearrange(self.to_first(x[:, :1]), "b t h w (c i j) -> b c t (h i) (w j)", c=3, i=p, j=p)
         if x.shape[1] == 1:
             return first
         pattern = "b t h w (c q i j) -> b c (t q) (h i) (w j)"
-        return torch.cat([first, rearrange(self.rest(x[:, 1:]), pattern, c=3, q=q, i=p, j=p)], dim=2)
+        return torch.cat([first, rearrange(self.to_rest(x[:, 1:]), pattern, c=3, q=q, i=p, j=p)], dim=2)
+
+    def _cut(self, clip: Float[Tensor, "b c T H W"]) -> list[Tensor]:
+        self.check(clip)
+        p, q = self.patch, self.temporal_patch
+        first = rearrange(clip[:, :, :1], FIRST, i=p, j=p)
+        return [first] if clip.shape[2] == 1 else [first, rearrange(clip[:, :, 1:], REST, q=q, i=p, j=p)]
 
     @torch.no_grad()
-    def inflate(self) -> None:
-        """The rest's weights from the first frame's, repeated over time: a still latent then decodes as its picture."""
-        for old, new in [(self.first.weight, self.rest.weight), (self.first.bias, self.rest.bias)]:
+    def _inflate(self, first: nn.Linear, rest: nn.Linear) -> None:
+        """In: shared out over time, so that a still clip embeds as its picture. Out: repeated over time."""
+        weight = rearrange(first.weight, "d (c p) -> d c 1 p", c=3) / self.temporal_patch
+        rest.weight.copy_(rearrange(weight.expand(-1, -1, self.temporal_patch, -1), "d c q p -> d (c q p)"))
+        rest.bias.copy_(first.bias)
+        for old, new in [(self.to_first.weight, self.to_rest.weight), (self.to_first.bias, self.to_rest.bias)]:
             planes = rearrange(old, "(c p) ... -> c 1 p ...", c=3)
             planes = planes.expand(-1, self.temporal_patch, *planes.shape[2:])
             new.copy_(rearrange(planes, "c q p ... -> (c q p) ..."))
+
+
+@final
+class LinearPatches(_Linear):
+    """Two linear maps each way (arXiv:2406.09399), with no normalisation of patches, which would make the tokenizer blind
+    to brightness.
+
+    patch: side of a patch in pixels; larger means fewer tokens.
+    temporal_patch: frames of a patch after the first frame; larger means fewer tokens.
+    upscale: how many times larger the pixels that come out are.
+    """
+
+    def __init__(self, dim: int, *, patch: Count = 8, temporal_patch: Count = 4, upscale: Count = 1) -> None:
+        super().__init__(dim, patch, temporal_patch, upscale)
+        self.first = nn.Linear(3 * patch * patch, dim)
+        self.rest = nn.Linear(3 * temporal_patch * patch * patch, dim)
+
+    def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]:
+        return torch.cat([way(part) for way, part in zip((self.first, self.rest), self._cut(clip))], dim=1)  # noqa: B905
+
+    def inflate(self) -> None:
+        self._inflate(self.first, self.rest)
+
+
+class _Normed(nn.Module):
+    """Layer norm of raw pixels, a linear map, layer norm of tokens."""
+
+    def __init__(self, width: int, dim: int) -> None:
+        super().__init__()
+        self.before, self.linear, self.after = nn.LayerNorm(width), nn.Linear(width, dim), nn.LayerNorm(dim)
+
+    def forward(self, x: Float[Tensor, "b t h w p"]) -> Float[Tensor, "b t h w d"]:
+        return self.after(self.linear(self.before(x)))
+
+
+@final
+class PublishedLinearPatches(_Linear):
+    """As published: the raw pixels of a patch are layer-normalised before the linear map, its tokens after it.
+
+    patch: side of a patch in pixels; larger means fewer tokens.
+    temporal_patch: frames of a patch after the first frame; larger means fewer tokens.
+    upscale: how many times larger the pixels that come out are.
+    half_range: what a pixel of 1 is to the network; published weights have 0.5.
+    """
+
+    known_defects: ClassVar[tuple[str, ...]] = ("patch LayerNorm",)
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        patch: Count = 8,
+        temporal_patch: Count = 4,
+        upscale: Count = 1,
+        half_range: Positive = 0.5,
+    ) -> None:
+        super().__init__(dim, patch, temporal_patch, upscale)
+        self.half_range = half_range
+        self.first = _Normed(3 * patch * patch, dim)
+        self.rest = _Normed(3 * temporal_patch * patch * patch, dim)
+
+    def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]:
+        parts = self._cut(clip * self.half_range)
+        return torch.cat([way(part) for way, part in zip((self.first, self.rest), parts)], dim=1)  # noqa: B905
+
+    def pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
+        return super().pixels(x) / self.half_range
+
+    @torch.no_grad()
+    def inflate(self) -> None:
+        self._inflate(self.first.linear, self.rest.linear)
+        old, new = self.first.before, self.rest.before
+        for one, many in [(old.weight, new.weight), (old.bias, new.bias)]:
+            planes = rearrange(one, "(c p) -> c 1 p", c=3).expand(-1, self.temporal_patch, -1)
+            many.copy_(rearrange(planes, "c q p -> (c q p)"))
+        self.rest.after.load_state_dict(self.first.after.state_dict())
+
+
+class _Strided(nn.Module):
+    """A convolution whose kernel is its stride, or its transpose, then batch norm."""
+
+    def __init__(self, convolution: nn.Conv3d | nn.ConvTranspose3d) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norm = nn.BatchNorm3d(convolution.out_channels)
+
+    def forward(self, x: Float[Tensor, "b i T H W"]) -> Float[Tensor, "b o t h w"]:
+        return self.norm(self.convolution(x))
+
+    @torch.no_grad()
+    def inflate_from(self, other: "_Strided", share: float) -> None:
+        self.convolution.weight.copy_(other.convolution.weight.expand_as(self.convolution.weight) * share)
+        assert self.convolution.bias is not None
+        assert other.convolution.bias is not None
+        self.convolution.bias.copy_(other.convolution.bias)
+        self.norm.load_state_dict(other.norm.state_dict())
+
+
+@final
+class ConvolutionPatches(Patches):
+    """Strided convolutions with batch norm, both ways (the ``cnn`` patch embedding of arXiv:2406.09399's code).
+
+    patch: side of a patch in pixels; larger means fewer tokens.
+    temporal_patch: frames of a patch after the first frame; larger means fewer tokens.
+    half_range: what a pixel of 1 is to the network; published weights have 0.5.
+    """
+
+    def __init__(self, dim: int, *, patch: Count = 8, temporal_patch: Count = 4, half_range: Positive = 1.0) -> None:
+        super().__init__()
+        self.patch, self.temporal_patch, self.half_range = patch, temporal_patch, half_range
+        one, many = (1, patch, patch), (temporal_patch, patch, patch)
+        self.first, self.rest = (_Strided(nn.Conv3d(3, dim, size, size)) for size in (one, many))
+        self.to_first, self.to_rest = (_Strided(nn.ConvTranspose3d(dim, 3, size, size)) for size in (one, many))
+
+    def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]:
+        self.check(clip)
+        parts = [self.first(clip[:, :, :1] * self.half_range)]
+        if clip.shape[2] > 1:
+            parts.append(self.rest(clip[:, :, 1:] * self.half_range))
+        return rearrange(torch.cat(parts, dim=2), "b d t h w -> b t h w d")
+
+    def pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
+        grid = rearrange(x, "b t h w d -> b d t h w")
+        parts = [self.to_first(grid[:, :, :1])]
+        if x.shape[1] > 1:
+            parts.append(self.to_rest(grid[:, :, 1:]))
+        return torch.cat(parts, dim=2) / self.half_range
+
+    def inflate(self) -> None:
+        self.rest.inflate_from(self.first, 1 / self.temporal_patch)
+        self.to_rest.inflate_from(self.to_first, 1.0)
+
+
+PATCHES: Registry[Patches] = Registry(
+    "patches", linear=LinearPatches, linear_published=PublishedLinearPatches, cnn=ConvolutionPatches
+)
+PatchesPart = Annotated[Callable[..., Patches], PATCHES]

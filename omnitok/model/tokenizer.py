@@ -1,22 +1,27 @@
 """Pixels <-> latents <-> codes, for images and video alike (OmniTokenizer, arXiv:2406.09399)."""
 
 import math
+from functools import partial
 from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from omnitok.attention import AttentionPart
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
-from omnitok.model.block import Block
+from omnitok.model.block import BlockPart, Norm, Transformer
 from omnitok.model.contract import Reconstruction, Reconstructor
-from omnitok.model.patch import Patches, Pixels
+from omnitok.model.patch import LinearPatches, PatchesPart
 from omnitok.model.position import PositionPart, Sinusoidal
 from omnitok.quantizers import Quantized, QuantizerPart
 from omnitok.quantizers.vq import VectorQuantizer
-from omnitok.spec import Count, Positive
+from omnitok.spec import Count
+
+SPACE, TIME = (
+    partial(Transformer, attention=WindowAttention, depth=2),
+    partial(Transformer, attention=TemporalAttention),
+)
 
 
 @final
@@ -26,54 +31,45 @@ class Tokenizer(Reconstructor):
     A clip is [b, c, T, H, W] in [-1, 1] with T = 1 + n temporal patches; latents are [b, t, h, w, z].
 
     dim: width of the trunk; larger is better and costs more.
-    patch: side of a patch in pixels; larger means fewer tokens.
-    temporal_patch: frames of a patch after the first frame; larger means fewer tokens.
-    spatial: the attentions within frames, first to last; the decoder has them in reverse.
-    temporal: the attentions over time, first to last; the decoder has them in reverse.
+    patches: how pixels become tokens and back.
+    encoder: the blocks from tokens to the bottleneck, first to last.
+    decoder: the blocks from the bottleneck to tokens, first to last.
     quantizer: the bottleneck.
-    position: what tells tokens where they are.
-    feed_forward: width of the feed-forward networks as a multiple of dim, counted as GEGLU counts.
+    position: what tells tokens where they are, at the beginning of the encoder and of the decoder.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
         *,
         dim: Count = 64,
-        patch: Count = 8,
-        temporal_patch: Count = 4,
-        spatial: tuple[AttentionPart, ...] = (WindowAttention, WindowAttention),
-        temporal: tuple[AttentionPart, ...] = (TemporalAttention,),
+        patches: PatchesPart = LinearPatches,
+        encoder: tuple[BlockPart, ...] = (SPACE, TIME, Norm),
+        decoder: tuple[BlockPart, ...] = (TIME, SPACE, Norm),
         quantizer: QuantizerPart = VectorQuantizer,
         position: PositionPart = Sinusoidal,
-        feed_forward: Positive = 4.0,
     ) -> None:
         super().__init__()
         self.quantizer = quantizer()
         self.codebook_sizes = self.quantizer.codebook_sizes
-        self.patches = Patches(dim, patch, temporal_patch)
-        self.position = position(dim)
-        trunk = (*spatial, *temporal)
-        mixers = [attention(dim) for attention in trunk]
-        self.multiple = patch * math.lcm(*(mixer.multiple for mixer in mixers))
-        self.frame_step = temporal_patch
-        self.encoder = nn.Sequential(*(Block(dim, mixer, feed_forward) for mixer in mixers))
-        self.to_latents = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.quantizer.in_channels))
+        self.patches = patches(dim)
+        self.position, self.decoder_position = position(dim), position(dim)
+        self.encoder = nn.Sequential(*(block(dim) for block in encoder))
+        self.decoder = nn.Sequential(*(block(dim) for block in decoder))
+        self.to_latents = nn.Linear(dim, self.quantizer.in_channels)
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
-        self.decoder_position = position(dim)
-        self.decoder = nn.Sequential(*(Block(dim, attention(dim), feed_forward) for attention in reversed(trunk)))
-        self.norm = nn.LayerNorm(dim)
-        self.pixels = Pixels(dim, patch, temporal_patch)
+        self.multiple = self.patches.patch * math.lcm(*(block.multiple for block in (*self.encoder, *self.decoder)))
+        self.frame_step = self.patches.temporal_patch
 
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:
         """``draw``: the source of what is random in the bottleneck; without one nothing is.
         Raises ValueError where the clip does not fit the patches or an attention."""
-        return self.quantizer(self.to_latents(self.encoder(self.position(self.patches(clip)))), draw)
+        return self.quantizer(self.to_latents(self.encoder(self.position(self.patches.embed(clip)))), draw)
 
     def decode(self, latents: Float[Tensor, "b t h w z"]) -> Float[Tensor, "b c T H W"]:
         x = self.decoder_position(self.from_latents(latents))
-        return self.pixels(self.norm(self.decoder(x)))
+        return self.patches.pixels(self.decoder(x))
 
     def decode_codes(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b c T H W"]:
         return self.decode(self.quantizer.decode(codes))

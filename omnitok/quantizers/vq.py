@@ -31,6 +31,7 @@ class VectorQuantizer(Quantizer):
     commitment_weight: how hard latents are pulled to their code, on the mean squared distance.
     restart_below: a code chosen less often than this many times a batch (in the moving average) is put on a random
         latent of the batch; 0 never.
+    normalise: whether latents are brought to unit length first.
     """
 
     codebook: Float[Tensor, "k z"]
@@ -46,11 +47,13 @@ class VectorQuantizer(Quantizer):
         decay: Share = 0.99,
         commitment_weight: Weight = 0.25,
         restart_below: Weight = 0.0,
+        normalise: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels = self.channels = code_dim
         self.codebook_sizes = (codebook_size,)
         self.decay, self.commitment_weight, self.restart_below = decay, commitment_weight, restart_below
+        self.normalise = normalise
         # an even spread until the first batch: a model that was never trained has no codes worth a random draw
         angles = torch.arange(codebook_size)[:, None] * (1 + torch.arange(code_dim)) * 2.399963
         self.register_buffer("codebook", F.normalize(angles.cos(), dim=-1))
@@ -59,7 +62,7 @@ class VectorQuantizer(Quantizer):
         self.register_buffer("filled", torch.tensor(False))
 
     def forward(self, x: Float[Tensor, "b t h w z"], draw: torch.Generator | None = None) -> Quantized:
-        latents = F.normalize(x, dim=-1)
+        latents = F.normalize(x, dim=-1) if self.normalise else x
         tokens = latents.detach().flatten(0, -2).to(self.codebook)
         if self.training and draw is not None:
             self._fill(tokens, draw)

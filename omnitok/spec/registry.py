@@ -189,7 +189,12 @@ def _field(hint: Any, default: Any) -> tuple[Any, Any]:
 def _spec_of(registry: Registry[Any], component: Any) -> Spec:
     """A default component, or a ``functools.partial`` of one, as the spec that would say it."""
     if isinstance(component, functools.partial):
-        return registry.specs[registry.name_of(component.func)](**component.keywords)
+        known = choices(component.func)
+        said = {
+            name: _spec_of(inner, value) if (inner := slot_of(known[name][0])) and callable(value) else value
+            for name, value in component.keywords.items()
+        }
+        return registry.specs[registry.name_of(component.func)](**said)
     return registry.specs[registry.name_of(component)]()
 
 

@@ -1,0 +1,83 @@
+"""Position from a convolution: a depth-wise 3 x 3 x 3 kernel over the latent grid (CPVT, arXiv:2102.10882)."""
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal, final
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from omnitok.spec import Registry
+
+
+class Peg(nn.Module):
+    """The residual stream -> the residual stream, with position added. ``Component(dim, mixes, *, ...)``; ``mixes``:
+    what the attention beside it mixes, "space" or "time"."""
+
+    version: ClassVar[int] = 1
+    known_defects: ClassVar[tuple[str, ...]] = ()
+
+
+class _Convolution(nn.Module):
+    def __init__(self, dim: int, causal: bool) -> None:
+        super().__init__()
+        self.before, self.after = (2, 0) if causal else (1, 1)
+        self.kernel = nn.Conv3d(dim, dim, 3, groups=dim)
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        grid = F.pad(rearrange(x, "b t h w d -> b d t h w"), (1, 1, 1, 1, self.before, self.after))
+        return rearrange(self.kernel(grid), "b d t h w -> b t h w d")
+
+
+@final
+class NoPeg(Peg):
+    """Nothing is added."""
+
+    def __init__(self, dim: int, mixes: Literal["space", "time"]) -> None:
+        super().__init__()
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        return x
+
+
+@final
+class ConvolutionPeg(Peg):
+    """The convolution over the grid as it is.
+
+    causal: whether a frame sees only itself and what came before.
+    """
+
+    def __init__(self, dim: int, mixes: Literal["space", "time"], *, causal: bool = True) -> None:
+        super().__init__()
+        self.convolution = _Convolution(dim, causal)
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        return x + self.convolution(x)
+
+
+@final
+class ScrambledPeg(Peg):
+    """As published: beside an attention over time the tokens, which lie as (row, column, time), are read as (time, row,
+    column) without being moved, so the grid that is convolved is none and the future leaks (arXiv:2406.09399, its code).
+
+    causal: whether the kernel looks back only; the scrambling defeats it.
+    """
+
+    known_defects: ClassVar[tuple[str, ...]] = ("scrambled PEG",)
+
+    def __init__(self, dim: int, mixes: Literal["space", "time"], *, causal: bool = True) -> None:
+        super().__init__()
+        self.mixes = mixes
+        self.convolution = _Convolution(dim, causal)
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        if self.mixes == "space":
+            return x + self.convolution(x)
+        lying = rearrange(x, "b t h w d -> b h w t d")
+        added = self.convolution(lying.reshape(x.shape)).reshape(lying.shape)
+        return x + rearrange(added, "b h w t d -> b t h w d")
+
+
+PEGS: Registry[Peg] = Registry("peg", none=NoPeg, convolution=ConvolutionPeg, scrambled=ScrambledPeg)
+PegPart = Annotated[Callable[..., Peg], PEGS]
