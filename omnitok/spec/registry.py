@@ -124,10 +124,9 @@ def specs_in(value: Any) -> Iterator[Spec]:
     """Every component that a spec names, itself first."""
     if isinstance(value, Spec):
         yield value
-        for name in type(value).model_fields:
-            yield from specs_in(getattr(value, name))
-    elif isinstance(value, tuple):
-        for item in value:
+    inside = value.__dict__.values() if isinstance(value, Spec) else value if isinstance(value, tuple) else ()
+    for item in inside:
+        if isinstance(item, Spec | tuple):
             yield from specs_in(item)
 
 

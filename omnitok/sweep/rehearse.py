@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -46,16 +46,17 @@ class Rehearsal:
                 mark, path = mark_for(stage, error)
                 faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error).strip().split("\n")[0]))
         if not faults:
-            faults += self._measured(tasks[stages[-1].name], _memo(stages[-1]))
+            faults += self._measured(tasks[stages[-1].name], _model_memo(plain(stages[-1].spec)))
         if faults or facts is None:
             raise SpecError(faults)
         return facts
 
     def _one(self, stage: Stage, tasks: dict[str, Task]) -> Facts:
-        component = TASKS.components[plain(stage.spec)["task"]]
+        said = plain(stage.spec)
+        component = TASKS.components[said["task"]]
         unseen: tuple[str, ...] = component.unseen  # type: ignore[attr-defined]
-        memo = json.dumps({k: v for k, v in plain(stage.spec).items() if k not in unseen}, sort_keys=True)
-        model = _memo(stage)
+        memo = json.dumps({k: v for k, v in said.items() if k not in unseen}, sort_keys=True)
+        model = _model_memo(said)
         if memo not in self.tasks:
             with torch.device("meta"):
                 made = self._around_one_codec(stage, model, component.codec_choice)  # type: ignore[attr-defined]
@@ -103,7 +104,7 @@ class Rehearsal:
                 yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
 
 
-def _memo(stage: Stage) -> str:
+def _model_memo(said: dict[str, Any]) -> str:
     """What makes two stages' codecs the same."""
-    task = TASKS.components[plain(stage.spec)["task"]]
-    return json.dumps(plain(stage.spec)[task.codec_choice], sort_keys=True)  # type: ignore[attr-defined]
+    task = TASKS.components[said["task"]]
+    return json.dumps(said[task.codec_choice], sort_keys=True)  # type: ignore[attr-defined]
