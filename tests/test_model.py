@@ -213,3 +213,14 @@ def test_repeating_undoes_pooling_of_what_is_even():
     for pool, repeat in [("pool_space", "repeat_space"), ("pool_time", "repeat_time")]:
         back = BLOCKS.components[repeat](8)(even)
         torch.testing.assert_close(BLOCKS.components[pool](8)(back), even)
+
+
+def test_pooling_over_time_asks_for_longer_clips():
+    text = (
+        "{dim: 12, patches: {type: linear, patch: 4, temporal_patch: 2}, encoder: [pool_time], decoder: [repeat_time]}"
+    )
+    model = resolve(decode(MODELS, read_value(text, "here")))()
+    assert model.frame_step == 4
+    assert model.reconstruct(torch.zeros(1, 3, 5, 8, 8)).clip.shape == (1, 3, 5, 8, 8)
+    with pytest.raises(ValueError, match="2 tokens over time cannot be pooled"):
+        model.encode(torch.zeros(1, 3, 3, 8, 8))

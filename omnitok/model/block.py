@@ -31,10 +31,12 @@ class GatedFeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """``Component(dim, *, ...)``. ``multiple``: what both sides of the grid that comes in must be a multiple of."""
+    """``Component(dim, *, ...)``. ``multiple``: what both sides of the grid that comes in must be a multiple of.
+    ``shortens``: how many tokens over time, after the first, become one."""
 
     version: ClassVar[int] = 1
     multiple: int = 1
+    shortens: int = 1
 
 
 class Layer(nn.Module):
@@ -109,10 +111,14 @@ class PoolSpace(Block):
 class PoolTime(Block):
     """The mean of pairs of tokens over time, the first left alone: temporal compression after the encoder."""
 
+    shortens = 2
+
     def __init__(self, dim: int) -> None:
         super().__init__()
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b s h w d"]:
+        if (x.shape[1] - 1) % 2:
+            raise ValueError(f"{x.shape[1]} tokens over time cannot be pooled in pairs after the first")
         pairs = rearrange(x[:, 1:], "b (t two) h w d -> b t two h w d", two=2).mean(2)
         return torch.cat([x[:, :1], pairs], dim=1)
 

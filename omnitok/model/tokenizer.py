@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
-from omnitok.model.block import BlockPart, Norm, Transformer
+from omnitok.model.block import Block, BlockPart, Norm, Transformer
 from omnitok.model.contract import Reconstruction, Reconstructor
 from omnitok.model.patch import LinearPatches, PatchesPart
 from omnitok.model.position import PositionPart, Sinusoidal
@@ -55,12 +55,13 @@ class Tokenizer(Reconstructor):
         self.codebook_sizes = self.quantizer.codebook_sizes
         self.patches = patches(dim)
         self.position, self.decoder_position = position(dim), position(dim)
-        self.encoder = nn.Sequential(*(block(dim) for block in encoder))
+        trunk: list[Block] = [block(dim) for block in encoder]
+        self.encoder = nn.Sequential(*trunk)
         self.decoder = nn.Sequential(*(block(dim) for block in decoder))
         self.to_latents = nn.Linear(dim, self.quantizer.in_channels)
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
         self.multiple = self.patches.patch * math.lcm(*(block.multiple for block in (*self.encoder, *self.decoder)))
-        self.frame_step = self.patches.temporal_patch
+        self.frame_step = self.patches.temporal_patch * math.prod(block.shortens for block in trunk)
 
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:
         """``draw``: the source of what is random in the bottleneck; without one nothing is.

@@ -30,7 +30,7 @@ class Rehearsal:
         self.measurements, self.asked = measurements, asked
         self.tasks: dict[str, tuple[Task, tuple[tuple[int, int], ...]]] = {}
         self.codecs: dict[str, tuple[Reconstructor, int]] = {}  # with the number of parameters
-        self.probed: dict[tuple[str, int, int], int] = {}
+        self.probed: dict[tuple[str, int], tuple[int, int]] = {}  # (model, resolution) -> (frames, tokens)
         self.checked: set[str] = set()
         self.shapes: dict[int, tuple[int, int]] = {}  # of the measurements, by place
 
@@ -63,6 +63,8 @@ class Rehearsal:
             self.tasks[memo] = (made, made.shapes())
         task, shapes = self.tasks[memo]
         tasks[stage.name] = task
+        for frames, resolution in sorted(shapes, reverse=True):  # the longest first: what it passes, a prefix passes
+            self._probe(task.codec, model, frames, resolution)
         tokens = {f"{f}x{r}": self._probe(task.codec, model, f, r) for f, r in shapes}
         self._hand_over(stage, task, model, tasks)
         return Facts(self.codecs[model][1], tokens, task.codec.bits_per_token)
@@ -88,9 +90,14 @@ class Rehearsal:
         return task
 
     def _probe(self, codec: Reconstructor, memo: str, frames: int, resolution: int) -> int:
-        if (memo, frames, resolution) not in self.probed:
-            self.probed[memo, frames, resolution] = codec.probe(frames, resolution)
-        return self.probed[memo, frames, resolution]
+        """Tokens of a clip. One that is a prefix of a clip that was passed is not passed again."""
+        longest, tokens = self.probed.get((memo, resolution), (0, 0))
+        steps, odd = divmod(frames - 1, codec.frame_step)
+        if frames > longest or odd:
+            tokens = codec.probe(frames, resolution)
+            longest = frames
+            self.probed[memo, resolution] = longest, tokens
+        return tokens * (1 + steps) // (1 + (longest - 1) // codec.frame_step)
 
     def _measured(self, task: Task, memo: str) -> Iterator[Fault]:
         """Whether what is to be evaluated is there and fits the model."""
