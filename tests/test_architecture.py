@@ -11,8 +11,8 @@ import omnitok
 
 PACKAGE = Path(__file__).parent.parent / "omnitok"
 FLOORS = [
-    {"spec", "runs", "provenance"},
-    {"randomness", "attention", "quantizers", "schedules"},
+    {"spec", "runs", "provenance", "processes"},
+    {"randomness", "networks", "attention", "quantizers", "discriminators", "schedules"},
     {"losses", "metrics", "data", "model"},
     {"training", "published"},
     {"trial", "tracking"},

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,5 +16,9 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, reconstruction: Float[Tensor, "b c T H W"], original: Float[Tensor, "b c T H W"]
-    ) -> Float[Tensor, ""]: ...
+        self,
+        reconstruction: Float[Tensor, "b c T H W"],
+        original: Float[Tensor, "b c T H W"],
+        draw: torch.Generator | None = None,
+    ) -> Float[Tensor, ""]:
+        """``draw``: where random choices come from, such as which frame is looked at; without one nothing is random."""

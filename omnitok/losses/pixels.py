@@ -2,6 +2,7 @@
 
 from typing import ClassVar, final
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -24,7 +25,10 @@ class AbsoluteError(Loss):
         self.weight = weight
 
     def forward(
-        self, reconstruction: Float[Tensor, "b c T H W"], original: Float[Tensor, "b c T H W"]
+        self,
+        reconstruction: Float[Tensor, "b c T H W"],
+        original: Float[Tensor, "b c T H W"],
+        draw: torch.Generator | None = None,
     ) -> Float[Tensor, ""]:
         return self.weight * F.l1_loss(reconstruction, original)
 
@@ -43,6 +47,9 @@ class SquaredError(Loss):
         self.weight = weight
 
     def forward(
-        self, reconstruction: Float[Tensor, "b c T H W"], original: Float[Tensor, "b c T H W"]
+        self,
+        reconstruction: Float[Tensor, "b c T H W"],
+        original: Float[Tensor, "b c T H W"],
+        draw: torch.Generator | None = None,
     ) -> Float[Tensor, ""]:
         return self.weight * F.mse_loss(reconstruction, original)

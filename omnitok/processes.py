@@ -1,0 +1,64 @@
+"""Several processes that train one model on slices of one batch: who is here, and what is summed over all of them.
+
+A process that is alone needs no process group: everything here is then the identity.
+"""
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def world() -> int:
+    """How many processes train together; 1 where no process group is there."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return dist.get_rank() if world() > 1 else 0
+
+
+class _Total(torch.autograd.Function):
+    """The gradient of a sum over processes is the sum of the processes' gradients."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        found = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(found)
+        return found
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        found = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(found)
+        return found
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum of ``x`` over all processes, differentiable; every process gets it."""
+    found: Tensor = _Total.apply(x) if world() > 1 else x  # type: ignore[no-untyped-call]
+    return found
+
+
+def gathered(x: Tensor) -> Tensor:
+    """The rows of all processes, in the order of their ranks; as many from each. Not differentiable."""
+    if world() == 1:
+        return x
+    parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
+    dist.all_gather(parts, x.detach().contiguous())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Every gradient becomes its mean over the processes. A parameter that some processes have no gradient for counts
+    as zero there; all processes must hand in the same parameters in the same order."""
+    if world() == 1:
+        return
+    held = [p for p in parameters if p.requires_grad]
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in held])
+    dist.all_reduce(flat)
+    for parameter, part in zip(held, (flat / world()).split([p.numel() for p in held]), strict=True):
+        parameter.grad = part.view_as(parameter).to(parameter.dtype)
