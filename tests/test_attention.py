@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from omnitok.attention import ATTENTION
-from omnitok.attention.contract import Heads
+from omnitok.attention.contract import SHORT, Heads, causal_mask, mixed
 from omnitok.attention.places import PLACES, slopes
 from omnitok.attention.window import RelativeBias
 from omnitok.spec import resolve
 
 DIM = 8
+SQUARE = "non-square inputs refused"
 
 
 @pytest.fixture(params=list(ATTENTION))
@@ -18,18 +19,105 @@ def attention(request):
 
 
 @pytest.fixture
-def x():
-    return torch.randn(2, 3, 4, 8, DIM)  # not square
+def x(request):
+    if "attention" in request.fixturenames and SQUARE in request.getfixturevalue("attention").known_defects:
+        return torch.randn(2, 3, 8, 8, DIM)
+    return torch.randn(2, 3, 4, 8, DIM)
 
 
 def test_keeps_the_shape(attention, x):
     assert attention(x).shape == x.shape
 
 
+@pytest.mark.parametrize("grid", [(4, 8), (5, 7), (3, 1), (9, 9)])
+def test_any_grid_is_taken_but_where_the_opposite_is_declared(attention, grid):
+    x = torch.randn(1, 2, *grid, DIM)
+    if SQUARE in attention.known_defects and (grid[0] != grid[1] or grid[0] % attention.multiple):
+        with pytest.raises(ValueError, match=f"the latent grid.*{grid[0]} x {grid[1]}"):
+            attention(x)
+    else:
+        assert attention.multiple == 1 or SQUARE in attention.known_defects
+        assert attention(x).shape == x.shape
+
+
+def chunks(frames: int):
+    """Ways to cut a clip."""
+    return [[1] * frames, [frames], [2, frames - 2], [1, frames - 1]]
+
+
+@pytest.mark.parametrize("cut", chunks(7))
+def test_a_clip_given_piece_by_piece_is_the_clip_given_whole(attention, cut):
+    attention = attention.double()
+    x = torch.randn(2, sum(cut), 8, 8, DIM, dtype=torch.double)
+    if attention.mixes == "time" and not attention.causal:
+        with pytest.raises(ValueError, match="not causal"):
+            attention.extend(x, ())
+        return
+    past, found = (), []
+    for part in x.split(cut, dim=1):
+        y, past = attention.extend(part, past)
+        found.append(y)
+    torch.testing.assert_close(torch.cat(found, dim=1), attention(x), rtol=0, atol=1e-10)
+
+
+TEMPORAL = [name for name in ATTENTION if "context" in type(ATTENTION.default(name)).model_fields]
+
+
+@pytest.mark.parametrize("name", TEMPORAL)
+@pytest.mark.parametrize("places", ["none", "rope", "alibi", "continuous_bias"])
+@pytest.mark.parametrize("context", [1, 3, 100])
+def test_a_context_is_how_far_back_a_frame_looks_and_bounds_what_is_kept(name, places, context):
+    more = {"places": PLACES.components[places]} if "cosine" in name else {"heads": 2}
+    attention = ATTENTION.components[name](DIM, context=context, **more).double()
+    x = torch.randn(1, 9, 1, 2, DIM, dtype=torch.double)
+    whole = attention(x)
+    changed = x.clone()
+    changed[:, 2] = torch.randn_like(x[:, 2])
+    touched = (attention(changed) != whole).any(-1).any(-1)[0, :, 0].tolist()
+    assert touched == [2 <= frame < 2 + context for frame in range(9)]
+    past, found = (), []
+    for part in x.split([2, 3, 1, 3], dim=1):
+        y, past = attention.extend(part, past)
+        found.append(y)
+        assert past[0].shape[2] <= max(context - 1, 0) or context == 100
+    torch.testing.assert_close(torch.cat(found, dim=1), whole, rtol=0, atol=1e-10)
+
+
+def test_a_context_of_a_bidirectional_attention_is_refused():
+    with pytest.raises(ValueError, match="context=3 is of a causal attention"):
+        ATTENTION.components["temporal_cosine"](DIM, causal=False, context=3)
+
+
+@pytest.mark.parametrize("grid", [(5, 7), (2, 3), (8, 4), (1, 9)])
+def test_smaller_windows_at_the_border_are_what_padding_and_hiding_come_to(grid):
+    window = ATTENTION.components["window"](DIM, window=4, heads=2).double()
+    x = torch.randn(1, 2, *grid, DIM, dtype=torch.double)
+    down, right = (-side % 4 for side in grid)
+    padded = torch.nn.functional.pad(x, (0, 0, 0, right, 0, down), value=7.0)
+    real = torch.nn.functional.pad(torch.ones(grid, dtype=torch.bool), (0, right, 0, down))
+    expected = torch.zeros_like(padded)
+    for top in range(0, padded.shape[2], 4):
+        for left in range(0, padded.shape[3], 4):
+            cell = (slice(None), slice(None), slice(top, top + 4), slice(left, left + 4))
+            hidden = torch.zeros(1, 1, 16, dtype=torch.double).masked_fill(~real[cell[2:]].flatten(), float("-inf"))
+            inside = window.within(padded[cell].flatten(0, 1).flatten(1, 2), window.bias(4, 4) + hidden)
+            expected[cell] = inside.view(1, 2, 4, 4, DIM)
+    torch.testing.assert_close(window(x), expected[:, :, : grid[0], : grid[1]], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("tokens", [5, SHORT, SHORT + 1])
+def test_every_way_to_mix_gives_the_same_numbers_bias_included(tokens):
+    q, k, v = torch.randn(3, 2, 3, tokens, 4, dtype=torch.double)
+    bias = causal_mask(tokens, tokens, 3, q) + torch.randn(3, tokens, tokens, dtype=torch.double)
+    expected = (8.0 * q @ k.mT + bias).softmax(-1) @ v
+    torch.testing.assert_close(mixed(q, k, v, bias, 8.0), expected)
+    torch.testing.assert_close(mixed(q, k, v), (q @ k.mT / 2).softmax(-1) @ v)
+
+
 def test_what_it_does_not_mix_does_not_leak(attention, x):
     changed = x.clone()
     if attention.mixes == "space":
-        changed[:, 2] += 1
+        changed[:, 2] = torch.randn_like(x[:, 2])
         assert torch.equal(attention(x)[:, :2], attention(changed)[:, :2])
         assert not torch.equal(attention(x)[:, 2], attention(changed)[:, 2])
     else:
@@ -63,7 +151,7 @@ def test_a_width_that_the_heads_do_not_divide_is_refused_with_both_numbers():
 
 def test_a_window_that_does_not_divide_the_grid_is_refused_with_both_numbers(x):
     with pytest.raises(ValueError, match="window=3 must divide the latent grid, which is 4 x 8"):
-        ATTENTION.components["window"](DIM, window=3)(x)
+        ATTENTION.components["window_published"](DIM, window=3)(x)
 
 
 def test_heads_are_the_equation_of_the_paper():
@@ -80,7 +168,7 @@ def test_heads_are_the_equation_of_the_paper():
 
 
 def test_the_bias_of_a_window_depends_on_the_offset_alone():
-    bias = RelativeBias(2, 3)()
+    bias = RelativeBias(2, 3)(3, 3)
     place = {(r, c): 3 * r + c for r in range(3) for c in range(3)}
     seen = {}
     for (r1, c1), i in place.items():
@@ -100,8 +188,8 @@ def test_windows_see_their_own_window_only():
 
 
 @pytest.mark.parametrize("name", [name for name in ATTENTION if "cosine" in name])
-def test_keys_and_values_see_the_length_of_the_residual_only_where_declared(name, x):
-    attention = resolve(ATTENTION.default(name))(DIM)
+def test_keys_and_values_see_the_length_of_the_residual_only_where_declared(name):
+    attention, x = resolve(ATTENTION.default(name))(DIM), torch.randn(2, 3, 4, 4, DIM)
     sees = not torch.allclose(attention(x), attention(3 * x), atol=1e-4)
     assert sees == ("keys and values from the un-normalised residual" in attention.known_defects)
 

@@ -5,10 +5,11 @@ import torch
 
 from omnitok.attention import ATTENTION
 from omnitok.model import BASELINES, MODELS, Inflatable
-from omnitok.model.block import BLOCKS
+from omnitok.model.block import BLOCKS, GatedFeedForward, Transformer, in_pieces
 from omnitok.model.patch import PATCHES
 from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
+from omnitok.model.tokenizer import START
 from omnitok.quantizers import QUANTIZERS
 from omnitok.randomness import generator, initialise
 from omnitok.spec import decode, read_value, resolve
@@ -60,6 +61,130 @@ def test_an_image_is_the_first_frame_of_its_clip_and_a_prefix_is_a_prefix(clip):
     torch.testing.assert_close(model.encode(clip[:, :, :3]).latents, whole[:, :2], rtol=0, atol=1e-10)
 
 
+STREAMED = """
+{dim: 12, patches: {type: linear, patch: 4, temporal_patch: 2}, quantizer: gaussian, position: POSITION,
+  encoder: [{attention: {type: window, heads: 2, window: 3}, peg: convolution}, POOL {attention: {type: temporal, heads: 2, context: 2}},
+    {attention: {type: temporal_cosine, heads: 2, dim_head: 4, places: rope}, peg: convolution, depth: 2}, norm],
+  decoder: [{attention: {type: temporal_cosine, heads: 2, dim_head: 4, places: alibi}, peg: convolution}, REPEAT
+    {attention: {type: cosine, heads: 2, dim_head: 4, places: rope}, peg: convolution}, norm]}
+"""
+
+
+@pytest.mark.parametrize("position", ["none", "sinusoidal"])
+@pytest.mark.parametrize("pools", [False, True])
+def test_a_long_clip_in_chunks_is_the_clip_in_one(position, pools):
+    text = STREAMED.replace("POSITION", position)
+    text = text.replace("POOL", "pool_time, " * pools).replace("REPEAT", "repeat_time, " * pools)
+    model = resolve(decode(MODELS, read_value(text, "here")))()
+    initialise(model, 0)
+    model = model.double().eval()
+    step = model.frame_step
+    clip = torch.rand(1, 3, 1 + 6 * step, 12, 20, dtype=torch.double) * 2 - 1
+    whole = model.encode(clip).latents
+    pixels = model.decode(whole)
+    for cut in ([1, 1, 1, 1, 1, 1, 1], [3, 2, 2], [7]):
+        frames = [1 + (cut[0] - 1) * step, *(n * step for n in cut[1:])]
+        cache, back, latents, shown = START, START, [], []
+        for part in clip.split(frames, dim=2):
+            quantized, cache = model.encode_chunk(part, cache)
+            made, back = model.decode_chunk(quantized.latents, back)
+            latents.append(quantized.latents)
+            shown.append(made)
+        torch.testing.assert_close(torch.cat(latents, dim=1), whole, rtol=0, atol=1e-10)
+        torch.testing.assert_close(torch.cat(shown, dim=2), pixels, rtol=0, atol=1e-10)
+
+
+def test_a_cache_is_not_changed_by_going_on_from_it_and_a_finite_context_bounds_it():
+    text = STREAMED.replace("POSITION", "none").replace("POOL", "").replace("REPEAT", "")
+    text = text.replace("places: rope}, peg", "places: rope, context: 3}, peg", 1)
+    model = resolve(decode(MODELS, read_value(text, "here")))().eval()
+    _, begun = model.encode_chunk(torch.rand(1, 3, 7, 8, 8))
+    part = torch.rand(1, 3, 4, 8, 8)
+    once, cache = model.encode_chunk(part, begun)
+    again, _ = model.encode_chunk(part, begun)
+    assert torch.equal(once.latents, again.latents) and cache.seen == begun.seen + 2
+    sizes = []
+    for _ in range(4):
+        _, cache = model.encode_chunk(part, cache)
+        sizes.append(cache.nbytes)
+    assert len(set(sizes)) == 1 and sizes[0] > 0
+    with pytest.raises(ValueError, match="frames=3 of a later chunk must be a multiple of 2"):
+        model.encode_chunk(part[:, :, :3], cache)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"), [("peg", "causal: false"), ("attention", "causal: false"), ("peg", "scrambled")]
+)
+def test_what_looks_ahead_cannot_be_given_a_clip_in_chunks(part, change):
+    peg = (
+        "scrambled"
+        if change == "scrambled"
+        else "{type: convolution, causal: %s}" % ("false" if part == "peg" else "true")
+    )
+    causal = "false" if part == "attention" else "true"
+    text = f"""{{dim: 12, encoder: [{{attention: {{type: temporal_cosine, heads: 2, dim_head: 4, causal: {causal}}},
+        peg: {peg}}}], decoder: [norm], patches: {{type: linear, patch: 4, temporal_patch: 2}}}}"""
+    model = resolve(decode(MODELS, read_value(text, "here")))().eval()
+    with pytest.raises(ValueError, match="is not causal"):
+        model.encode_chunk(torch.rand(1, 3, 3, 8, 8))
+
+
+@pytest.mark.parametrize("size", [(8, 20), (20, 12), (4, 4)])
+def test_any_size_that_the_patch_divides_goes_through(size):
+    text = STREAMED.replace("POSITION", "none").replace("POOL", "").replace("REPEAT", "")
+    model = resolve(decode(MODELS, read_value(text, "here")))().eval()
+    clip = torch.rand(1, 3, 5, *size)
+    assert model.reconstruct(clip).clip.shape == clip.shape
+
+
+@pytest.mark.parametrize("most", [1, 7, 33])
+def test_work_in_pieces_is_work_on_the_whole(most, monkeypatch):
+    model, clip = tokenizer("gaussian"), torch.rand(2, 3, 5, 12, 8, dtype=torch.double)
+    whole = model.reconstruct(clip).clip
+    monkeypatch.setattr("omnitok.model.block.PIECE", most)
+    with torch.no_grad():
+        torch.testing.assert_close(model.reconstruct(clip).clip, whole.detach(), rtol=0, atol=1e-12)
+
+
+def test_pieces_are_no_larger_than_said_and_cover_everything_once(monkeypatch):
+    monkeypatch.setattr("omnitok.model.block.PIECE", 10)
+    seen = []
+    with torch.no_grad():
+        x = torch.zeros(2, 3, 4, 5, 1)
+        made = in_pieces(lambda part: (seen.append(part.numel()), part + 1)[1], x, (0, 1, 2))
+        assert made.min() == made.max() == 1 and max(seen) == 10 and sum(seen) == x.numel()
+        seen.clear()
+        in_pieces(lambda part: (seen.append(part.numel()), part + 1)[1], x, (0, 2, 3))
+        assert max(seen) == 9 and sum(seen) == x.numel()
+
+
+def test_weights_brought_to_a_boundary_compute_the_same(monkeypatch):
+    feed = GatedFeedForward(12, 3.3).double()  # 26 is no multiple of 16
+    x = torch.randn(40, 12, dtype=torch.double)
+    plain = feed(x)
+    monkeypatch.setattr("omnitok.model.block.ENOUGH", 1)
+    aligned = feed(x)
+    torch.testing.assert_close(aligned, plain, rtol=0, atol=1e-12)
+    plain.sum().backward()
+    gradients = [p.grad.clone() for p in feed.parameters()]
+    feed.zero_grad()
+    aligned.sum().backward()
+    for parameter, gradient in zip(feed.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_recomputing_gives_the_same_gradients():
+    gradients = []
+    for recompute in (False, True):
+        model = tokenizer("gaussian").train()
+        for module in model.modules():
+            if isinstance(module, Transformer):
+                module.recompute = recompute
+        model(torch.linspace(-1, 1, 3 * 5 * 64, dtype=torch.double).view(1, 3, 5, 8, 8))[0].square().sum().backward()
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    assert gradients[0] and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
 def test_brightness_is_seen():
     model, dark = tokenizer("gaussian"), torch.full((1, 3, 1, 8, 8), -1.0, dtype=torch.double)
     assert (model.encode(dark).latents - model.encode(-dark).latents).abs().max() > 1e-3
@@ -70,7 +195,6 @@ def test_brightness_is_seen():
     [
         ((1, 3, 4, 8, 8), "frames=4 must be 1 more than a multiple of temporal_patch=2"),
         ((1, 3, 1, 10, 8), "patch=4 must divide the frame, which is 10 x 8"),
-        ((1, 3, 1, 12, 8), "window=2 must divide the latent grid, which is 3 x 2"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_both_numbers(shape, message):
@@ -80,7 +204,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers(shape, message):
 
 def test_it_says_which_sizes_fit():
     model = tokenizer()
-    assert (model.multiple, model.frame_step) == (8, 2)
+    assert (model.multiple, model.frame_step) == (4, 2)  # the patch alone: windows take any grid
     model.encode(torch.zeros(1, 3, 1 + model.frame_step, model.multiple, 3 * model.multiple, dtype=torch.double))
 
 
@@ -108,8 +232,8 @@ def test_a_probe_on_the_meta_device_counts_tokens_and_trains_nothing():
     with torch.device("meta"):
         model = resolve(decode(MODELS, read_value(TEXT.format(quantizer="vq"), "here")))()
     assert model.probe(5, 16) == 3 * 4 * 4
-    with pytest.raises(ValueError, match="window=2"):
-        model.probe(1, 20)
+    with pytest.raises(ValueError, match="patch=4"):
+        model.probe(1, 18)
 
 
 @pytest.mark.parametrize("name", list(POSITIONS))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from omnitok.attention.contract import Attention as Attention
+from omnitok.attention.contract import Past as Past
 from omnitok.attention.cosine import (
     CosineAttention,
     PublishedCosineAttention,
@@ -12,13 +13,14 @@ from omnitok.attention.cosine import (
 )
 from omnitok.attention.full import FullAttention
 from omnitok.attention.temporal import TemporalAttention
-from omnitok.attention.window import WindowAttention
+from omnitok.attention.window import PublishedWindowAttention, WindowAttention
 from omnitok.spec import Registry
 
 ATTENTION: Registry[Attention] = Registry(
     "attention",
     full=FullAttention,
     window=WindowAttention,
+    window_published=PublishedWindowAttention,
     cosine=CosineAttention,
     cosine_published=PublishedCosineAttention,
     temporal=TemporalAttention,

@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omnitok.attention.contract import Attention
+from omnitok.attention.contract import Attention, Past, causal_mask, extended, mixed
 from omnitok.attention.places import NoPlaces, Places, PlacesPart
 from omnitok.spec import Count
 
@@ -31,22 +31,38 @@ class CosineHeads(nn.Module):
         self.gains = Gains(dim_head)
         self.places: Places = places(dim, heads)
 
-    def forward(
-        self, x: Float[Tensor, "s n d"], rows: int, columns: int, causal: bool = False
-    ) -> Float[Tensor, "s n d"]:
+    def over_space(self, x: Float[Tensor, "s n d"], rows: int, columns: int) -> Float[Tensor, "s n d"]:
+        """The tokens of a sequence are a grid."""
+        q, k, v = self._split(x, rows, columns, 0)
+        return self._joined(mixed(q, k, v, self.places.bias(rows, columns), SCALE))
+
+    def over_time(
+        self, x: Float[Tensor, "s n d"], past: Past, causal: bool, context: int | None
+    ) -> tuple[Float[Tensor, "s n d"], Past]:
+        """The tokens of a sequence are the frames after those of ``past``."""
+        q, k, v = self._split(x, 1, x.shape[1], past[2] if past else 0)
+        k, v, past = extended(past, k, v, context)
+        n, m = q.shape[2], k.shape[2]
+        bias = self.places.bias(1, m)
+        if bias is not None:
+            bias = bias[:, m - n :].to(q)
+        if causal:
+            hidden = causal_mask(n, m, context, q)
+            bias = hidden if bias is None else bias + hidden
+        return self._joined(mixed(q, k, v, bias, SCALE)), past
+
+    def _split(
+        self, x: Float[Tensor, "s n d"], rows: int, columns: int, start: int
+    ) -> tuple[Float[Tensor, "s heads n e"], Float[Tensor, "s heads n e"], Float[Tensor, "s heads n e"]]:
         normalised = self.norm(x)
         source = x if self.from_residual else normalised
-        k, v = rearrange(self.to_kv(source), "s n (two heads d) -> two s heads n d", two=2, heads=self.heads)
-        q = rearrange(self.to_q(normalised), "s n (heads d) -> s heads n d", heads=self.heads)
-        q, k = self.gains(self.places.turn(q, rows, columns), self.places.turn(k, rows, columns))
-        bias = self.places.bias(rows, columns)
-        if bias is None:
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=SCALE)
-        else:
-            future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
-            bias = bias.to(q).masked_fill(future, float("-inf")) if causal else bias.to(q)
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=SCALE)
-        return self.out(rearrange(mixed, "s heads n d -> s n (heads d)"))
+        k, v = rearrange(self.to_kv(source), "s n (two heads e) -> two s heads n e", two=2, heads=self.heads)
+        q = rearrange(self.to_q(normalised), "s n (heads e) -> s heads n e", heads=self.heads)
+        q, k = self.gains(self.places.turn(q, rows, columns, start), self.places.turn(k, rows, columns, start))
+        return q, k, v
+
+    def _joined(self, x: Float[Tensor, "s heads n e"]) -> Float[Tensor, "s n d"]:
+        return self.out(rearrange(x, "s heads n e -> s n (heads e)"))
 
 
 class Gains(nn.Module):
@@ -62,9 +78,9 @@ class Gains(nn.Module):
         nn.init.ones_(self.k)
 
     def forward(
-        self, q: Float[Tensor, "s heads n d"], k: Float[Tensor, "s heads n d"]
-    ) -> tuple[Float[Tensor, "s heads n d"], Float[Tensor, "s heads n d"]]:
-        return F.normalize(q, dim=-1) * self.q, F.normalize(k, dim=-1) * self.k
+        self, q: Float[Tensor, "s heads n e"], k: Float[Tensor, "s heads n e"]
+    ) -> tuple[Float[Tensor, "s heads n e"], Float[Tensor, "s heads n e"]]:
+        return (F.normalize(q, dim=-1) * self.q).to(q.dtype), (F.normalize(k, dim=-1) * self.k).to(k.dtype)
 
 
 class _Spatial(Attention):
@@ -74,17 +90,25 @@ class _Spatial(Attention):
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         b, _, h, w, _ = x.shape
         frames = rearrange(x, "b t h w d -> (b t) (h w) d")
-        return rearrange(self.within(frames, h, w), "(b t) (h w) d -> b t h w d", b=b, h=h)
+        return rearrange(self.within.over_space(frames, h, w), "(b t) (h w) d -> b t h w d", b=b, h=h)
 
 
 class _Temporal(Attention):
     mixes: ClassVar[Literal["space", "time"]] = "time"
     within: CosineHeads
+    context: int | None = None
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        b, t, h, _, _ = x.shape
-        places = rearrange(x, "b t h w d -> (b h w) t d")
-        return rearrange(self.within(places, 1, t, self.causal), "(b h w) t d -> b t h w d", b=b, h=h)
+        return self._extend(x, ())[0]
+
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        return self._extend(x, past) if self.causal else super().extend(x, past)
+
+    def _extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        b, _, h, _, _ = x.shape
+        sequences = rearrange(x, "b t h w d -> (b h w) t d")
+        y, past = self.within.over_time(sequences, past, self.causal, self.context)
+        return rearrange(y, "(b h w) t d -> b t h w d", b=b, h=h), past
 
 
 @final
@@ -103,18 +127,26 @@ class CosineAttention(_Spatial):
 
 @final
 class PublishedCosineAttention(_Spatial):
-    """As published: keys and values from the residual stream as it is.
+    """As published: keys and values from the residual stream as it is; square grids only.
 
     heads: how many mixtures are made side by side.
     dim_head: width of each.
     places: how tokens know where they are.
     """
 
-    known_defects: ClassVar[tuple[str, ...]] = ("keys and values from the un-normalised residual",)
+    known_defects: ClassVar[tuple[str, ...]] = (
+        "keys and values from the un-normalised residual",
+        "non-square inputs refused",
+    )
 
     def __init__(self, dim: int, *, heads: Count = 8, dim_head: Count = 64, places: PlacesPart = NoPlaces) -> None:
         super().__init__()
         self.within = CosineHeads(dim, heads, dim_head, places, from_residual=True)
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        if x.shape[2] != x.shape[3]:
+            raise ValueError(f"as published, the latent grid must be square, and it is {x.shape[2]} x {x.shape[3]}")
+        return super().forward(x)
 
 
 @final
@@ -125,6 +157,8 @@ class TemporalCosineAttention(_Temporal):
     dim_head: width of each.
     places: how tokens know where they are.
     causal: whether a frame sees only itself and what came before.
+    context: how many latent frames a causal frame looks at, itself included; null is all, and then memory grows with a
+        clip.
     """
 
     def __init__(
@@ -135,9 +169,12 @@ class TemporalCosineAttention(_Temporal):
         dim_head: Count = 64,
         places: PlacesPart = NoPlaces,
         causal: bool = True,
+        context: Count | None = None,
     ) -> None:
         super().__init__()
-        self.causal = causal
+        if context is not None and not causal:
+            raise ValueError(f"context={context} is of a causal attention, and causal is false")
+        self.causal, self.context = causal, context
         self.within = CosineHeads(dim, heads, dim_head, places, from_residual=False)
 
 

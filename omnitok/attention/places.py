@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, final
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from omnitok.spec import Registry
@@ -20,8 +20,10 @@ class Places(nn.Module, ABC):
     known_defects: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def turn(self, x: Float[Tensor, "s heads n d"], rows: int, columns: int) -> Float[Tensor, "s heads n d"]:
-        """Queries or keys, turned by where they are."""
+    def turn(
+        self, x: Float[Tensor, "s heads n e"], rows: int, columns: int, start: int = 0
+    ) -> Float[Tensor, "s heads n e"]:
+        """Queries or keys, turned by where they are; the first column is number ``start``."""
 
     @abstractmethod
     def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
@@ -29,7 +31,9 @@ class Places(nn.Module, ABC):
 
 
 class _Unturned(Places):
-    def turn(self, x: Float[Tensor, "s heads n d"], rows: int, columns: int) -> Float[Tensor, "s heads n d"]:
+    def turn(
+        self, x: Float[Tensor, "s heads n e"], rows: int, columns: int, start: int = 0
+    ) -> Float[Tensor, "s heads n e"]:
         return x
 
 
@@ -52,20 +56,29 @@ class AxialRotary(Places):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
 
-    def turn(self, x: Float[Tensor, "s heads n d"], rows: int, columns: int) -> Float[Tensor, "s heads n d"]:
+    def turn(
+        self, x: Float[Tensor, "s heads n e"], rows: int, columns: int, start: int = 0
+    ) -> Float[Tensor, "s heads n e"]:
         width = x.shape[-1]
         if width % 4:
             raise ValueError(f"dim_head={width} must be a multiple of 4 for rotary places of two axes")
-        speeds = 10000.0 ** (-torch.arange(0, width, 4, device=x.device, dtype=x.dtype) / width)
-        row = torch.arange(rows, device=x.device, dtype=x.dtype).repeat_interleave(columns)
-        column = torch.arange(columns, device=x.device, dtype=x.dtype).repeat(rows)
-        angles = torch.stack([column[:, None] * speeds, row[:, None] * speeds], dim=-1).flatten(-2)
-        even, odd = x[..., 0::2], x[..., 1::2]
-        cos, sin = angles.cos(), angles.sin()
-        return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        turns = _turns(rows, columns, start, precise.new_empty(0, width))
+        pairs = torch.view_as_complex(precise.unflatten(-1, (-1, 2)).contiguous())
+        return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
     def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
         return None
+
+
+def _turns(rows: int, columns: int, start: int, like: Tensor) -> Complex[Tensor, "n pairs"]:
+    """Unit complex numbers: the angle of each token and pair of features."""
+    width = like.shape[-1]
+    speeds = 10000.0 ** (-torch.arange(0, width, 4, device=like.device, dtype=like.dtype) / width)
+    row = torch.arange(rows, device=like.device, dtype=like.dtype).repeat_interleave(columns)
+    column = torch.arange(start, start + columns, device=like.device, dtype=like.dtype).repeat(rows)
+    angles = torch.stack([column[:, None] * speeds, row[:, None] * speeds], dim=-1).flatten(-2)
+    return torch.polar(torch.ones_like(angles), angles)
 
 
 @final

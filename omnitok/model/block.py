@@ -1,6 +1,8 @@
 """What the trunk is made of: every block takes tokens [b t h w d] and gives tokens of the same width."""
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator
 from typing import Annotated, ClassVar, final
 
 import torch
@@ -8,11 +10,24 @@ import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from omnitok.attention import Attention, AttentionPart
+from omnitok.attention import Attention, AttentionPart, Past
 from omnitok.attention.full import FullAttention
 from omnitok.model.peg import NoPeg, PegPart
 from omnitok.spec import Count, Positive, Registry
+
+BEGUN: Past = (True,)  # the past of a block that only asks whether there is one
+
+
+def later(work: Callable[[Tensor], Tensor], x: Tensor, axis: int = 1) -> Tensor:
+    """``work`` of frames that are not the first, where it treats the first apart and each of the rest for itself."""
+    made = work(torch.cat([x.narrow(axis, 0, 1), x], dim=axis))
+    return made.narrow(axis, 1, made.shape[axis] - 1)
+
+
+ALIGN = 16  # floats; rows that end on this boundary multiply up to 1.4 times as fast on a CPU (measured)
+ENOUGH = 1024  # tokens that pay for copying weights so that they do
 
 
 class GatedFeedForward(nn.Module):
@@ -26,8 +41,55 @@ class GatedFeedForward(nn.Module):
         self.leave = nn.Linear(inner, dim, bias=False)
 
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        value, gate = self.enter(self.norm(x)).chunk(2, dim=-1)
-        return self.leave(F.gelu(gate) * value)
+        enter, leave = self._weights(x.numel() // x.shape[-1])
+        return in_pieces(lambda rows: self._within(rows, enter, leave), x, tuple(range(x.ndim - 1)))
+
+    def _within(self, x: Float[Tensor, "*n d"], enter: Tensor, leave: Tensor) -> Float[Tensor, "*n d"]:
+        value, gate = F.linear(self.norm(x), enter).chunk(2, dim=-1)
+        return F.linear(F.gelu(gate) * value, leave)
+
+    def _weights(self, tokens: int) -> tuple[Float[Tensor, "two_inner d"], Float[Tensor, "d inner"]]:
+        """As they are, or with rows and columns of zeros that bring the inner width to a multiple of ALIGN."""
+        spare = -self.leave.in_features % ALIGN
+        if not spare or tokens < ENOUGH or not self.enter.weight.is_cpu:
+            return self.enter.weight, self.leave.weight
+        halves = F.pad(rearrange(self.enter.weight, "(two inner) d -> two inner d", two=2), (0, 0, 0, spare))
+        return halves.flatten(0, 1), F.pad(self.leave.weight, (0, spare))
+
+
+PIECE = 1024  # tokens that pass at once where no gradient is wanted: what is between then stays in a CPU's cache
+
+
+def in_pieces(work: Callable[[Tensor], Tensor], x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """``work(x)``, where work treats the places along ``axes`` each for itself: a piece at a time where nobody wants a
+    gradient, so that memory does not grow with the clip."""
+    if torch.is_grad_enabled() or x.is_meta or x.numel() // x.shape[-1] <= PIECE:
+        return work(x)
+    made: Tensor | None = None
+    for place in _cuts(x.shape, axes):
+        done = work(x[place])
+        made = x.new_empty(x.shape, dtype=done.dtype) if made is None else made
+        made[place] = done
+    assert made is not None
+    return made
+
+
+def _cuts(shape: torch.Size, axes: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Slices along ``axes``, the first cut first, of at most PIECE tokens where one place has no more."""
+    place = [slice(None)] * len(shape)
+    tokens = math.prod(shape[:-1])
+    for axis in axes:
+        tokens //= shape[axis]
+        if tokens <= PIECE or axis == axes[-1]:
+            break
+    outer = axes[: axes.index(axis)]
+    step = max(1, PIECE // max(tokens, 1))
+    for indices in itertools.product(*(range(shape[a]) for a in outer)):
+        for a, index in zip(outer, indices, strict=True):
+            place[a] = slice(index, index + 1)
+        for start in range(0, shape[axis], step):
+            place[axis] = slice(start, start + step)
+            yield tuple(place)
 
 
 class Block(nn.Module):
@@ -37,6 +99,22 @@ class Block(nn.Module):
     version: ClassVar[int] = 1
     multiple: int = 1
     shortens: int = 1
+
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b s i j d"], Past]:
+        """The same for the frames that come after those that ``past`` is of; () is the beginning.
+
+        Raises ValueError where the block would have to see what comes later."""
+        return self(x), ()
+
+
+def extended(parts: nn.ModuleList, x: Tensor, past: Past) -> tuple[Tensor, Past]:
+    """``extend`` of blocks or layers, one after another."""
+    found = []
+    for part, known in zip(parts, past or [()] * len(parts), strict=True):
+        assert isinstance(part, Block | Layer)
+        x, now = part.extend(x, known)
+        found.append(now)
+    return x, tuple(found)
 
 
 class Layer(nn.Module):
@@ -50,13 +128,21 @@ class Layer(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         x = self.peg(x)
-        x = x + self.attention(x)
+        x = x + in_pieces(self.attention, x, (0, 1) if self.attention.mixes == "space" else (0, 2, 3))
         return x + self.feed_forward(x)
+
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        at_peg, at_attention = past or ((), ())
+        x, at_peg = self.peg.extend(x, at_peg)
+        added, at_attention = self.attention.extend(x, at_attention)
+        x = x + added
+        return x + self.feed_forward(x), (at_peg, at_attention)
 
 
 @final
 class Transformer(Block):
-    """Layers of attention and gated feed-forward networks, one after another.
+    """Layers of attention and gated feed-forward networks, one after another. ``recompute``, a resource, has what is
+    inside a layer computed anew when gradients are, instead of being kept.
 
     attention: what is mixed, and how.
     peg: position from a convolution, added before each attention.
@@ -75,11 +161,17 @@ class Transformer(Block):
     ) -> None:
         super().__init__()
         layers = [Layer(dim, attention, peg, feed_forward) for _ in range(depth)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.ModuleList(layers)
         self.multiple = layers[0].attention.multiple
+        self.recompute = False
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        return self.layers(x)
+        for layer in self.layers:
+            x = checkpoint(layer, x, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else layer(x)
+        return x
+
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        return extended(self.layers, x, past)
 
 
 @final
@@ -122,6 +214,9 @@ class PoolTime(Block):
         pairs = rearrange(x[:, 1:], "b (t two) h w d -> b t two h w d", two=2).mean(2)
         return torch.cat([x[:, :1], pairs], dim=1)
 
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b s h w d"], Past]:
+        return later(self, x) if past else self(x), BEGUN
+
 
 @final
 class RepeatSpace(Block):
@@ -143,6 +238,9 @@ class RepeatTime(Block):
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b s h w d"]:
         return torch.cat([x[:, :1], x[:, 1:].repeat_interleave(2, dim=1)], dim=1)
+
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b s h w d"], Past]:
+        return later(self, x) if past else self(x), BEGUN
 
 
 BLOCKS: Registry[Block] = Registry(

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, final
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from omnitok.attention import Past
 from omnitok.spec import Registry
+
+BACK = 2  # frames before its own that a causal kernel sees
 
 
 class Peg(nn.Module):
@@ -18,16 +22,24 @@ class Peg(nn.Module):
     version: ClassVar[int] = 1
     known_defects: ClassVar[tuple[str, ...]] = ()
 
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        """The same for the frames after those of ``past``. Raises ValueError where the kernel looks ahead."""
+        raise ValueError(f"{type(self).__name__} is not causal, so a clip cannot be given to it piece by piece")
+
 
 class _Convolution(nn.Module):
     def __init__(self, dim: int, causal: bool) -> None:
         super().__init__()
-        self.before, self.after = (2, 0) if causal else (1, 1)
+        self.before, self.after = (BACK, 0) if causal else (1, 1)
         self.kernel = nn.Conv3d(dim, dim, 3, groups=dim)
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        grid = F.pad(rearrange(x, "b t h w d -> b d t h w"), (1, 1, 1, 1, self.before, self.after))
-        return rearrange(self.kernel(grid), "b d t h w -> b t h w d")
+        return self.inside(F.pad(x, (0, 0, 0, 0, 0, 0, self.before, self.after)))
+
+    def inside(self, x: Float[Tensor, "b s h w d"]) -> Float[Tensor, "b t h w d"]:
+        """Of a clip whose frames before and after are there already."""
+        grid = F.pad(x, (0, 0, 1, 1, 1, 1))
+        return rearrange(self.kernel(rearrange(grid, "b t h w d -> b d t h w")), "b d t h w -> b t h w d")
 
 
 @final
@@ -40,6 +52,9 @@ class NoPeg(Peg):
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         return x
 
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        return x, ()
+
 
 @final
 class ConvolutionPeg(Peg):
@@ -50,10 +65,18 @@ class ConvolutionPeg(Peg):
 
     def __init__(self, dim: int, mixes: Literal["space", "time"], *, causal: bool = True) -> None:
         super().__init__()
+        self.causal = causal
         self.convolution = _Convolution(dim, causal)
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         return x + self.convolution(x)
+
+    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        if not self.causal:
+            return super().extend(x, past)
+        before = past[0] if past else x.new_zeros(x.shape[0], BACK, *x.shape[2:])
+        known = torch.cat([before, x], dim=1)
+        return x + self.convolution.inside(known), (known[:, -BACK:],)
 
 
 @final

@@ -1,6 +1,7 @@
 """Where a token is."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Annotated, ClassVar, final
 
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from omnitok.spec import Positive, Registry
 
 
-class Position(nn.Module):
+class Position(nn.Module, ABC):
     """Tokens -> tokens that know where they are. ``Component(dim, *, ...)``; the same place gives the same addition
-    whatever the size of the grid, so a prefix of a clip stays a prefix."""
+    whatever the size of the grid, so a prefix of a clip stays a prefix. ``start``: the number of the first frame."""
 
     version: ClassVar[int] = 1
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b t h w d"], start: int = 0) -> Float[Tensor, "b t h w d"]: ...
 
 
 @final
@@ -25,7 +29,7 @@ class NoPosition(Position):
     def __init__(self, dim: int) -> None:
         super().__init__()
 
-    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+    def forward(self, x: Float[Tensor, "b t h w d"], start: int = 0) -> Float[Tensor, "b t h w d"]:
         return x
 
 
@@ -43,9 +47,9 @@ class Sinusoidal(Position):
         if not self.waves:
             raise ValueError(f"dim={dim} must be at least 6 for sines and cosines of three axes")
 
-    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+    def forward(self, x: Float[Tensor, "b t h w d"], start: int = 0) -> Float[Tensor, "b t h w d"]:
         _, t, h, w, d = x.shape
-        time, row, column = (self._axis(size, x) for size in (t, h, w))
+        time, row, column = (self._axis(first, size, x) for first, size in ((start, t), (0, h), (0, w)))
         grid = torch.cat(
             [
                 time[:, None, None].expand(t, h, w, -1),
@@ -56,8 +60,8 @@ class Sinusoidal(Position):
         )
         return x + torch.nn.functional.pad(grid, (0, d - grid.shape[-1]))
 
-    def _axis(self, size: int, like: Tensor) -> Tensor:
-        places = torch.arange(size, device=like.device, dtype=like.dtype)
+    def _axis(self, first: int, size: int, like: Tensor) -> Tensor:
+        places = torch.arange(first, first + size, device=like.device, dtype=like.dtype)
         power = torch.arange(self.waves, device=like.device, dtype=like.dtype) / max(self.waves - 1, 1)
         angles = places[:, None] * 2 * math.pi / (2.0 * (self.longest / 2.0) ** power)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)

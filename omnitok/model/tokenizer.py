@@ -1,22 +1,50 @@
 """Pixels <-> latents <-> codes, for images and video alike (OmniTokenizer, arXiv:2406.09399)."""
 
 import math
+from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from omnitok.attention import Past
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
-from omnitok.model.block import Block, BlockPart, Norm, Transformer
+from omnitok.model.block import Block, BlockPart, Norm, Transformer, extended
 from omnitok.model.contract import Reconstruction, Reconstructor
 from omnitok.model.patch import LinearPatches, PatchesPart
 from omnitok.model.position import PositionPart, Sinusoidal
 from omnitok.quantizers import Quantized, QuantizerPart
 from omnitok.quantizers.vq import VectorQuantizer
 from omnitok.spec import Count
+
+
+class Cache(NamedTuple):
+    """What a half of the tokenizer keeps of the frames that it has been given chunk by chunk: their number in tokens
+    over time, and the past of each block."""
+
+    seen: int
+    past: Past
+
+    @property
+    def nbytes(self) -> int:
+        """Of the tensors in it."""
+        return sum(tensor.nbytes for tensor in _tensors(self.past))
+
+
+START = Cache(0, ())
+
+
+def _tensors(past: Past) -> Iterator[Tensor]:
+    for part in past:
+        if isinstance(part, Tensor):
+            yield part
+        elif isinstance(part, tuple):
+            yield from _tensors(part)
+
 
 SPACE, TIME = (
     partial(Transformer, attention=WindowAttention, depth=2),
@@ -56,24 +84,58 @@ class Tokenizer(Reconstructor):
         self.patches = patches(dim)
         self.position, self.decoder_position = position(dim), position(dim)
         trunk: list[Block] = [block(dim) for block in encoder]
-        self.encoder = nn.Sequential(*trunk)
-        self.decoder = nn.Sequential(*(block(dim) for block in decoder))
+        self.encoder = nn.ModuleList(trunk)
+        self.decoder = nn.ModuleList(block(dim) for block in decoder)
         self.to_latents = nn.Linear(dim, self.quantizer.in_channels)
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
-        self.multiple = self.patches.patch * math.lcm(*(block.multiple for block in (*self.encoder, *self.decoder)))
+        self.multiple = self.patches.patch * math.lcm(*(block.multiple for block in trunk))
         self.frame_step = self.patches.temporal_patch * math.prod(block.shortens for block in trunk)
 
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:
         """``draw``: the source of what is random in the bottleneck; without one nothing is.
         Raises ValueError where the clip does not fit the patches or an attention."""
-        return self.quantizer(self.to_latents(self.encoder(self.position(self.patches.embed(clip)))), draw)
+        x = self.position(self.patches.embed(clip))
+        for block in self.encoder:
+            x = block(x)
+        return self.quantizer(self.to_latents(x), draw)
 
     def decode(self, latents: Float[Tensor, "b t h w z"]) -> Float[Tensor, "b c T H W"]:
         x = self.decoder_position(self.from_latents(latents))
-        return self.patches.pixels(self.decoder(x))
+        for block in self.decoder:
+            x = block(x)
+        return self._pixels(x)
 
     def decode_codes(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b c T H W"]:
         return self.decode(self.quantizer.decode(codes))
+
+    def encode_chunk(self, clip: Float[Tensor, "b c T H W"], cache: Cache = START) -> tuple[Quantized, Cache]:
+        """The next frames of a long clip: with what ``encode`` gives for the whole of it, and the cache for what comes
+        after. The first chunk has 1 + n ``frame_step`` frames, each later one n ``frame_step``. Nothing is random.
+
+        A cache is never changed, so going on from one twice gives the same twice. With a finite ``context`` in every
+        attention over time its size does not grow. Raises ValueError where the model is not causal."""
+        fresh = cache.seen == 0
+        if not fresh and clip.shape[2] % self.frame_step:
+            raise ValueError(f"frames={clip.shape[2]} of a later chunk must be a multiple of {self.frame_step}")
+        tokens = (
+            self.patches.embed(clip) if fresh else self.patches.embed(torch.cat([clip[:, :, :1], clip], dim=2))[:, 1:]
+        )
+        x, past = extended(self.encoder, self.position(tokens, cache.seen), cache.past)
+        return self.quantizer(self.to_latents(x)), Cache(cache.seen + tokens.shape[1], past)
+
+    def decode_chunk(
+        self, latents: Float[Tensor, "b t h w z"], cache: Cache = START
+    ) -> tuple[Float[Tensor, "b c T H W"], Cache]:
+        """The next frames of a long clip from its next latents, as ``encode_chunk`` has it; with a cache of its own."""
+        x = self.decoder_position(self.from_latents(latents), cache.seen)
+        x, past = extended(self.decoder, x, cache.past)
+        clip = self._pixels(x) if cache.seen == 0 else self._pixels(torch.cat([x[:, :1], x], dim=1))[:, :, 1:]
+        return clip, Cache(cache.seen + latents.shape[1], past)
+
+    def _pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
+        """The last projection, in full precision also where the trunk is not."""
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+            return self.patches.pixels(x.to(self.to_latents.weight.dtype))
 
     def forward(
         self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None
