@@ -20,7 +20,7 @@ from omnitok.model import Reconstructor
 from omnitok.runs import Failure, Record
 from omnitok.spec import Spec, decode, plain, resolve
 from omnitok.training import TASKS, Evaluation, NonFinite, Task
-from omnitok.training.devices import device, device_name
+from omnitok.training.devices import OnDevice, device, device_name
 from omnitok.training.evaluate import Evaluated, evaluation_digest, key_of, metric_specs, protocol_of
 from omnitok.training.handover import take_over, weights_of
 from omnitok.training.stage import StageRun, data_root, from_json
@@ -87,7 +87,7 @@ def _evaluate(folder: Path, spec: Spec) -> list[str]:
             if not _evaluation_path(folder, found).exists()
         ]
         codec = load(folder)
-        metrics = [resolve(metric)(codec.codebook_sizes) for _, metric in wanted]
+        metrics = [resolve(metric)(OnDevice(codec)) for _, metric in wanted]
         begun = time.perf_counter()
         seen = evaluation.measure(codec, metrics)
         seconds = time.perf_counter() - begun

@@ -184,7 +184,7 @@ def test_an_evaluation_does_not_depend_on_its_batches(monkeypatch):
     results = []
     for batch in (1, 3):
         monkeypatch.setattr("omnitok.training.evaluate.BATCH", batch)
-        metric = resolve(metric_specs(spec)[0])(codec.codebook_sizes)
+        metric = resolve(metric_specs(spec)[0])(codec)
         results.append(resolve(spec)(Path()).measure(codec, [metric]))
     one, three = results
     assert one.measured[0].per_item == pytest.approx(three.measured[0].per_item, abs=1e-4)

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from omnitok.metrics.contract import Measured, Metric
+from omnitok.metrics.contract import Codec, Measured, Metric
 
 
 class _Counted(Metric):
-    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
-        self.counts = [torch.zeros(size, dtype=torch.long) for size in codebook_sizes]
+    def __init__(self, codec: Codec) -> None:
+        self.counts = [torch.zeros(size, dtype=torch.long) for size in codec.codebook_sizes]
 
     def add(
         self,
@@ -35,8 +35,8 @@ class CodebookUsage(_Counted):
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "codebook_usage[distinct codes over all items / size]"
 
-    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
-        super().__init__(codebook_sizes)
+    def __init__(self, codec: Codec) -> None:
+        super().__init__(codec)
 
     def result(self) -> Measured:
         return self._mean([(counts > 0).double().mean().item() for counts in self.counts])
@@ -52,8 +52,8 @@ class CodebookPerplexity(_Counted):
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "perplexity[exp entropy of codes over all items]"
 
-    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
-        super().__init__(codebook_sizes)
+    def __init__(self, codec: Codec) -> None:
+        super().__init__(codec)
 
     def result(self) -> Measured:
         return self._mean([_perplexity(counts) for counts in self.counts])

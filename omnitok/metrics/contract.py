@@ -1,8 +1,9 @@
 """What every metric promises."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Protocol, final, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -15,8 +16,33 @@ class Measured(NamedTuple):
     per_item: tuple[float, ...]
 
 
+@runtime_checkable
+class Codec(Protocol):
+    """What is measured, as far as a metric needs to know it: takes a clip on the CPU and gives one back there."""
+
+    codebook_sizes: tuple[int, ...]
+    frame_step: int  # a clip has one frame more than a multiple of this
+
+    def reconstruct(
+        self, clip: Float[Tensor, "b c T H W"]
+    ) -> tuple[Float[Tensor, "b c T H W"], Int[Tensor, "b t h w q"]]: ...
+
+
+@final
+class Identity:
+    """The codec that gives back what it was given, without codes."""
+
+    codebook_sizes: tuple[int, ...] = ()
+    frame_step: int = 1
+
+    def reconstruct(
+        self, clip: Float[Tensor, "b c T H W"]
+    ) -> tuple[Float[Tensor, "b c T H W"], Int[Tensor, "b t h w q"]]:
+        return clip, torch.empty((*clip.shape[:1], 1, 1, 1, 0), dtype=torch.long)
+
+
 class Metric(ABC):
-    """``Component(codebook_sizes, *, ...)``: fed batches by ``add``, asked once by ``result``.
+    """``Component(codec, *, ...)``: fed batches by ``add``, asked once by ``result``.
 
     Best at identity; the order of batches does not matter; many small batches are one large one. ``protocol`` says
     everything that moves the number, so that two protocols are never taken for one.

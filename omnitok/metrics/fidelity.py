@@ -7,7 +7,7 @@ from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from omnitok.metrics.contract import Measured, Metric
+from omnitok.metrics.contract import Codec, Measured, Metric
 
 FLOOR = 1e-10  # of the mean squared error: identical frames count 100 dB, not infinity
 
@@ -59,7 +59,7 @@ class PeakSignalToNoise(_MeanOfItems):
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "psnr[rgb, per frame, clamped, peak 1, mse >= 1e-10]"
 
-    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
+    def __init__(self, codec: Codec) -> None:
         super().__init__()
 
     def add(
@@ -80,7 +80,7 @@ class StructuralSimilarity(_MeanOfItems):
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "ssim[rgb, per frame, clamped, uniform 7x7, sample covariance, range 1]"
 
-    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
+    def __init__(self, codec: Codec) -> None:
         super().__init__()
 
     def add(

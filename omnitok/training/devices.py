@@ -1,8 +1,13 @@
 """Where tensors live: a resource, never a choice."""
 
 import os
+from typing import final
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from omnitok.model import Reconstructor
 
 
 def device() -> torch.device:
@@ -12,3 +17,18 @@ def device() -> torch.device:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@final
+class OnDevice:
+    """A codec where tensors live, asked from the CPU and answering there: what metrics take it for."""
+
+    def __init__(self, codec: Reconstructor) -> None:
+        self.codec = codec.to(device())
+        self.codebook_sizes, self.frame_step = codec.codebook_sizes, codec.frame_step
+
+    def reconstruct(
+        self, clip: Float[Tensor, "b c T H W"]
+    ) -> tuple[Float[Tensor, "b c T H W"], Int[Tensor, "b t h w q"]]:
+        back, codes = self.codec.reconstruct(clip.to(device()))
+        return back.cpu(), codes.cpu()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from omnitok.data import Dataset, DatasetPart
-from omnitok.metrics import Measured, Metric, MetricPart
+from omnitok.metrics import Identity, Measured, Metric, MetricPart
 from omnitok.metrics.fidelity import PeakSignalToNoise, StructuralSimilarity
 from omnitok.model import Reconstructor
 from omnitok.spec import REQUIRED, Count, Spec, digest, identity, plain, version_of, versions
@@ -60,7 +60,7 @@ class Evaluation:
         too small for a metric."""
         look(self.dataset, self.frames, self.resolution)
         for metric in self.metrics:
-            made: Metric = metric(())
+            made: Metric = metric(Identity())
             if self.resolution < made.least_side:
                 raise ValueError(f"resolution={self.resolution}: {made.label} needs {made.least_side} pixels a side")
         return self.frames, self.resolution
