@@ -5,7 +5,8 @@ import torch
 
 from omnitok.attention import ATTENTION
 from omnitok.model import BASELINES, MODELS, Inflatable
-from omnitok.model.block import BLOCKS, GatedFeedForward, Transformer, in_pieces
+from omnitok.model.block import BLOCKS, Transformer, in_pieces
+from omnitok.model.gated import geglu
 from omnitok.model.patch import PATCHES
 from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
@@ -158,19 +159,14 @@ def test_pieces_are_no_larger_than_said_and_cover_everything_once(monkeypatch):
         assert max(seen) == 9 and sum(seen) == x.numel()
 
 
-def test_weights_brought_to_a_boundary_compute_the_same(monkeypatch):
-    feed = GatedFeedForward(12, 3.3).double()  # 26 is no multiple of 16
-    x = torch.randn(40, 12, dtype=torch.double)
-    plain = feed(x)
-    monkeypatch.setattr("omnitok.model.block.ENOUGH", 1)
-    aligned = feed(x)
-    torch.testing.assert_close(aligned, plain, rtol=0, atol=1e-12)
-    plain.sum().backward()
-    gradients = [p.grad.clone() for p in feed.parameters()]
-    feed.zero_grad()
-    aligned.sum().backward()
-    for parameter, gradient in zip(feed.parameters(), gradients, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient)
+def test_the_gated_product_and_its_gradients_are_the_equation():
+    x, enter, leave = (
+        torch.randn(size, dtype=torch.double, requires_grad=True) for size in ((2, 5, 12), (26, 12), (12, 13))
+    )
+    assert torch.autograd.gradcheck(geglu, (x, enter, leave))
+    value, gate = (x @ enter.T).chunk(2, dim=-1)
+    expected = (value * 0.5 * gate * (1 + torch.erf(gate / 2**0.5))) @ leave.T
+    torch.testing.assert_close(geglu(x, enter, leave), expected)
 
 
 def test_recomputing_gives_the_same_gradients():

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, ClassVar, final
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnitok.attention import Attention, AttentionPart, Past
 from omnitok.attention.full import FullAttention
+from omnitok.model.gated import geglu
 from omnitok.model.peg import NoPeg, PegPart
 from omnitok.spec import Count, Positive, Registry
 
@@ -24,10 +24,6 @@ def later(work: Callable[[Tensor], Tensor], x: Tensor, axis: int = 1) -> Tensor:
     """``work`` of frames that are not the first, where it treats the first apart and each of the rest for itself."""
     made = work(torch.cat([x.narrow(axis, 0, 1), x], dim=axis))
     return made.narrow(axis, 1, made.shape[axis] - 1)
-
-
-ALIGN = 16  # floats; rows that end on this boundary multiply up to 1.4 times as fast on a CPU (measured)
-ENOUGH = 1024  # tokens that pay for copying weights so that they do
 
 
 class GatedFeedForward(nn.Module):
@@ -41,20 +37,10 @@ class GatedFeedForward(nn.Module):
         self.leave = nn.Linear(inner, dim, bias=False)
 
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        enter, leave = self._weights(x.numel() // x.shape[-1])
-        return in_pieces(lambda rows: self._within(rows, enter, leave), x, tuple(range(x.ndim - 1)))
+        return in_pieces(self._within, x, tuple(range(x.ndim - 1)))
 
-    def _within(self, x: Float[Tensor, "*n d"], enter: Tensor, leave: Tensor) -> Float[Tensor, "*n d"]:
-        value, gate = F.linear(self.norm(x), enter).chunk(2, dim=-1)
-        return F.linear(F.gelu(gate) * value, leave)
-
-    def _weights(self, tokens: int) -> tuple[Float[Tensor, "two_inner d"], Float[Tensor, "d inner"]]:
-        """As they are, or with rows and columns of zeros that bring the inner width to a multiple of ALIGN."""
-        spare = -self.leave.in_features % ALIGN
-        if not spare or tokens < ENOUGH or not self.enter.weight.is_cpu:
-            return self.enter.weight, self.leave.weight
-        halves = F.pad(rearrange(self.enter.weight, "(two inner) d -> two inner d", two=2), (0, 0, 0, spare))
-        return halves.flatten(0, 1), F.pad(self.leave.weight, (0, spare))
+    def _within(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        return geglu(self.norm(x), self.enter.weight, self.leave.weight)
 
 
 PIECE = 1024  # tokens that pass at once where no gradient is wanted: what is between then stays in a CPU's cache
