@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -13,10 +13,21 @@ import pytest
 import torch
 from PIL import Image
 
-from omnitok.data import DATASETS, DataError, Dataset, as_clip, as_pixels, check_folder, embedded, write_clip
+from omnitok.data import (
+    DATASETS,
+    DataError,
+    Dataset,
+    as_clip,
+    as_pixels,
+    check_folder,
+    embedded,
+    make_procgen,
+    write_clip,
+)
 from omnitok.data.contract import Split
 from omnitok.data.embedded import Embedded, PackageFile, decoded, locate, manifest
 from omnitok.data.manifest import FILE
+from omnitok.data.recording import Step
 from omnitok.data.sources import Source, starts_in
 from omnitok.spec import Map, Mark, decode, resolve
 
@@ -45,11 +56,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def played(game: str, split: Split, side: int) -> Iterator[Step]:
+    """A game in which every environment shows a texture of its own, moving."""
+    frames = [moving(40, len(game) * 64 + e, side, side) for e in range(4)] * 16
+    for step in range(40):
+        yield Step([clip[step] for clip in frames], np.array([step == 0] * 64), [0] * 64)
+
+
 @pytest.fixture(params=list(DATASETS))
 def make(request: pytest.FixtureRequest, root: Path) -> Make:
     said = {"type": request.param}
     if request.param == "folder":
         said |= {"name": "pets", "fingerprint": check_folder(root / "pets").fingerprint}
+    if request.param == "procgen16":
+        made = make_procgen(root, 64, 2, play=played)
+        said |= {"name": made.folder.name, "fingerprint": made.manifest.fingerprint}
     component = resolve(decode(DATASETS, Map(said, Mark("test"), dict.fromkeys(said, Mark("test")))))
     return lambda split: component(root, split)
 

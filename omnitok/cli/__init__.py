@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from omnitok.cli.datasets import data as datasets
+from omnitok.cli.words import example
+
 SETS = click.option(
     "--set",
     "sets",
@@ -37,10 +40,6 @@ class Group(click.Group):
             place = f"{error.filename}: " if error.filename else ""
             click.echo(f"omnitok: {place}{error.strerror or error}", err=True)
             sys.exit(1)
-
-
-def example(*lines: str) -> str:
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -261,20 +260,7 @@ def evaluate(run_reference: str, data: str | None, metrics: str, **rest: Any) ->
         click.echo(f"{found['key']}  {value}  ({len(found['items'])} items; {found['protocol']})")
 
 
-@main.group("data")
-def data() -> None:
-    """Your own pictures and videos as datasets."""
-
-
-@data.command("check", epilog=example("omnitok data check data/cats"))
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--skip-broken", is_flag=True, help="List broken files in the manifest instead of refusing them.")
-def data_check(folder: Path, skip_broken: bool) -> None:
-    """Decode every file of FOLDER (a sub-folder a class), write its manifest, print its fingerprint."""
-    from omnitok import check_folder
-    from omnitok.cli.tables import print_checked
-
-    print_checked(check_folder(folder, skip_broken))
+main.add_command(datasets)
 
 
 @command("doctor", "omnitok doctor")

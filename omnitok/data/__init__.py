@@ -15,7 +15,10 @@ from omnitok.data.media import read_clip as read_clip
 from omnitok.data.media import write_clip as write_clip
 from omnitok.data.pixels import as_clip as as_clip
 from omnitok.data.pixels import as_pixels as as_pixels
+from omnitok.data.procgen import Procgen
+from omnitok.data.recording import Made as Made
+from omnitok.data.recording import make_procgen as make_procgen
 from omnitok.spec import Registry
 
-DATASETS: Registry[Dataset] = Registry("dataset", embedded=Embedded, folder=Folder)
+DATASETS: Registry[Dataset] = Registry("dataset", embedded=Embedded, folder=Folder, procgen16=Procgen)
 DatasetPart = Annotated[Callable[..., Dataset], DATASETS]

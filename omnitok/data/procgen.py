@@ -1,0 +1,189 @@
+"""Clips of sixteen games with known classes, made here by Procgen (arXiv:1912.01588) and read by their manifest."""
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from pydantic import BaseModel, ValidationError
+from torch import Tensor
+
+from omnitok import runs
+from omnitok.data.contract import DataError, Dataset, Split
+from omnitok.data.manifest import plain_path
+from omnitok.data.pixels import Pixels, as_clip
+from omnitok.spec import REQUIRED, STRICT, digest
+
+FILE = "procgen16.json"
+FRAMES = 17  # of every clip
+GAMES = (
+    "bigfish", "bossfight", "caveflyer", "chaser", "climber", "coinrun", "dodgeball", "fruitbot",
+    "heist", "jumper", "leaper", "maze", "miner", "ninja", "plunder", "starpilot",
+)  # fmt: skip
+HELD_OUT = ("caveflyer", "ninja")  # the test split: both move, the one flying and the other running
+
+
+class Clips(BaseModel):
+    """The clips of one game in one split: one array [clips, frames, side, side, 3] of uint8."""
+
+    model_config = STRICT
+
+    path: str
+    game: str
+    split: Split
+    sha256: str
+    bytes: int
+    rand_seed: int
+    start_level: int
+    num_levels: int
+    levels: tuple[int, ...]  # of each clip
+
+
+class Manifest(BaseModel):
+    """Everything that the bytes follow from, and their hashes."""
+
+    model_config = STRICT
+
+    format: Literal[1] = 1
+    package: str
+    side: int
+    frames: int = FRAMES
+    warm_up: int
+    hold: int
+    environments: int
+    arrays: tuple[Clips, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(self.model_dump(mode="json"))
+
+    def save(self, folder: Path) -> None:
+        runs.write_json(folder / FILE, self.model_dump(mode="json"))
+
+
+def load(folder: Path) -> Manifest:
+    """Raises DataError where ``folder`` has no manifest, or what it has is none."""
+    path = folder / FILE
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        missing = f"has no {FILE}" if folder.is_dir() else "no such folder"
+        raise DataError(f"{folder}: {missing}; make it with: omnitok data procgen16") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise DataError(f"{path}: {where}: {first['msg']}; delete the folder and make it again") from None
+
+
+class Procgen(Dataset):
+    """Clips of sixteen Procgen games (arXiv:1912.01588) under random play: train and val are fourteen games on different
+    levels, test is two other games, caveflyer and ninja. Maze, heist and miner hardly move and stay in as static classes.
+
+    Every fixed item is a clip of 17 frames, whole; of fewer frames the first ones, so a single frame is a clip's first.
+    A training clip starts at any frame of a clip. Frames are taken whole, reduced by area, never enlarged.
+
+    name: which folder below the root of all datasets, like procgen16-64-256.
+    fingerprint: what ``omnitok data procgen16`` printed for the folder; any other state of it is refused.
+    flip: whether a training clip is mirrored left to right half of the time.
+    """
+
+    classes: ClassVar[tuple[str, ...]] = GAMES
+
+    def __init__(
+        self,
+        root: Path,
+        split: Split,
+        *,
+        name: Annotated[str, REQUIRED],
+        fingerprint: Annotated[str, REQUIRED],
+        flip: bool = True,
+    ) -> None:
+        try:
+            self.folder = root / plain_path(name)
+        except ValueError as error:
+            raise DataError(f"name: {error}") from None
+        manifest = load(self.folder)
+        if manifest.fingerprint != fingerprint:
+            raise DataError(
+                f"{self.folder / FILE}: its fingerprint is {manifest.fingerprint}, the experiment says {fingerprint}"
+            )
+        self.split, self.fingerprint, self.flip, self.side = split, fingerprint, flip, manifest.side
+        self.arrays = tuple(array for array in manifest.arrays if array.split == split)
+        self.places = [(array, i) for array in self.arrays for i in range(len(array.levels))]
+        for array in self.arrays:
+            refuse_cut(self.folder, array)
+
+    def items(self, frames: int) -> tuple[str, ...]:
+        if frames < 1:
+            raise ValueError(f"a clip has at least 1 frame, not {frames}")
+        return tuple(f"{array.game}/{i}[0:{frames}]" for array, i in self.places) if frames <= FRAMES else ()
+
+    def finest(self, frames: int) -> int:
+        return self.side
+
+    def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
+        if index >= len(self.items(frames)):
+            raise IndexError(f"item {index} of {len(self.items(frames))}")
+        return as_clip(reduced(self._clip(index)[:frames], resolution))
+
+    def sample(self, draw: torch.Generator, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
+        """Any clip, any start in it, mirrored or not."""
+        if not self.items(frames):
+            raise DataError(f"no {self.split} clip has {frames} frames; the longest has {FRAMES}")
+        clip, start = _below(draw, len(self.places)), _below(draw, FRAMES - frames + 1)
+        window = reduced(self._clip(clip)[start : start + frames], resolution)
+        return as_clip(window[:, :, ::-1] if self.flip and _below(draw, 2) else window)
+
+    def label(self, index: int) -> int:
+        """The class of a fixed item, as a place in ``classes``."""
+        return GAMES.index(self.places[index][0].game)
+
+    def _clip(self, index: int) -> Pixels:
+        array, i = self.places[index]
+        return np.asarray(_opened(self.folder / array.path, array.sha256)[i])
+
+
+def refuse_cut(folder: Path, array: Clips) -> None:
+    """Raises DataError where an array is not there, or not as long as the manifest says."""
+    path = folder / array.path
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path}: is in the manifest, but: {error.strerror}") from None
+    if found != array.bytes:
+        raise DataError(f"{path}: has {found} bytes, the manifest says {array.bytes}")
+
+
+def reduced(frames: Pixels, resolution: int) -> UInt8[np.ndarray, "T {resolution} {resolution} 3"]:
+    """Square frames, each pixel the mean of the area that it covers. Raises ValueError where they would be enlarged."""
+    side = frames.shape[1]
+    if resolution > side:
+        raise ValueError(f"resolution={resolution}: a frame has {side} pixels a side and is never enlarged")
+    if resolution == side:
+        return frames
+    size = (resolution, resolution)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX)) for frame in frames])
+
+
+@functools.lru_cache(maxsize=64)
+def _opened(path: Path, sha256: str) -> np.ndarray:
+    """An array that stays on disk, held to its hash once a process."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if found != sha256:
+        raise DataError(f"{path}: its bytes are not those of the manifest")
+    opened: np.ndarray = np.load(path, mmap_mode="r")
+    return opened
+
+
+def _below(draw: torch.Generator, bound: int) -> int:
+    return int(torch.randint(bound, (), generator=draw).item())
