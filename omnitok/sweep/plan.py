@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from omnitok.metrics import Identity
 from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, dotted, kind, patched, plain, resolve
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.design import Arm, arms, name_of
@@ -275,7 +276,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
 
 
 def _metric_json(spec: Spec, metric: Spec) -> dict[str, Any]:
-    made = resolve(metric)(())
+    made = resolve(metric)(Identity())
     key = f"{key_of(spec)}/{made.label}"
     fields = {"unit": made.unit, "better": made.better, "protocol": made.protocol, "spec": plain(metric)}
     return {"label": made.label, "key": key, **fields}
