@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from omnitok.attention import ATTENTION
 from omnitok.attention.places import PLACES
 from omnitok.data import DATASETS
+from omnitok.discriminators import DISCRIMINATORS
 from omnitok.losses import LOSSES
 from omnitok.metrics import METRICS
 from omnitok.model import BASELINES, MODELS
@@ -30,7 +31,7 @@ from omnitok.training.stage import Lineage
 SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
-        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, OPTIMIZERS, LOSSES, METRICS, DATASETS,
+        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, OPTIMIZERS, LOSSES, DISCRIMINATORS, METRICS, DATASETS,
         BASELINES, EVALUATIONS,
     )
 }  # fmt: skip

@@ -30,7 +30,7 @@ class _Total(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
         found = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(found)
         return found
@@ -38,7 +38,7 @@ class _Total(torch.autograd.Function):
 
 def total(x: Tensor) -> Tensor:
     """The sum of ``x`` over all processes, differentiable; every process gets it."""
-    found: Tensor = _Total.apply(x) if world() > 1 else x  # type: ignore[no-untyped-call]
+    found: Tensor = _Total.apply(x) if world() > 1 else x
     return found
 
 
