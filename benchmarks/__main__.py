@@ -12,8 +12,21 @@ from benchmarks.launching import in_pool, in_process  # noqa: E402
 from benchmarks.planning import decoding, planning  # noqa: E402
 from benchmarks.stepping import mirroring, stepping  # noqa: E402
 from benchmarks.table import machine, readme, table  # noqa: E402
+from benchmarks.tokenizer import coding, streaming, training  # noqa: E402
 
-ALL = (planning, decoding, helping, stepping, mirroring, in_process, in_pool, stored_status)
+ALL = (
+    planning,
+    decoding,
+    helping,
+    stepping,
+    mirroring,
+    in_process,
+    in_pool,
+    stored_status,
+    coding,
+    streaming,
+    training,
+)
 
 
 def main() -> None:

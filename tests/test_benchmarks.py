@@ -18,11 +18,18 @@ from benchmarks.published import PAPER, PatchDiscriminator, PublishedStep, Publi
 from benchmarks.published.adversary import LPIPS, feature_matching, hinge, vanilla
 from benchmarks.stepping import mirroring, stepping
 from benchmarks.table import cells, readme
+from benchmarks.tokenizer import coding, streaming, training
+from benchmarks.tokenizer import here as in_this_process
 
 GOLDEN = Path(os.environ.get("OMNITOK_GOLDEN") or Path(__file__).parent.parent.parent / "shared" / "golden")
 golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data is not here; OMNITOK_GOLDEN says where it is")
 TOLERANCE = 5e-5
 
+SMALL = {
+    "embedding_dim": 16, "heads": 2, "dim_head": 8, "n_codes": 16, "temporal_depth": 1, "twod_window_size": 2,
+    "enc_block": "tw", "dec_block": "t",
+}  # fmt: skip
+ALONE = {"options": PAPER | SMALL, "measured": in_this_process}
 SMALLEST = {
     planning: {"repeats": 1, "values": 1, "seeds": 1, "models": 1, "timed": here},
     decoding: {"repeats": 2, "calls": 2},
@@ -32,6 +39,9 @@ SMALLEST = {
     in_process: {"repeats": 1, "seeds": 1, "jobs": 1},
     in_pool: {"repeats": 1, "seeds": 1, "jobs": 1, "most": 1},
     stored_status: {"repeats": 1, "values": 1, "seeds": 1},
+    coding: {"repeats": 1, "shapes": ((5, 32),), **ALONE},
+    streaming: {"lengths": (9, 17), "side": 32, "context": 2, "chunk": 2, **ALONE},
+    training: {"repeats": 1, "shapes": ((1, 32), (5, 32)), "width": 4, **ALONE},
 }
 
 
@@ -120,8 +130,7 @@ def test_the_reference_has_the_authors_gradients(kind):
 @torch.no_grad()
 def test_the_codebook_of_the_reference_follows_as_the_authors_does():
     io = np.load(GOLDEN / "codebook_ema.npz")
-    options = PAPER | {"embedding_dim": 16, "heads": 2, "dim_head": 8, "n_codes": 16}
-    codebook = PublishedTokenizer(options).codebook
+    codebook = PublishedTokenizer(PAPER | SMALL).codebook
     codebook.load_state_dict({name: torch.from_numpy(io[f"norestart.before.{name}"]) for name in codebook.state_dict()})
     for step in range(2):
         found = codebook.train()(torch.from_numpy(io[f"norestart.step{step}.z"]))
@@ -159,8 +168,7 @@ def test_the_reference_at_paper_size_has_as_many_parameters_as_the_authors():
 
 def test_the_published_step_moves_the_codebook_twice_and_the_discriminator_last():
     torch.manual_seed(0)
-    small = {"embedding_dim": 16, "heads": 2, "dim_head": 8, "n_codes": 16, "temporal_depth": 1, "twod_window_size": 2}
-    tokenizer = PublishedTokenizer(PAPER | small | {"enc_block": "tw", "dec_block": "t"})
+    tokenizer = PublishedTokenizer(PAPER | SMALL)
     judge = PatchDiscriminator(3, 4, noise=True)
     moved = []
     tokenizer.codebook.register_forward_hook(lambda *_: moved.append(tokenizer.codebook.N.sum().item()))
