@@ -8,11 +8,13 @@ from omnitok.quantizers.contract import Quantizer as Quantizer
 from omnitok.quantizers.fsq import FiniteScalarQuantizer as FiniteScalarQuantizer
 from omnitok.quantizers.gaussian import GaussianBottleneck
 from omnitok.quantizers.vq import VectorQuantizer
+from omnitok.quantizers.vq_published import PublishedVectorQuantizer
 from omnitok.spec import Registry
 
 QUANTIZERS: Registry[Quantizer] = Registry(
     "quantizer",
     vq=VectorQuantizer,
+    vq_published=PublishedVectorQuantizer,
     fsq=FiniteScalarQuantizer,
     gaussian=GaussianBottleneck,
 )

@@ -1,6 +1,7 @@
 """What every quantizer promises."""
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -21,21 +22,29 @@ class Quantizer(nn.Module, ABC):
 
     It says how wide it wants its input (``in_channels``) and how wide its latents are (``channels``, z); the
     projections to and from the trunk's width are its parent's. In eval mode ``decode(codes) == latents`` wherever
-    there are codes. In training each forward updates a codebook at most once.
+    there are codes. In training each forward updates a codebook at most once, from the batch of all processes together.
+    ``known_defects``: what a published component does wrong, on purpose.
     """
 
     version: ClassVar[int] = 1
+    known_defects: ClassVar[tuple[str, ...]] = ()
     in_channels: int
     channels: int
     codebook_sizes: tuple[int, ...]  # one entry a codebook
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "b t h w i"], draw: torch.Generator | None = None) -> Quantized:
-        """``draw``: where random numbers come from; without one nothing is random (a mean, no restarts)."""
+        """``draw``: where random numbers come from, the same in every process; without one nothing is random (a mean,
+        no restarts)."""
 
     @abstractmethod
     def decode(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b t h w z"]:
         """Codes -> latents. Raises ValueError where there are no codebooks."""
+
+
+def precise(x: Tensor) -> AbstractContextManager[object]:
+    """Numbers as wide as the parameters' also under autocast: half of their digits would choose other codes."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def straight_through(x: Tensor, chosen: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Vector quantization with a moving-average codebook on l2-normalised, narrow latents."""
 
+from abc import abstractmethod
 from typing import final
 
 import torch
@@ -7,32 +8,26 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omnitok.quantizers.contract import Quantized, Quantizer, straight_through
+from omnitok.processes import gathered, total
+from omnitok.quantizers.contract import Quantized, Quantizer, precise, straight_through
 from omnitok.spec import Count, Share, Weight
 
 ROWS = 256  # tokens searched at once: 256 x codes fits a CPU's cache (122 ms against 531 ms at 4096 rows, measured)
+ROWS_ELSEWHERE = 4096  # an accelerator wants fewer, larger pieces
+SMALL = 1e-7  # hits that every code is given, so that none is divided by nothing
 
 
 def nearest(tokens: Float[Tensor, "n z"], codebook: Float[Tensor, "k z"]) -> Int[Tensor, " n"]:
     """The index of the code with the least squared Euclidean distance, ties to the lowest; memory never grows with
     tokens x codes."""
     offset = codebook.square().sum(-1) / 2
-    return torch.cat([(rows @ codebook.T - offset).max(-1).indices for rows in tokens.split(ROWS)])
+    rows = ROWS if tokens.is_cpu else ROWS_ELSEWHERE
+    return torch.cat([(some @ codebook.T - offset).max(-1).indices for some in tokens.split(rows)])
 
 
-@final
-class VectorQuantizer(Quantizer):
-    """The nearest of k vectors (arXiv:1711.00937), which follow the mean of what chose them (its appendix A.1);
-    latents are normalised first and narrow (arXiv:2110.04627). The first training batch fills the codebook.
-
-    codebook_size: how many vectors can be named; larger keeps more detail and is harder to keep in use.
-    code_dim: their width; narrower keeps more of the codebook in use.
-    decay: how much of its old value a code keeps in a step; larger is slower and steadier.
-    commitment_weight: how hard latents are pulled to their code, on the mean squared distance.
-    restart_below: a code chosen less often than this many times a batch (in the moving average) is put on a random
-        latent of the batch; 0 never.
-    normalise: whether latents are brought to unit length first.
-    """
+class MovingAverageCodebook(Quantizer):
+    """The nearest of k vectors, which follow the mean of what chose them, over the batch of all processes. What is done
+    with the first batch and with codes that nothing chooses is each component's own."""
 
     codebook: Float[Tensor, "k z"]
     hits: Float[Tensor, " k"]
@@ -62,23 +57,63 @@ class VectorQuantizer(Quantizer):
         self.register_buffer("filled", torch.tensor(False))
 
     def forward(self, x: Float[Tensor, "b t h w z"], draw: torch.Generator | None = None) -> Quantized:
-        latents = F.normalize(x, dim=-1) if self.normalise else x
-        tokens = latents.detach().flatten(0, -2).to(self.codebook)
-        if self.training and draw is not None:
-            self._fill(tokens, draw)
-        codes = nearest(tokens, self.codebook)
-        chosen = F.embedding(codes, self.codebook).view(latents.shape).to(latents)
-        loss = self.commitment_weight * F.mse_loss(latents, chosen)
-        if self.training and draw is not None:
-            self._update(tokens, codes, draw)
-        passed = straight_through(latents, chosen) if self.training else chosen
+        with precise(x):
+            wide = x.to(self.codebook.dtype)
+            latents = F.normalize(wide, dim=-1) if self.normalise else wide
+            tokens = latents.detach().flatten(0, -2)
+            if self.training and draw is not None:
+                everyone = gathered(tokens)
+                self._fill(everyone, draw)
+            codes = nearest(tokens, self.codebook)
+            chosen = F.embedding(codes, self.codebook).view(latents.shape)
+            loss = self.commitment_weight * F.mse_loss(latents, chosen)
+            if self.training and draw is not None:
+                self._follow(tokens, codes)
+                self._restart(everyone, draw)
+            passed = straight_through(latents, chosen) if self.training else chosen
         return Quantized(passed, codes.view(*x.shape[:-1], 1), loss)
 
     def decode(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b t h w z"]:
         return F.embedding(codes[..., 0], self.codebook)
 
     @torch.no_grad()
-    def _fill(self, tokens: Tensor, draw: torch.Generator) -> None:
+    def _follow(self, tokens: Float[Tensor, "n z"], codes: Int[Tensor, " n"]) -> None:
+        """One step of the moving averages; ``tokens`` are this process's."""
+        hits = torch.zeros_like(self.hits).index_add_(0, codes, torch.ones_like(codes, dtype=self.hits.dtype))
+        self._moved(total(hits), total(torch.zeros_like(self.sums).index_add_(0, codes, tokens)))
+
+    def _moved(self, hits: Float[Tensor, " k"], sums: Float[Tensor, "k z"]) -> None:
+        self.hits.lerp_(hits, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        everything = self.hits.sum()
+        smoothed = (self.hits + SMALL) / (everything + len(self.hits) * SMALL) * everything
+        self.codebook.copy_(self.sums / smoothed[:, None])
+
+    @abstractmethod
+    def _fill(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> None:
+        """Codes from the first batch that is trained on, where this is it. ``tokens``: of all processes."""
+
+    @abstractmethod
+    def _restart(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> None:
+        """Another value for codes that are chosen too seldom. ``tokens``: of all processes."""
+
+
+@final
+class VectorQuantizer(MovingAverageCodebook):
+    """The nearest of k vectors (arXiv:1711.00937), which follow the mean of what chose them (its appendix A.1);
+    latents are normalised first and narrow (arXiv:2110.04627). The first training batch fills the codebook.
+
+    codebook_size: how many vectors can be named; larger keeps more detail and is harder to keep in use.
+    code_dim: their width; narrower keeps more of the codebook in use.
+    decay: how much of its old value a code keeps in a step; larger is slower and steadier.
+    commitment_weight: how hard latents are pulled to their code, on the mean squared distance.
+    restart_below: a code chosen less often than this many times a batch (in the moving average) is put on a random
+        latent of the batch; 0 never.
+    normalise: whether latents are brought to unit length first.
+    """
+
+    @torch.no_grad()
+    def _fill(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> None:
         """The first batch's tokens become the codes, slightly apart where there are fewer tokens than codes."""
         drawn = self._drawn(tokens, draw)
         self.codebook.copy_(torch.where(self.filled, self.codebook, drawn))
@@ -86,14 +121,7 @@ class VectorQuantizer(Quantizer):
         self.filled.fill_(True)
 
     @torch.no_grad()
-    def _update(self, tokens: Tensor, codes: Tensor, draw: torch.Generator) -> None:
-        hits = torch.zeros_like(self.hits).index_add_(0, codes, torch.ones_like(codes, dtype=self.hits.dtype))
-        sums = torch.zeros_like(self.sums).index_add_(0, codes, tokens)
-        self.hits.lerp_(hits, 1 - self.decay)
-        self.sums.lerp_(sums, 1 - self.decay)
-        total, small = self.hits.sum(), 1e-7
-        smoothed = (self.hits + small) / (total + len(self.hits) * small) * total
-        self.codebook.copy_(self.sums / smoothed[:, None])
+    def _restart(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> None:
         if self.restart_below:
             dead = self.hits < self.restart_below
             drawn = self._drawn(tokens, draw)
@@ -101,7 +129,7 @@ class VectorQuantizer(Quantizer):
             self.sums.copy_(torch.where(dead[:, None], drawn, self.sums))
             self.hits.copy_(torch.where(dead, 1.0, self.hits))
 
-    def _drawn(self, tokens: Tensor, draw: torch.Generator) -> Tensor:
+    def _drawn(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> Float[Tensor, "k z"]:
         size = self.codebook_sizes[0]
         rows = torch.randperm(max(size, len(tokens)), generator=draw)[:size].to(tokens.device) % len(tokens)
         noise = torch.randn((size, self.channels), generator=draw).to(tokens)
