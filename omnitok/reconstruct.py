@@ -11,6 +11,7 @@ from omnitok.data import DataError, Media, as_clip, as_pixels, read_clip, write_
 from omnitok.data.pixels import Pixels, cropped_to, resized_to
 from omnitok.metrics import psnr
 from omnitok.model import Reconstructor
+from omnitok.model.files import read_tokenizer
 from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.trial import load
 
@@ -33,7 +34,8 @@ class Written(NamedTuple):
 def reconstruct(
     run: Path, files: Sequence[Path], out: Path, *, fit: Fit = "exact", side_by_side: bool = False
 ) -> list[Written]:
-    """Write the reconstruction of each file by a finished run into ``out``: a picture as PNG, a video as MP4.
+    """Write the reconstruction of each file by a finished run into ``out``: a picture as PNG, a video as MP4. ``run``:
+    its folder, or a tokenizer's file.
 
     ``fit``: what to do where the model's patches do not divide a file's size: refuse, cut to the largest centred part
     (and leave off last frames), or resize to the nearest size. Raises SpecError with a fault a file, before anything
@@ -41,7 +43,7 @@ def reconstruct(
     """
     if fit not in get_args(Fit):
         raise SpecError([Fault(Mark(f"fit={fit}"), "", f"no such way to fit{near(fit, get_args(Fit))}")])
-    codec = load(run)
+    codec = load(run) if run.is_dir() else read_tokenizer(run)
     faults: list[Fault] = []
     clips: list[tuple[Path, Media]] = []
     for path in files:
@@ -98,7 +100,12 @@ def fitted(codec: Reconstructor, frames: Pixels, fit: Fit) -> Pixels:
 def _one(codec: Reconstructor, path: Path, media: Media, target: Path, side_by_side: bool) -> Written:
     frames = media.frames
     original = as_clip(frames)[None]
-    clip, codes = codec.reconstruct(original)
+    try:
+        clip, codes = codec.reconstruct(original)
+        if clip.shape != original.shape:
+            raise ValueError(f"the model gives back {tuple(clip.shape[2:])} for {tuple(original.shape[2:])}")
+    except ValueError as error:  # a published model takes square frames only
+        raise SpecError([Fault(Mark(str(path)), "", str(error))]) from None
     back = as_pixels(clip[0])
     shown = np.concatenate([frames, back], axis=2) if side_by_side else back
     try:

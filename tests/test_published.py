@@ -10,9 +10,12 @@ import torch
 from einops import rearrange
 from safetensors.torch import load_file
 
-from omnitok import published
 from omnitok.model import MODELS
 from omnitok.published import load_official
+from omnitok.published.keys import renamed
+from omnitok.published.options import Options
+from omnitok.quantizers.vq_published import PublishedVectorQuantizer
+from omnitok.randomness import generator
 from omnitok.spec import Map, Mark, decode, resolve
 
 GOLDEN = Path(os.environ.get("OMNITOK_GOLDEN") or Path(__file__).parent.parent.parent / "shared" / "golden")
@@ -101,15 +104,13 @@ def test_gradients_are_theirs():
             key.removeprefix(f"{kind}.grad."): torch.from_numpy(io[key]) for key in io.files if f"{kind}.grad." in key
         }
         theirs.pop("loss")
-        renamed = published._renamed(
-            theirs | {k: v for k, v in weights.items() if "codebook" in k}, published._Options(options)
-        )
+        ours = renamed(theirs | {k: v for k, v in weights.items() if "codebook" in k}, Options(options))
         mine = dict(tokenizer.named_parameters())
-        checked = [key for key in renamed if key in mine and not (kind == "image" and "gains" in key)]
+        checked = [key for key in ours if key in mine and not (kind == "image" and "gains" in key)]
         assert len(checked) >= 8
         for key in checked:
             grad = mine[key].grad if mine[key].grad is not None else torch.zeros_like(mine[key])
-            assert (grad - renamed[key]).abs().max() <= 1e-4 * max(renamed[key].abs().max(), 1e-8), key
+            assert (grad - ours[key]).abs().max() <= 1e-4 * max(ours[key].abs().max(), 1e-8), key
 
 
 @golden
@@ -117,15 +118,15 @@ def test_gradients_are_theirs():
 def test_the_corrected_peg_gives_the_fixed_golden_case_and_is_causal():
     options, weights, _ = case("default_vq")
     io = np.load(GOLDEN / "default_vq_fixedpeg.io.npz")
-    said = published._Options(options)
-    text = said.model()
+    said = Options(options)
+    text = said.said()
     for side in ("encoder", "decoder"):
         for block in text[side]:
             if block.get("attention", {}).get("type", "").startswith("temporal"):
                 block["peg"] = {"type": "convolution", "causal": True}
     mark = Mark("fixed")
     tokenizer = resolve(decode(MODELS, Map(text, mark, dict.fromkeys(text, mark))))()
-    tokenizer.load_state_dict(published._renamed(weights, said))
+    tokenizer.load_state_dict(renamed(weights, said))
     tokenizer.eval()
     x = 2 * clip(io["video.input"])
     found = tokenizer.encode(x)
@@ -138,6 +139,76 @@ def test_the_corrected_peg_gives_the_fixed_golden_case_and_is_causal():
     assert not torch.equal(leaking.encode(changed).codes[:, :2], leaking.encode(x).codes[:, :2])
 
 
+@golden
+@pytest.mark.parametrize("kind", ["norestart", "restart"])
+def test_two_updates_of_the_codebook_are_theirs(kind):
+    io = {
+        k.removeprefix(f"{kind}."): torch.from_numpy(v)
+        for k, v in np.load(GOLDEN / "codebook_ema.npz").items()
+        if k.startswith(f"{kind}.")
+    }
+    size, width = io["before.embeddings"].shape
+    names = {"codebook": "embeddings", "hits": "N", "sums": "z_avg", "usage": "codebook_usage"}
+    drawn = [io[key] for key in sorted(io) if key.endswith("randperm")]
+    made = PublishedVectorQuantizer(
+        codebook_size=size, code_dim=width, restart_below=1.5 if kind == "restart" else 0.0, normalise=False
+    )
+    made.permutation = lambda count, draw: drawn.pop(0)
+    made.load_state_dict(
+        {mine: io[f"before.{theirs}"] for mine, theirs in names.items()} | {"filled": torch.tensor(True)}
+    )
+    made.train()
+    for step in ("step0", "step1"):
+        z = io[f"{step}.z"].clone().requires_grad_()
+        out = made(rearrange(z, "b z t h w -> b t h w z"), generator(0, "golden"))
+        latents = rearrange(out.latents, "b t h w z -> b z t h w")
+        assert torch.equal(out.codes[..., 0], io[f"{step}.encodings"])
+        near(latents, io[f"{step}.embeddings"])
+        near(out.loss, io[f"{step}.commitment_loss"])
+        ((torch.linspace(-1, 1, z.numel()).view_as(z) * latents).sum() + out.loss).backward()
+        near(z.grad, io[f"{step}.grad_z"])
+        for mine, theirs in names.items():
+            near(getattr(made, mine), io[f"{step}.after.{theirs}"])
+        shares = torch.bincount(out.codes.flatten(), minlength=size) / out.codes.numel()
+        near(shares, io[f"{step}.batch_usage"])
+        near((-(shares * (shares + 1e-10).log()).sum()).exp(), io[f"{step}.perplexity"])
+        near((made.usage > 1 / size).float().mean(), io[f"{step}.avg_usage"])
+    assert not drawn
+
+
+@golden
+@pytest.mark.parametrize("kind", ["image", "video"])
+@torch.no_grad()
+def test_the_gaussian_bottleneck_is_theirs(kind):
+    options, weights, io = case("default_kl")
+    quantizer = load_official(weights, options).quantizer
+    moments = rearrange(clip(io[f"{kind}.moments"]), "b z t h w -> b t h w z")
+
+    def channels_first(x: torch.Tensor) -> torch.Tensor:
+        return rearrange(x, "b t h w z -> b z t h w")
+
+    mean, log_variance = quantizer.moments(moments)
+    near(channels_first(mean), clip(io[f"{kind}.mean"]))
+    near(channels_first(log_variance), clip(io[f"{kind}.logvar"]))
+    near(channels_first((log_variance / 2).exp()), clip(io[f"{kind}.std"]))
+    near(
+        channels_first(
+            mean + (log_variance / 2).exp() * rearrange(clip(io[f"{kind}.noise"]), "b z t h w -> b t h w z")
+        ),
+        clip(io[f"{kind}.sample"]),
+    )
+    theirs = torch.from_numpy(io[f"{kind}.kl_per_sample"])  # theirs sums z, t and h, and leaves w
+    elements = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+    torch.testing.assert_close(elements.sum((1, 2, 4)), theirs, rtol=1e-6, atol=0)
+    out = quantizer(moments)
+    torch.testing.assert_close(out.loss, 1e-6 * theirs.sum() / len(theirs), rtol=1e-6, atol=0)
+    assert torch.equal(out.latents, mean)
+    drawn = generator(0, "golden")
+    sample = quantizer(moments, drawn).latents
+    noise = torch.randn(mean.shape, generator=generator(0, "golden"))
+    near(sample, mean + (log_variance / 2).exp() * noise)
+
+
 OPTIONS = {
     "embedding_dim": 16, "patch_size": 4, "temporal_patch_size": 2, "enc_block": "tw", "dec_block": "t",
     "twod_window_size": 2, "spatial_pos": "rope", "temporal_depth": 1, "dim_head": 4, "heads": 2, "n_codes": 8,
@@ -146,11 +217,11 @@ OPTIONS = {
 
 
 def test_options_are_read_under_both_spellings():
-    said = published._Options(OPTIONS)
+    said = Options(OPTIONS)
     assert said.causal and said.causal_peg
     right = {key.replace("casual", "causal"): value for key, value in OPTIONS.items()}
-    assert published._Options(right).model() == said.model()
-    assert not published._Options(right | {"causal_in_peg": False}).causal_peg
+    assert Options(right).model() == said.model()
+    assert not Options(right | {"causal_in_peg": False}).causal_peg
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -42,9 +42,13 @@ class Reconstructor(nn.Module, ABC):
         return math.prod(codes.shape[1:-1])
 
 
+Inflation = Literal["average", "first"]
+
+
 class Inflatable(nn.Module, ABC):
     """A module whose weights for clips can be made from its weights for images, when a stage of images hands over."""
 
     @abstractmethod
-    def inflate(self) -> None:
-        """Overwrite what only clips use by what images have taught."""
+    def inflate(self, how: Inflation = "average") -> None:
+        """Overwrite what only clips use by what images have taught: a kernel shared out over the frames of a patch, or
+        put at the first of them. Either way a still clip then embeds as its picture, and its picture gives it back."""

@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omnitok.model.contract import Inflatable
+from omnitok.model.contract import Inflatable, Inflation
 from omnitok.spec import Count, Positive, Registry
 
 FIRST = "b c 1 (h i) (w j) -> b 1 h w (c i j)"
@@ -62,16 +62,20 @@ class _Linear(Patches):
         first = rearrange(clip[:, :, :1], FIRST, i=p, j=p)
         return [first] if clip.shape[2] == 1 else [first, rearrange(clip[:, :, 1:], REST, q=q, i=p, j=p)]
 
-    @torch.no_grad()
-    def _inflate(self, first: nn.Linear, rest: nn.Linear) -> None:
-        """In: shared out over time, so that a still clip embeds as its picture. Out: repeated over time."""
-        weight = rearrange(first.weight, "d (c p) -> d c 1 p", c=3) / self.temporal_patch
-        rest.weight.copy_(rearrange(weight.expand(-1, -1, self.temporal_patch, -1), "d c q p -> d (c q p)"))
-        rest.bias.copy_(first.bias)
-        for old, new in [(self.to_first.weight, self.to_rest.weight), (self.to_first.bias, self.to_rest.bias)]:
-            planes = rearrange(old, "(c p) ... -> c 1 p ...", c=3)
-            planes = planes.expand(-1, self.temporal_patch, *planes.shape[2:])
-            new.copy_(rearrange(planes, "c q p ... -> (c q p) ..."))
+
+def _over_time(values: Float[Tensor, "*n cp"], frames: int, how: Inflation) -> Float[Tensor, "*n cqp"]:
+    """Of the pixels of a picture -> of those of a patch of so many frames."""
+    if how == "average":
+        return _repeated(values / frames, frames)
+    picture = rearrange(values, "... (c p) -> ... c 1 p", c=3)
+    later = torch.zeros_like(picture).expand(*picture.shape[:-2], frames - 1, -1)
+    return torch.cat([picture, later], dim=-2).flatten(-3)
+
+
+def _repeated(values: Float[Tensor, "*n cp"], frames: int) -> Float[Tensor, "*n cqp"]:
+    """The same for each of so many frames."""
+    picture = rearrange(values, "... (c p) -> ... c 1 p", c=3)
+    return picture.expand(*picture.shape[:-2], frames, -1).flatten(-3)
 
 
 @final
@@ -92,8 +96,13 @@ class LinearPatches(_Linear):
     def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]:
         return torch.cat([way(part) for way, part in zip((self.first, self.rest), self._cut(clip))], dim=1)  # noqa: B905
 
-    def inflate(self) -> None:
-        self._inflate(self.first, self.rest)
+    @torch.no_grad()
+    def inflate(self, how: Inflation = "average") -> None:
+        q = self.temporal_patch
+        self.rest.weight.copy_(_over_time(self.first.weight, q, how))
+        self.rest.bias.copy_(self.first.bias)
+        self.to_rest.weight.copy_(_repeated(self.to_first.weight.T, q).T)
+        self.to_rest.bias.copy_(_repeated(self.to_first.bias, q))
 
 
 class _Normed(nn.Module):
@@ -109,7 +118,8 @@ class _Normed(nn.Module):
 
 @final
 class PublishedLinearPatches(_Linear):
-    """As published: the raw pixels of a patch are layer-normalised before the linear map, its tokens after it.
+    """As published: the raw pixels of a patch are layer-normalised before the linear map, its tokens after it; inflation
+    does not line the channels up.
 
     patch: side of a patch in pixels; larger means fewer tokens.
     temporal_patch: frames of a patch after the first frame; larger means fewer tokens.
@@ -117,7 +127,7 @@ class PublishedLinearPatches(_Linear):
     half_range: what a pixel of 1 is to the network; published weights have 0.5.
     """
 
-    known_defects: ClassVar[tuple[str, ...]] = ("patch LayerNorm",)
+    known_defects: ClassVar[tuple[str, ...]] = ("patch LayerNorm", "inflation misaligns channels")
 
     def __init__(
         self,
@@ -141,13 +151,21 @@ class PublishedLinearPatches(_Linear):
         return super().pixels(x) / self.half_range
 
     @torch.no_grad()
-    def inflate(self) -> None:
-        self._inflate(self.first.linear, self.rest.linear)
-        old, new = self.first.before, self.rest.before
-        for one, many in [(old.weight, new.weight), (old.bias, new.bias)]:
-            planes = rearrange(one, "(c p) -> c 1 p", c=3).expand(-1, self.temporal_patch, -1)
-            many.copy_(rearrange(planes, "c q p -> (c q p)"))
+    def inflate(self, how: Inflation = "average") -> None:
+        """As published: whole pictures one after another, where a patch has its frames inside each channel; gains and
+        weights are both shared out, and so are the pixels that come out."""
+        self.rest.before.weight.copy_(self._tiled(self.first.before.weight, how))
+        self.rest.before.bias.copy_(self._tiled(self.first.before.bias, how))
+        self.rest.linear.weight.copy_(self._tiled(self.first.linear.weight, how))
+        self.rest.linear.bias.copy_(self.first.linear.bias)
         self.rest.after.load_state_dict(self.first.after.state_dict())
+        self.to_rest.weight.copy_(self._tiled(self.to_first.weight.T, how).T)
+        self.to_rest.bias.copy_(self._tiled(self.to_first.bias, how))
+
+    def _tiled(self, values: Float[Tensor, "*n cp"], how: Inflation) -> Float[Tensor, "*n qcp"]:
+        q = self.temporal_patch
+        parts = [values / q] * q if how == "average" else [values, *[torch.zeros_like(values)] * (q - 1)]
+        return torch.cat(parts, dim=-1)
 
 
 class _Strided(nn.Module):
@@ -162,8 +180,14 @@ class _Strided(nn.Module):
         return self.norm(self.convolution(x))
 
     @torch.no_grad()
-    def inflate_from(self, other: "_Strided", share: float) -> None:
-        self.convolution.weight.copy_(other.convolution.weight.expand_as(self.convolution.weight) * share)
+    def inflate_from(self, other: "_Strided", how: Inflation | None) -> None:
+        """``how`` the kernel goes over the frames; None: the same for each."""
+        weight = other.convolution.weight.expand_as(self.convolution.weight)
+        if how == "average":
+            weight = weight / weight.shape[2]
+        elif how == "first":
+            weight = torch.cat([weight[:, :, :1], torch.zeros_like(weight[:, :, 1:])], dim=2)
+        self.convolution.weight.copy_(weight)
         assert self.convolution.bias is not None
         assert other.convolution.bias is not None
         self.convolution.bias.copy_(other.convolution.bias)
@@ -176,15 +200,25 @@ class ConvolutionPatches(Patches):
 
     patch: side of a patch in pixels; larger means fewer tokens.
     temporal_patch: frames of a patch after the first frame; larger means fewer tokens.
+    upscale: how many times larger the pixels that come out are.
     half_range: what a pixel of 1 is to the network; published weights have 0.5.
     """
 
-    def __init__(self, dim: int, *, patch: Count = 8, temporal_patch: Count = 4, half_range: Positive = 1.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        patch: Count = 8,
+        temporal_patch: Count = 4,
+        upscale: Count = 1,
+        half_range: Positive = 1.0,
+    ) -> None:
         super().__init__()
         self.patch, self.temporal_patch, self.half_range = patch, temporal_patch, half_range
         one, many = (1, patch, patch), (temporal_patch, patch, patch)
         self.first, self.rest = (_Strided(nn.Conv3d(3, dim, size, size)) for size in (one, many))
-        self.to_first, self.to_rest = (_Strided(nn.ConvTranspose3d(dim, 3, size, size)) for size in (one, many))
+        outs = [(frames, patch * upscale, patch * upscale) for frames in (1, temporal_patch)]
+        self.to_first, self.to_rest = (_Strided(nn.ConvTranspose3d(dim, 3, size, size)) for size in outs)
 
     def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]:
         self.check(clip)
@@ -200,9 +234,9 @@ class ConvolutionPatches(Patches):
             parts.append(self.to_rest(grid[:, :, 1:]))
         return torch.cat(parts, dim=2) / self.half_range
 
-    def inflate(self) -> None:
-        self.rest.inflate_from(self.first, 1 / self.temporal_patch)
-        self.to_rest.inflate_from(self.to_first, 1.0)
+    def inflate(self, how: Inflation = "average") -> None:
+        self.rest.inflate_from(self.first, how)
+        self.to_rest.inflate_from(self.to_first, None)
 
 
 PATCHES: Registry[Patches] = Registry(

@@ -1,0 +1,99 @@
+"""A tokenizer in one file: its weights as safetensors, and in the file's head how it is built and where it is from."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from omnitok import runs
+from omnitok.model import MODELS
+from omnitok.model.tokenizer import Tokenizer
+from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, plain, resolve, versions
+
+HEAD: Final = "omnitok"
+SUFFIX: Final = ".safetensors"
+
+
+def write_tokenizer(
+    path: Path, tokenizer: Tokenizer, spec: Spec, origin: Mapping[str, Any], ran: Mapping[str, int] | None = None
+) -> None:
+    """``spec``: what the tokenizer was built from. ``origin``: whatever says where its weights are from. ``ran``: the
+    versions of the components that they were trained with; None: today's. Raises SpecError where the name will not do."""
+    if path.suffix != SUFFIX:
+        raise _refused(path, f"a tokenizer's file must end with {SUFFIX}")
+    known = versions(spec)
+    head = {
+        "model": plain(spec),
+        "versions": {name: (ran or known).get(name, known[name]) for name in known},
+        "origin": dict(origin),
+        "package": version("omnitok"),
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in tokenizer.state_dict().items()}
+    runs.write(path, safetensors.torch.save(weights, {HEAD: json.dumps(head, sort_keys=True, allow_nan=False)}))
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer in eval mode, on the CPU. Raises SpecError: no file of ours, made by components that compute
+    something else today, or weights that are not those of its model."""
+    head, weights = _parts(path)
+    said = head["model"]
+    spec = decode(MODELS, Map(said, Mark(str(path)), dict.fromkeys(said, Mark(str(path)))))
+    odd = {name: made for name, made in head["versions"].items() if versions(spec).get(name, made) != made}
+    if odd:
+        name, made = next(iter(odd.items()))
+        today = versions(spec)[name]
+        raise _refused(
+            path, f"made by version {made} of {name}, which is {today} here (omnitok {head['package']} made it)"
+        )
+    try:
+        with torch.device("meta"):  # what a file asks for costs nothing until its weights are known to be there
+            expected = resolve(spec)().state_dict()
+    except ValueError as error:
+        raise _refused(path, str(error)) from None
+    wrong = sorted(expected.keys() ^ weights.keys()) or [n for n in weights if weights[n].shape != expected[n].shape]
+    if wrong:
+        sizes = [str(tuple(s[wrong[0]].shape)) if wrong[0] in s else "nothing" for s in (weights, expected)]
+        raise _refused(path, f"{wrong[0]!r} has {sizes[0]}, and its model asks for {sizes[1]}")
+    tokenizer: Tokenizer = resolve(spec)()
+    tokenizer.load_state_dict(weights)
+    return tokenizer.eval()
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """Where a file's weights are from. Raises SpecError where it is none of ours."""
+    found: dict[str, Any] = _parts(path)[0]["origin"]
+    return found
+
+
+def _parts(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise _refused(path, "no such file")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            said = (file.metadata() or {}).get(HEAD)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError:
+        raise _refused(path, "not a safetensors file") from None
+    if said is None:
+        raise _refused(path, "a safetensors file, but not a tokenizer's: its head has no omnitok entry with a model")
+    try:
+        head = json.loads(said)
+    except ValueError:
+        head = None
+    kinds = {"model": dict, "versions": dict, "origin": dict, "package": str}
+    missing = [
+        name for name, kind in kinds.items() if not isinstance(head, dict) or not isinstance(head.get(name), kind)
+    ]
+    if missing:
+        raise _refused(path, f"the omnitok entry of its head has no {missing[0]}")
+    return head, weights
+
+
+def _refused(path: Path, sentence: str) -> SpecError:
+    return SpecError([Fault(Mark(str(path)), "", sentence)])
