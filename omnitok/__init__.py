@@ -4,7 +4,7 @@ Each command of the command line is one call here; nothing is loaded until it is
 refused by ``omnitok.spec.SpecError``, before anything runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from omnitok.catalogue import Entry
     from omnitok.data.check import Checked
     from omnitok.doctor import Finding
-    from omnitok.model import Reconstructor
+    from omnitok.exchange import Exported
+    from omnitok.model import Tokenizer
+    from omnitok.networks.weights import Kept
+    from omnitok.published.checkpoint import Imported
     from omnitok.reconstruct import Fit, Written
     from omnitok.report.render import Rendered
     from omnitok.sweep.drive import View
@@ -24,18 +27,26 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "evaluate_run", "examine", "json_schemas", "launch_sweep", "list_components", "load", "plan_sweep",
-    "reconstruct_files", "render_report", "rows", "run_experiment", "sweep_states", "sync",
+    "check_folder", "evaluate_run", "examine", "export", "fetch_weights", "import_official", "json_schemas",
+    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "reconstruct_files", "render_report",
+    "rows", "run_experiment", "sweep_states", "sync",
 ]  # fmt: skip
 
 
 def run_experiment(
-    path: Path | str, sets: Sequence[str] = (), *, seed: int = 0, threads: int = 1, view: "View | None" = None
+    path: Path | str,
+    sets: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    processes: int = 1,
+    view: "View | None" = None,
 ) -> "Experimented":
-    """``omnitok run``: train one experiment file in this process; again to resume or to do nothing."""
+    """``omnitok run``: train one experiment file in this process, or in ``processes`` that share every batch; again to
+    resume or to do nothing."""
     from omnitok.sweep.launch import run_experiment
 
-    return run_experiment(Path(path), sets, seed=seed, threads=threads, view=view)
+    return run_experiment(Path(path), sets, seed=seed, threads=threads, processes=processes, view=view)
 
 
 def plan_sweep(path: Path | str, sets: Sequence[str] = ()) -> "Plan":
@@ -111,11 +122,12 @@ def reconstruct_files(
     fit: "Fit" = "exact",
     side_by_side: bool = False,
 ) -> "list[Written]":
-    """``omnitok reconstruct``: pictures and videos through a finished run (SWEEP/ARM/SEED, a digest, or its folder)."""
+    """``omnitok reconstruct``: pictures and videos through a finished run (SWEEP/ARM/SEED, a digest, or its folder) or a
+    tokenizer's file."""
     from omnitok.reconstruct import reconstruct
 
     some = [files] if isinstance(files, str | Path) else files
-    return reconstruct(_finished(run), [Path(file) for file in some], Path(out), fit=fit, side_by_side=side_by_side)
+    return reconstruct(_place(run), [Path(file) for file in some], Path(out), fit=fit, side_by_side=side_by_side)
 
 
 def evaluate_run(
@@ -145,6 +157,20 @@ def check_folder(folder: Path | str, skip_broken: bool = False) -> "Checked":
     return check_folder(Path(folder), skip_broken)
 
 
+def list_weights() -> "list[Kept]":
+    """``omnitok weights``: every known file of pretrained weights, and where it lies."""
+    from omnitok.networks.weights import listed
+
+    return listed()
+
+
+def fetch_weights(names: str | Sequence[str], *, progress: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """``omnitok weights fetch``: bring weights into the cache. ``progress``: told of each. Raises WeightsError too."""
+    from omnitok.networks.weights import fetch_all
+
+    return fetch_all([names] if isinstance(names, str) else names, progress)
+
+
 def examine() -> "list[Finding]":
     """``omnitok doctor``: what is installed, reachable and writable here."""
     from omnitok.doctor import examine
@@ -152,11 +178,35 @@ def examine() -> "list[Finding]":
     return examine()
 
 
-def load(run: Path | str) -> "Reconstructor":
-    """The model of a finished run (SWEEP/ARM/SEED, a digest, or its folder), in eval mode, on the CPU."""
-    from omnitok.trial import load
+def load(run: Path | str, *, weights: str = "raw") -> "Tokenizer":
+    """The tokenizer of a finished run (SWEEP/ARM/SEED, a digest, or its folder) or of a file, in eval mode, on the CPU.
 
-    return load(_finished(run))
+    ``weights`` of a run: raw, or ema where it kept a moving average."""
+    from omnitok.exchange import load
+
+    return load(_place(run), weights)
+
+
+def export(run: Path | str, file: Path | str, *, weights: str = "raw") -> "Exported":
+    """``omnitok export``: write the tokenizer of a finished run to one safetensors file."""
+    from omnitok.exchange import export
+
+    return export(_finished(run), Path(file), weights)
+
+
+def import_official(checkpoint: Path | str, out: Path | str, *, attention: str = "sdpa") -> "Imported":
+    """``omnitok import-official``: a Lightning checkpoint of OmniTokenizer's authors as a file of ours.
+
+    ``attention``: sdpa, as all that they released but imagenet_only, which is eager."""
+    from omnitok.published.checkpoint import import_official
+
+    return import_official(Path(checkpoint), Path(out), attention)
+
+
+def _place(run: Path | str) -> Path:
+    """A tokenizer's file as it is, or the folder of a run that has ended well. Raises SpecError."""
+    path = Path(run)
+    return path if path.is_file() or path.suffix == ".safetensors" else _finished(run)
 
 
 def _finished(run: Path | str) -> Path:

@@ -25,13 +25,16 @@ from omnitok.schedules import CURVES, SCHEDULES
 from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, near
 from omnitok.sweep.file import SweepFile
 from omnitok.training import EVALUATIONS, TASKS
+from omnitok.training.adversary import ADVERSARIES
+from omnitok.training.average import AVERAGES
 from omnitok.training.optimizers import OPTIMIZERS
 from omnitok.training.stage import Lineage
+from omnitok.training.step import STEPS
 
 SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
-        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, OPTIMIZERS, LOSSES, DISCRIMINATORS, METRICS, DATASETS,
+        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS,
         BASELINES, EVALUATIONS,
     )
 }  # fmt: skip

@@ -53,12 +53,27 @@ def gathered(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Every gradient becomes its mean over the processes. A parameter that some processes have no gradient for counts
-    as zero there; all processes must hand in the same parameters in the same order."""
+    """Every gradient becomes its mean over the processes, which all have gradients of the same parameters."""
     if world() == 1:
         return
-    held = [p for p in parameters if p.requires_grad]
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in held])
-    dist.all_reduce(flat)
-    for parameter, part in zip(held, (flat / world()).split([p.numel() for p in held]), strict=True):
-        parameter.grad = part.view_as(parameter).to(parameter.dtype)
+    held = [p.grad for p in parameters if p.grad is not None]
+    if held:
+        flat = torch.cat([gradient.flatten() for gradient in held])
+        dist.all_reduce(flat)
+        for gradient, part in zip(held, (flat / world()).split([g.numel() for g in held]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def share(rows: Tensor) -> Tensor:
+    """This process's slice of what was drawn for the batch of all processes."""
+    return rows if world() == 1 else rows.chunk(world())[rank()]
+
+
+@torch.no_grad()
+def mean_values(values: dict[str, float]) -> dict[str, float]:
+    """Each value's mean over the processes, which all hand in the same names in the same order."""
+    if world() == 1:
+        return values
+    held = torch.tensor(list(values.values()), dtype=torch.double)
+    dist.all_reduce(held)
+    return dict(zip(values, (held / world()).tolist(), strict=True))

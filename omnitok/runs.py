@@ -1,7 +1,8 @@
 """What a run leaves: one folder named by its digest, whose files are the whole state. Knows no tensors and no trackers.
 
 ``runs/<digest>/`` holds ``experiment.json`` (every choice), ``provenance.json``, ``records.jsonl`` (a line a step),
-``attempts.jsonl`` (a line a start), ``checkpoint.pt``, ``weights.safetensors``, ``evaluations/``, ``samples/``,
+``attempts.jsonl`` (a line a start), ``checkpoint.pt``, ``weights.safetensors`` (and ``weights.ema.safetensors``,
+``adversary.safetensors`` where there are such), ``evaluations/``, ``samples/``,
 ``result.json`` (written last: its existence is "done") and ``error.txt`` (class and traceback, if it died).
 """
 
@@ -20,6 +21,8 @@ RECORDS: Final = "records.jsonl"
 ATTEMPTS: Final = "attempts.jsonl"
 CHECKPOINT: Final = "checkpoint.pt"
 WEIGHTS: Final = "weights.safetensors"
+AVERAGED: Final = "weights.ema.safetensors"
+ADVERSARY: Final = "adversary.safetensors"
 RESULT: Final = "result.json"
 ERROR: Final = "error.txt"
 EVALUATIONS: Final = "evaluations"

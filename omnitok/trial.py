@@ -17,12 +17,13 @@ from torch import Tensor
 from omnitok import provenance, runs
 from omnitok.data import DataError, as_pixels
 from omnitok.model import Reconstructor
+from omnitok.processes import world
 from omnitok.runs import Failure, Record
 from omnitok.spec import Spec, decode, plain, resolve
 from omnitok.training import TASKS, Evaluation, NonFinite, Task
 from omnitok.training.devices import OnDevice, device, device_name
 from omnitok.training.evaluate import Evaluated, evaluation_digest, key_of, metric_specs, protocol_of
-from omnitok.training.handover import take_over, weights_of
+from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import StageRun, data_root, from_json
 
 CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
@@ -86,7 +87,7 @@ def _evaluate(folder: Path, spec: Spec) -> list[str]:
             for found, metric in zip(digests, metric_specs(spec), strict=True)
             if not _evaluation_path(folder, found).exists()
         ]
-        codec = load(folder)
+        codec = load(folder, evaluation.weights)
         metrics = [resolve(metric)(OnDevice(codec)) for _, metric in wanted]
         begun = time.perf_counter()
         seen = evaluation.measure(codec, metrics)
@@ -148,11 +149,25 @@ def classify(error: BaseException) -> Failure:
     return Failure(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text)
 
 
-def load(folder: Path | str) -> Reconstructor:
-    """The finished model of a run, in eval mode, on the CPU."""
+def load(folder: Path | str, weights: str = "raw") -> Reconstructor:
+    """The finished model of a run, in eval mode, on the CPU. ``weights``: raw, or ema where the run kept an average."""
     task = _task(Path(folder))
-    task.codec.load_state_dict(weights_of(Path(folder) / runs.WEIGHTS))
+    averaged = Path(folder) / runs.AVERAGED
+    task.codec.load_state_dict(
+        weights_of(averaged if weights == "ema" and averaged.exists() else Path(folder) / runs.WEIGHTS)
+    )
     return task.codec.eval()
+
+
+def follow(folder: Path) -> None:
+    """Train as one of several processes beside the one that runs ``run``, and write nothing but why it died."""
+    with _failing_into(folder):
+        task = _task(folder)
+        start, _ = _resume(task, folder)
+        if start == 0:
+            _inherit(task, folder)
+        for _ in task.train(start):
+            pass
 
 
 @contextmanager
@@ -196,6 +211,12 @@ def _train(
         last = runs.last_record(folder)
         result = {"steps": float(task.steps), **(last.values if last else {})}
         runs.write(folder / runs.WEIGHTS, _packed(task.weights()))
+        for name, more in [
+            (runs.AVERAGED, task.weights("ema") if task.averages else {}),
+            (runs.ADVERSARY, task.judges().state_dict()),
+        ]:
+            if more:
+                runs.write(folder / name, _packed(more))
         runs.write_json(folder / runs.RESULT, result)
         spent["ended"] = "done"
     (folder / runs.CHECKPOINT).unlink(missing_ok=True)
@@ -248,13 +269,18 @@ def _inherit(task: Task, folder: Path) -> None:
         path = Path(said.files["init"]) if "init" in said.files else folder.parent / parent / runs.WEIGHTS
         if parent.startswith("sha256:") and f"sha256:{provenance.sha256(path)}" != parent:
             raise DataError(f"{path}: not the file that the experiment names by {parent}")
-        take_over(task.codec, weights_of(path), said.handover["parts"])
+        averaged = said.handover["weights"] == "ema" and "init" not in said.files
+        take_over(task.codec, weights_of(path.with_name(runs.AVERAGED) if averaged else path), said.handover["parts"])
+        judges = path.with_name(runs.ADVERSARY)
+        known = weights_of(judges) if "init" not in said.files and judges.exists() else {}
+        take_judges(task.judges(), known, said.handover["adversary"])
 
 
 def _ran_on() -> dict[str, str]:
     """What a checkpoint's bits depend on beside its choices; going on under another would be neither run."""
     torch_version, threads = provenance.versions()["torch"], str(torch.get_num_threads())
-    return {"code": provenance.code(), "torch": torch_version, "threads": threads, "device": device_name(device())}
+    where = {"device": device_name(device()), "processes": str(world())}
+    return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where}
 
 
 def _save(task: Task, step: int, folder: Path) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from omnitok.cli import files
 from omnitok.cli.datasets import data as datasets
+from omnitok.cli.weights import weights
 from omnitok.cli.words import example
 
 SETS = click.option(
@@ -66,12 +68,14 @@ def command(name: str, *lines: str) -> Callable[[Callable[..., Any]], click.Comm
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Results are to the bit only at equal threads.")  # fmt: skip
-def run(file: Path, sets: tuple[str, ...], seed: int, threads: int) -> None:
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Train each stage in this many, each on its share of every batch; equal to rounding.")  # fmt: skip
+def run(file: Path, sets: tuple[str, ...], seed: int, **how: int) -> None:
     """Train one experiment FILE, every stage, in this process; run again to resume or to do nothing."""
     from omnitok import run_experiment, runs
     from omnitok.sweep.progress import shown, view
 
-    done = run_experiment(file, sets, seed=seed, threads=threads, view=view(runs.root()))
+    done = run_experiment(file, sets, seed=seed, view=view(runs.root()), **how)
     if done.interrupted:
         click.echo("stopped; the checkpoint is kept, the same command goes on from it", err=True)
         sys.exit(130)
@@ -236,7 +240,7 @@ def schema(check: bool) -> None:
 @click.option("--side-by-side", is_flag=True, help="Original left, reconstruction right.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reconstructions"), show_default=True)
 def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_side: bool, out: Path) -> None:
-    """Pass your own pictures and videos through a trained tokenizer. RUN: a digest, or SWEEP/ARM/SEED."""
+    """Pass your own pictures and videos through a trained tokenizer. RUN: a digest, SWEEP/ARM/SEED, or a file."""
     from omnitok import reconstruct_files
 
     for done in reconstruct_files(run_reference, files, out, fit=fit or "exact", side_by_side=side_by_side):
@@ -260,7 +264,10 @@ def evaluate(run_reference: str, data: str | None, metrics: str, **rest: Any) ->
         click.echo(f"{found['key']}  {value}  ({len(found['items'])} items; {found['protocol']})")
 
 
+main.add_command(files.export)
+main.add_command(files.import_official)
 main.add_command(datasets)
+main.add_command(weights)
 
 
 @command("doctor", "omnitok doctor")

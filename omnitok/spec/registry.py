@@ -208,6 +208,9 @@ def slot_of(hint: Any) -> Registry[Any] | None:
 
 def _lax_tuples(hint: Any) -> Any:
     """YAML has lists only, so a tuple may be said as one; what is in it stays strict."""
+    if get_origin(hint) is Annotated and get_origin(get_args(hint)[0]) is tuple:
+        inner, *more = get_args(hint)
+        return Annotated[(_lax_tuples(inner), *more)]  # type: ignore[return-value]
     if get_origin(hint) is tuple:
         return Annotated[tuple[tuple(map(_lax_tuples, get_args(hint)))], Strict(False)]  # type: ignore[misc]
     return hint

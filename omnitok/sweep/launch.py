@@ -9,6 +9,7 @@ from omnitok import runs, trial
 from omnitok.spec import Fault, Mark, SpecError, near, plain
 from omnitok.sweep.drive import Executor, InProcess, View, drive
 from omnitok.sweep.file import read_sweep
+from omnitok.sweep.group import Together
 from omnitok.sweep.match import adopt
 from omnitok.sweep.plan import Plan, plan, plan_one, to_json
 from omnitok.sweep.pool import Pool
@@ -79,15 +80,18 @@ def run_experiment(
     *,
     seed: int = 0,
     threads: int = 1,
+    processes: int = 1,
     view: View | None = None,
 ) -> Experimented:
-    """Train one experiment file with one seed, in this process."""
+    """Train one experiment file with one seed, in this process, or in several that share every batch."""
     bound, _ = plan_one(Path(path), sets, seed)
     root, view = runs.root(), view or Silent()
     root.mkdir(parents=True, exist_ok=True)
     names = _created(root, bound)
     wanted = [_training(run, names, f"{run.name}/{seed}") for run in bound]
-    executor = InProcess(root, threads, trial.CHECKPOINT_EVERY_S, view)
+    executor: Executor = InProcess(root, threads, trial.CHECKPOINT_EVERY_S, view)
+    if processes > 1:
+        executor = Together(root, threads, trial.CHECKPOINT_EVERY_S, view, processes=processes)
     missing = [work for work in wanted if not _done(root, work)]
     trained, _, interrupted = drive(missing, executor, view)
     return Experimented([root / names[run.digest] for run in bound], trained, interrupted)

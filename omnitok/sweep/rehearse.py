@@ -12,7 +12,7 @@ from omnitok.model import Reconstructor
 from omnitok.spec import Fault, Spec, SpecError, plain, resolve
 from omnitok.sweep.file import Asked
 from omnitok.training import TASKS, Facts, Task
-from omnitok.training.handover import take_over, weights_of
+from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import Stage, data_root, mark_for
 
 
@@ -71,13 +71,17 @@ class Rehearsal:
 
     def _hand_over(self, stage: Stage, task: Task, model: str, tasks: dict[str, Task]) -> None:
         """Whether what the parent has fits, by name and shape."""
-        init, parts = stage.lineage.init, stage.lineage.handover.parts
+        init, handover = stage.lineage.init, stage.lineage.handover
         parent = f"{id(tasks[init].codec)}" if isinstance(init, str) and init in tasks else str(init)
-        handed = f"{model} <- {parent} {sorted(parts.items())}"
+        handed = f"{model} <- {parent} {handover}"
         if init is None or handed in self.checked or (isinstance(init, str) and init not in tasks):
             return
-        weights = tasks[init].weights() if isinstance(init, str) else weights_of(init.path(stage.said.marks["init"]))
-        take_over(task.codec, {name: value.to("meta") for name, value in weights.items()}, parts)
+        known = tasks[init] if isinstance(init, str) else None
+        if handover.weights == "ema" and not (known and known.averages):
+            raise ValueError(f"handover: weights=ema: {init if known else 'a file'} keeps no average; say raw")
+        weights = known.weights() if known else weights_of(init.path(stage.said.marks["init"]))  # type: ignore[union-attr]
+        take_over(task.codec, {name: value.to("meta") for name, value in weights.items()}, handover.parts)
+        take_judges(task.judges(), known.judges().state_dict() if known else {}, handover.adversary)
         self.checked.add(handed)
 
     def _around_one_codec(self, stage: Stage, model: str, choice: str) -> Task:
@@ -103,6 +107,8 @@ class Rehearsal:
         """Whether what is to be evaluated is there and fits the model."""
         for i, measurement in enumerate(self.measurements):
             try:
+                if plain(measurement.spec)["weights"] == "ema" and not task.averages:
+                    raise ValueError("weights=ema: the last stage keeps no average; say average: ema there")
                 if i not in self.shapes:
                     self.shapes[i] = resolve(measurement.spec)(data_root()).shape()
                 self._probe(task.codec, memo, *self.shapes[i])

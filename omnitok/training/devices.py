@@ -15,6 +15,17 @@ def device() -> torch.device:
     return torch.device(os.environ.get("OMNITOK_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
+def recomputes() -> bool:
+    """OMNITOK_RECOMPUTE: whether what is inside a layer is computed anew for its gradients instead of being kept, which
+    costs a third of the time and most of the memory of training."""
+    return os.environ.get("OMNITOK_RECOMPUTE", "0") not in ("", "0")
+
+
+def compiler() -> str:
+    """OMNITOK_COMPILE: the backend of torch.compile for training, such as inductor; empty: none."""
+    return os.environ.get("OMNITOK_COMPILE", "")
+
+
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 

@@ -36,7 +36,7 @@ class Evaluation:
     frames: how many frames an item has; 1 is images.
     resolution: side of an item in pixels.
     metrics: what is measured; adding one later measures it alone.
-    weights: which weights of the stage are measured.
+    weights: which weights of the stage are measured: as trained, or their moving average.
     """
 
     version = 1
@@ -50,10 +50,10 @@ class Evaluation:
         frames: Annotated[Count, REQUIRED],
         resolution: Annotated[Count, REQUIRED],
         metrics: tuple[MetricPart, ...] = (PeakSignalToNoise, StructuralSimilarity),
-        weights: Literal["raw"] = "raw",
+        weights: Literal["raw", "ema"] = "raw",
     ) -> None:
         self.dataset: Dataset = data(data_root, split)
-        self.frames, self.resolution, self.metrics = frames, resolution, metrics
+        self.frames, self.resolution, self.metrics, self.weights = frames, resolution, metrics, weights
 
     def shape(self) -> tuple[int, int]:
         """(frames, resolution) of the items. Raises DataError where the split has none such, ValueError where they are

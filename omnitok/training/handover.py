@@ -2,25 +2,34 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import safetensors.torch
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from omnitok.discriminators import inflated
 from omnitok.model import Inflatable
 from omnitok.spec import STRICT, near
 
-Rule = Literal["keep", "fresh", "inflate"]
+Rule = Literal["keep", "fresh", "inflate", "inflate_first"]
+Judges = Literal["fresh", "keep", "inflate_average", "inflate_center", "inflate_first", "inflate_last"]
 
 
 class Handover(BaseModel):
-    """``weights``: which of the parent's. ``parts``: {path of a module: keep | fresh | inflate}; the rest is kept."""
+    """What is taken from a parent.
+
+    weights: the parent's trained weights, or their moving average.
+    parts: {path of a module: keep | fresh | inflate | inflate_first}; the rest is kept. What only clips use is made from
+        what images have taught, shared out over the frames of a patch or put at the first of them.
+    adversary: whether discriminators begin anew, go on, or that of clips is made from that of images.
+    """
 
     model_config = STRICT
-    weights: Literal["raw"] = "raw"
+    weights: Literal["raw", "ema"] = "raw"
     parts: dict[str, Rule] = {}
+    adversary: Judges = "fresh"
 
 
 def weights_of(path: Path) -> dict[str, Tensor]:
@@ -34,7 +43,7 @@ def take_over(model: nn.Module, weights: Mapping[str, Tensor], parts: Mapping[st
     for part, rule in parts.items():
         if part not in modules:
             raise ValueError(f"handover: the model has no part {part!r}{near(part, _outer(modules))}")
-        if rule == "inflate" and not isinstance(modules[part], Inflatable):
+        if rule.startswith("inflate") and not isinstance(modules[part], Inflatable):
             raise ValueError(f"handover: {part!r} cannot be inflated{near(part, _inflatable(modules))}")
     mine = model.state_dict()
     kept = {name: value for name, value in mine.items() if _rule(name, parts) != "fresh"}
@@ -47,10 +56,34 @@ def take_over(model: nn.Module, weights: Mapping[str, Tensor], parts: Mapping[st
     with torch.no_grad():
         model.load_state_dict({**mine, **theirs})
         for part, rule in parts.items():
-            if rule == "inflate":
+            if rule.startswith("inflate"):
                 module = modules[part]
                 assert isinstance(module, Inflatable)
-                module.inflate()
+                module.inflate("first" if rule == "inflate_first" else "average")
+
+
+def take_judges(judges: nn.Module, weights: Mapping[str, Tensor], rule: Judges) -> None:
+    """Fill discriminators with a parent's. Raises ValueError where they do not fit, or there are none to take."""
+    if rule == "fresh":
+        return
+    mine = judges.state_dict()
+    if not mine or not weights:
+        raise ValueError(f"handover: adversary={rule}: {'the parent' if mine else 'this stage'} has no discriminators")
+    how = rule.removeprefix("inflate_")
+    if how != rule:
+        image, video = (
+            _under(state, f"discriminators.{what}.") for state, what in ((weights, "image"), (mine, "video"))
+        )
+        made = {f"discriminators.video.{name}": value for name, value in inflated(image, video, cast(Any, how)).items()}
+        weights = {**weights, **made}
+    odd = sorted(mine.keys() ^ weights.keys()) or [n for n in mine if mine[n].shape != weights[n].shape]
+    if odd:
+        raise ValueError(f"handover: adversary: {odd[0]!r} is not the same in the parent and in this stage; say fresh")
+    judges.load_state_dict(weights)
+
+
+def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _rule(name: str, parts: Mapping[str, Rule]) -> Rule:

@@ -6,25 +6,28 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from omnitok.data import Dataset, DatasetPart
+from omnitok.data import DatasetPart
 from omnitok.losses import LossPart
 from omnitok.losses.pixels import AbsoluteError
 from omnitok.metrics import psnr
 from omnitok.model import ModelPart, Tokenizer
-from omnitok.randomness import generator, initialise
+from omnitok.model.block import Transformer
+from omnitok.processes import average_gradients, mean_values, world
+from omnitok.randomness import initialise
 from omnitok.runs import Record
-from omnitok.schedules import CurvePart, SchedulePart, StepPlan
+from omnitok.schedules import CurvePart, SchedulePart
 from omnitok.schedules.curves import cosine
 from omnitok.schedules.mixing import image_only
 from omnitok.spec import REQUIRED, Count, Positive
-from omnitok.training.devices import device
+from omnitok.training.adversary import AdversaryPart, NoAdversary
+from omnitok.training.average import AveragePart, NoAverage
+from omnitok.training.devices import compiler, device, recomputes
+from omnitok.training.feed import Places, Size, batches, held_out
 from omnitok.training.optimizers import OptimizerPart, adamw
+from omnitok.training.step import Learner, SharedForward, StepPart, Values
 from omnitok.training.task import NonFinite, Task, look
-
-VALIDATION_ITEMS = 4  # of each kind, so that looking costs little beside training
-LOOKED_AT = 256  # steps of a schedule whose shapes are rehearsed
 
 
 @final
@@ -34,11 +37,14 @@ class Reconstruct(Task):
     data: the dataset; there is no default.
     model: the tokenizer.
     losses: what the reconstruction is held to, summed; the bottleneck adds its own.
-    schedule: what each step trains on.
+    adversary: who judges the reconstructions meanwhile.
+    schedule: what each batch is.
+    step: how batches become one optimizer step.
     curve: the learning rate over the steps, as a part of the optimizer's.
     optimizer: how gradients become steps.
+    average: whether a second set of weights follows the trained ones.
     steps: how many optimizer steps.
-    batch: how many samples a step sees, over all devices together.
+    batch: how many samples a batch has, over all processes together.
     resolution: side of the training crops in pixels.
     clip_norm: the largest norm of the gradient; what is longer is shortened.
     validate_every: steps between two looks at the validation split.
@@ -46,7 +52,7 @@ class Reconstruct(Task):
 
     roles: ClassVar[tuple[str, ...]] = ("init",)
     codec_choice: ClassVar[str] = "model"
-    unseen: ClassVar[tuple[str, ...]] = ("losses", "curve", "optimizer", "batch", "clip_norm", "validate_every")
+    unseen: ClassVar[tuple[str, ...]] = ("curve", "optimizer", "average", "batch", "clip_norm", "validate_every")
 
     def __init__(
         self,
@@ -56,9 +62,12 @@ class Reconstruct(Task):
         data: Annotated[DatasetPart, REQUIRED],
         model: ModelPart = Tokenizer,
         losses: tuple[LossPart, ...] = (AbsoluteError,),
+        adversary: AdversaryPart = NoAdversary,
         schedule: SchedulePart = image_only,
+        step: StepPart = SharedForward,
         curve: CurvePart = cosine,
         optimizer: OptimizerPart = adamw,
+        average: AveragePart = NoAverage,
         steps: Count = 1000,
         batch: Count = 16,
         resolution: Count = 64,
@@ -66,84 +75,102 @@ class Reconstruct(Task):
         validate_every: Count = 100,
     ) -> None:
         super().__init__(seed, data_root)
-        self.data, self.schedule, self.curve = data, schedule, curve
+        self.data, self.curve = data, curve
         self.steps, self.batch, self.resolution = steps, batch, resolution
         self.clip_norm, self.validate_every = clip_norm, validate_every
         self.losses = [loss() for loss in losses]
+        self.step = step()
+        self.places = Places(schedule, steps, self.step.accumulate)
         self.codec: Tokenizer = model()
         initialise(self.codec, seed)
         self.optimizer = optimizer(self.codec.parameters())
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.adversary, self.average = adversary(), average()
+        self.averages = self.average.kept
+        self.adversary.begin(seed)
+        self._next = 0
 
     def state(self) -> dict[str, Any]:
-        return {"model": self.codec.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "model": self.codec.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "adversary": self.adversary.state(),
+            "average": dict(self.average.weights()),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.codec.to(device())
+        self._place()
         self.codec.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.adversary.load(state["adversary"])
+        self.average.begin(self.codec)
+        self.average.load(state["average"])
+
+    def weights(self, kind: str = "raw") -> dict[str, Tensor]:
+        return dict(self.codec.state_dict() if kind == "raw" else self.average.weights())
+
+    def judges(self) -> nn.Module:
+        return self.adversary
 
     def train(self, start: int = 0) -> Iterator[Record]:
-        data: Dataset = self.data(self.data_root, "train")
-        held = self._held_out()
-        self.codec.to(device())
+        if self.batch % world():
+            raise ValueError(f"batch={self.batch} must be a multiple of the processes, which are {world()}")
+        data = self.data(self.data_root, "train")
+        held = held_out(self.data(self.data_root, "val"), self.places.frames(), self.resolution)
+        self._place()
+        if start == 0:
+            self.average.begin(self.codec)
+        size = Size(self.batch, self.resolution)
+        learner = Learner(self.codec, self.losses, self.adversary, self._update_codec, self._update_adversary)
         for step in range(start, self.steps):
-            plan = self.schedule(step, self.steps)
-            values = self._step(step, self._batch(data, step, plan))
+            self._next = step
+            self.codec.train()
+            plans = self.places.plans(step)
+            values = self.step(learner, step, batches(data, self.seed, step, plans, size))
+            self.average.update(self.codec)
+            values = {f"train/{name}": value for name, value in mean_values(values).items()}
             if (step + 1) % self.validate_every == 0 or step + 1 == self.steps:
                 values |= self._validate(held)
             yield Record(step, values)
 
     def shapes(self) -> tuple[tuple[int, int], ...]:
+        for loss in self.losses:
+            loss.ready()
         train = self.data(self.data_root, "train")
-        for frames in self._frames():
+        for frames in self.places.frames():
             look(train, frames, self.resolution)
-        return tuple((frames, self.resolution) for frames in self._frames())
+        kinds = self.places.kinds()
+        return tuple(sorted({(frames, self.step.side(self.resolution, scale)) for frames, scale in kinds}))
 
-    def _frames(self) -> list[int]:
-        stride = max(1, self.steps // LOOKED_AT)
-        steps = {*range(0, self.steps, stride), self.steps - 1}
-        return sorted({self.schedule(step, self.steps).frames for step in steps})
+    def _place(self) -> None:
+        """Where tensors live and how they are computed: resources."""
+        self.codec.to(device())
+        self.adversary.to(device())
+        for module in self.codec.modules():
+            if isinstance(module, Transformer):
+                module.recompute = recomputes()
+        if compiler():
+            self.codec.compile(backend=compiler())
 
-    def _batch(self, data: Dataset, step: int, plan: StepPlan) -> Tensor:
-        draws = (generator(self.seed, "sample", step, i) for i in range(self.batch))
-        return torch.stack([data.sample(draw, plan.frames, self.resolution) for draw in draws]).to(device())
-
-    def _step(self, step: int, clip: Tensor) -> dict[str, float]:
-        scale = self.curve(step, self.steps)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * scale
-        self.codec.train()
-        reconstruction, quantized = self.codec(clip, generator(self.seed, "bottleneck", step))
-        terms = {loss.label: loss(reconstruction, clip) for loss in self.losses} | {"bottleneck": quantized.loss}
-        total = torch.stack(list(terms.values())).sum()
-        values = {f"train/{name}": term.item() for name, term in terms.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise NonFinite(f"{name} is {value} at step {step}")
-        self.optimizer.zero_grad()
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.codec.parameters(), self.clip_norm).item()
+    def _update_codec(self) -> Values:
+        average_gradients(self.codec.parameters())
+        norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.clip_norm).item()
         if not math.isfinite(norm):
-            raise NonFinite(f"the gradient's norm is {norm} at step {step}")
+            raise NonFinite(f"the gradient's norm is {norm} at step {self._next}")
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.curve(self._next, self.steps)
         self.optimizer.step()
-        lr = max(group["lr"] for group in self.optimizer.param_groups)
-        rest = {"train/gradient_norm": norm, "train/lr": lr, "train/frames": float(clip.shape[2])}
-        return {"train/loss": total.item(), **values, **rest}
+        self.optimizer.zero_grad()
+        return {"gradient_norm": norm, "lr": max(group["lr"] for group in self.optimizer.param_groups)}
 
-    def _held_out(self) -> dict[str, Tensor]:
-        """Fixed validation items of each kind that training meets, spread over the split."""
-        data: Dataset = self.data(self.data_root, "val")
-        held = {}
-        for frames in self._frames():
-            count = len(data.items(frames))
-            chosen = range(0, count, max(1, math.ceil(count / VALIDATION_ITEMS)))
-            clips = [data.item(i, frames, self.resolution) for i in chosen]
-            if clips:
-                held["val/psnr" if frames == 1 else "val/psnr_clips"] = torch.stack(clips).to(device())
-        return held
+    def _update_adversary(self) -> Values:
+        found = self.adversary.update(self._next, self.steps)
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise NonFinite(f"train/{name} is {value} at step {self._next}")
+        return found
 
     @torch.no_grad()
-    def _validate(self, held: dict[str, Tensor]) -> dict[str, float]:
+    def _validate(self, held: dict[str, Tensor]) -> Values:
         self.codec.eval()
         return {name: psnr(clips, self.codec.reconstruct(clips).clip).mean().item() for name, clips in held.items()}

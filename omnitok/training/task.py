@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnitok.data import DataError, Dataset
 from omnitok.model import Reconstructor
@@ -39,12 +39,14 @@ class Task(ABC):
 
     ``roles``: which parents it takes. ``unseen``: choices that a rehearsal does not depend on.
     ``codec_choice``: the choice that makes the codec. ``steps``: how many records ``train(0)`` yields.
+    ``averages``: whether it has weights of the kind ``ema``.
     """
 
     version: ClassVar[int] = 1
     roles: ClassVar[tuple[str, ...]] = ()
     unseen: ClassVar[tuple[str, ...]] = ()
     codec_choice: ClassVar[str]
+    averages: bool = False
     steps: int
     codec: Reconstructor
 
@@ -65,9 +67,13 @@ class Task(ABC):
     @abstractmethod
     def load(self, state: dict[str, Any]) -> None: ...
 
-    def weights(self) -> Mapping[str, Tensor]:
-        """What a child stage or an evaluation takes over."""
+    def weights(self, kind: str = "raw") -> Mapping[str, Tensor]:
+        """What a child stage or an evaluation takes over: ``raw`` as trained, or ``ema``, their average."""
         return self.codec.state_dict()
+
+    def judges(self) -> nn.Module:
+        """What judged the codec; a child stage may take it over. It has no weights where nobody did."""
+        return nn.Module()
 
     @abstractmethod
     def shapes(self) -> tuple[tuple[int, int], ...]:

@@ -1,0 +1,197 @@
+"""How a batch becomes gradients: which forward passes are made, who learns from which, at which precision."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Annotated, ClassVar, Literal, NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from omnitok.losses import Loss
+from omnitok.model import Tokenizer
+from omnitok.spec import Count, Registry
+from omnitok.training.adversary import Adversary, Draw, Terms
+from omnitok.training.resize import published_resize, resized
+from omnitok.training.task import NonFinite
+
+Precision = Literal["float32", "bfloat16"]
+Values = dict[str, float]
+
+
+class Learner(NamedTuple):
+    """Everything that a step trains, and how each side takes its step with the gradients that it has."""
+
+    codec: Tokenizer
+    losses: Sequence[Loss]
+    adversary: Adversary
+    update_codec: Callable[[], Values]
+    update_adversary: Callable[[], Values]
+
+
+class Batch(NamedTuple):
+    """One batch of a step: the clip as loaded, what its size may be multiplied by, where its random numbers come from."""
+
+    clip: Float[Tensor, "b c T H W"]
+    scales: tuple[float, ...]
+    draw: Draw
+
+
+class Step(ABC):
+    """``Component(*, ...)``: one optimizer step of both sides from ``accumulate`` batches. Calling it leaves every weight
+    updated and every gradient cleared, and gives what was measured.
+
+    Raises NonFinite, naming the term and the step.
+    """
+
+    version: ClassVar[int] = 1
+    known_defects: ClassVar[tuple[str, ...]] = ()
+    precision: Precision
+    accumulate: int
+
+    @abstractmethod
+    def side(self, resolution: int, scale: float) -> int:
+        """The side in pixels of a picture of ``resolution`` at a scale."""
+
+    @abstractmethod
+    def __call__(self, learner: Learner, step: int, batches: Sequence[Batch]) -> Values: ...
+
+    def _scale(self, batch: Batch, turn: str = "") -> float:
+        return batch.scales[int(torch.randint(len(batch.scales), (), generator=batch.draw(f"scale{turn}")).item())]
+
+    def _reconstructed(self, learner: Learner, clip: Tensor, draw: Draw, turn: str = "") -> tuple[Tensor, Tensor]:
+        """The reconstruction in full precision and the bottleneck's own loss."""
+        with self._within(clip):
+            reconstruction, quantized = learner.codec(clip, draw(f"bottleneck{turn}"))
+        return reconstruction.float(), quantized.loss.float()
+
+    def _within(self, clip: Tensor) -> AbstractContextManager[None]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(clip.device.type, torch.bfloat16)
+
+    def _pixel_terms(self, learner: Learner, clip: Tensor, reconstruction: Tensor, draw: Draw) -> Terms:
+        return {loss.label: loss(reconstruction, clip, draw(f"loss/{loss.label}")) for loss in learner.losses}
+
+
+@final
+class SharedForward(Step):
+    """One forward pass for both sides: the codebook is updated once, the original is judged once, and what the tokenizer
+    learns leaves no gradient in the discriminators.
+
+    precision: of the large products; codebook, losses, logits and the last projection are always in float32.
+    accumulate: how many batches, one after another in the schedule, one step sums over, each with statistics of its own.
+    """
+
+    def __init__(self, *, precision: Precision = "float32", accumulate: Count = 1) -> None:
+        self.precision, self.accumulate = precision, accumulate
+
+    def side(self, resolution: int, scale: float) -> int:
+        return round(resolution * scale)
+
+    def __call__(self, learner: Learner, step: int, batches: Sequence[Batch]) -> Values:
+        seen = []
+        for batch in batches:
+            side = self.side(batch.clip.shape[-1], self._scale(batch))
+            clip = resized(batch.clip, side, side)
+            reconstruction, bottleneck = self._reconstructed(learner, clip, batch.draw)
+            with self._within(clip):
+                pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
+                with frozen(learner.adversary):
+                    judged = learner.adversary.generator_terms(pairs, batch.draw)
+            terms = self._pixel_terms(learner, clip, reconstruction, batch.draw) | {"bottleneck": bottleneck} | judged
+            values = checked(terms, step)
+            backward(terms, len(batches))
+            with self._within(clip):
+                other = learner.adversary.discriminator_terms(pairs, batch.draw)
+            values |= checked(other, step) | {"resolution": float(side), "frames": float(clip.shape[2])}
+            backward(other, len(batches))
+            seen.append(values | {"loss": sum(values[name] for name in terms)})
+        return means(seen) | learner.update_codec() | learner.update_adversary()
+
+
+@final
+class PublishedTwoPasses(Step):
+    """As published: the tokenizer takes its step, then the whole forward pass is made anew for the discriminators, at
+    another size and with another update of the codebook; and their gradient has in it what the tokenizer's backward pass
+    left there (arXiv:2406.09399, its code).
+
+    precision: of the large products; codebook, losses, logits and the last projection are always in float32.
+    accumulate: how many batches, one after another in the schedule, one step sums over, each with statistics of its own.
+    """
+
+    known_defects: ClassVar[tuple[str, ...]] = (
+        "two forward passes a step",
+        "the discriminator steps on gradients that the generator left behind",
+    )
+
+    def __init__(self, *, precision: Precision = "float32", accumulate: Count = 1) -> None:
+        self.precision, self.accumulate = precision, accumulate
+
+    def side(self, resolution: int, scale: float) -> int:
+        return int(resolution * scale)
+
+    def __call__(self, learner: Learner, step: int, batches: Sequence[Batch]) -> Values:
+        seen: list[Values] = []
+        for batch in batches:
+            clip = published_resize(batch.clip, self._scale(batch))
+            reconstruction, bottleneck = self._reconstructed(learner, clip, batch.draw)
+            with self._within(clip):
+                pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
+                judged = learner.adversary.generator_terms(pairs, batch.draw)
+            terms = self._pixel_terms(learner, clip, reconstruction, batch.draw) | {"bottleneck": bottleneck} | judged
+            values = checked(terms, step)
+            backward(terms, len(batches))
+            values |= {"resolution": float(clip.shape[-1]), "frames": float(clip.shape[2])}
+            seen.append(values | {"loss": sum(values[name] for name in terms)})
+        updated = learner.update_codec()
+        others: list[Values] = []
+        for batch in batches:
+            clip = published_resize(batch.clip, self._scale(batch, "/second"))
+            reconstruction, _ = self._reconstructed(learner, clip, batch.draw, "/second")
+            with self._within(clip):
+                pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
+                other = learner.adversary.discriminator_terms(pairs, batch.draw)
+            others.append(checked(other, step))
+            backward(other, len(batches))
+        return means(seen) | means(others) | updated | learner.update_adversary()
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """No parameter of ``module`` is learned from what is computed inside."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def checked(terms: Terms, step: int) -> Values:
+    """The terms as numbers. Raises NonFinite."""
+    values = {name: term.item() for name, term in terms.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NonFinite(f"train/{name} is {value} at step {step}")
+    return values
+
+
+def backward(terms: Terms, batches: int) -> None:
+    if terms:
+        (torch.stack(list(terms.values())).sum() / batches).backward()
+
+
+def means(seen: Sequence[Values]) -> Values:
+    """Of each value over the batches that have it."""
+    names = dict.fromkeys(name for values in seen for name in values)
+    found = {name: [values[name] for values in seen if name in values] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+STEPS: Registry[Step] = Registry("step", shared=SharedForward, two_passes_published=PublishedTwoPasses)
+StepPart = Annotated[Callable[..., Step], STEPS]
