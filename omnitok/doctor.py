@@ -37,7 +37,7 @@ def examine() -> list[Finding]:
     python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     findings = [Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{python} (3.11 to 3.13)")]
     findings += [_package(name) for name in NEEDED]
-    findings += [_runs(), _data(), _embedded(), _tracking(), _accelerators(), _slurm(), _commit()]
+    findings += [_runs(), _data(), _embedded(), _weights(), _tracking(), _accelerators(), _slurm(), _commit()]
     return findings
 
 
@@ -78,6 +78,15 @@ def _embedded() -> Finding:
     except DataError as error:
         return Finding("embedded data", False, str(error))
     return Finding("embedded data", True, f"{count} test items, fingerprint {dataset.fingerprint}")
+
+
+def _weights() -> Finding:
+    """What is missing is no fault: only some losses and metrics need any."""
+    from omnitok.networks.weights import listed
+
+    kept = listed()
+    said = [one.fault or f"{one.name} {'here' if one.found else 'missing'}" for one in kept]
+    return Finding("pretrained weights", not any(one.fault for one in kept), ", ".join(said))
 
 
 def _tracking() -> Finding:

@@ -16,7 +16,7 @@ FLOORS = [
     {"losses", "metrics", "data", "model"},
     {"training", "published"},
     {"trial", "tracking"},
-    {"sweep", "reconstruct", "evaluation", "doctor"},
+    {"sweep", "reconstruct", "evaluation", "exchange", "doctor"},
     {"report", "catalogue"},
     {"cli"},
 ]

@@ -2,21 +2,25 @@
 
 import json
 import os
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from einops import rearrange
+from official import Official, drawn
 from safetensors.torch import load_file
 
 from omnitok.model import MODELS
+from omnitok.model.patch import PATCHES, PublishedLinearPatches
 from omnitok.published import load_official
 from omnitok.published.keys import renamed
 from omnitok.published.options import Options
 from omnitok.quantizers.vq_published import PublishedVectorQuantizer
 from omnitok.randomness import generator
 from omnitok.spec import Map, Mark, decode, resolve
+from omnitok.training.resize import published_resize
 
 GOLDEN = Path(os.environ.get("OMNITOK_GOLDEN") or Path(__file__).parent.parent.parent / "shared" / "golden")
 CASES = ["tiny_vq", "default_vq", "default_kl", "stage1_rel_eager", "defer_pools_vq", "cnn_patch_vq"]
@@ -56,6 +60,134 @@ def test_latents_codes_and_pixels_are_those_of_the_authors_code(name, kind):
     near(rearrange(found.latents, "b t h w z -> b z t h w"), clip(io[f"{kind}.quantised"]))
     near(tokenizer.decode(found.latents) / 2, clip(io[f"{kind}.recon"]))
     near(tokenizer.decode_codes(found.codes) / 2, clip(io[f"{kind}.recon_from_indices"]))
+
+
+@golden
+@pytest.mark.parametrize("kind", ["image", "video"])
+@pytest.mark.parametrize("name", CASES)
+@torch.no_grad()
+def test_what_passes_between_the_parts_is_theirs(name, kind):
+    options, weights, io = case(name)
+    tokenizer = load_official(weights, options)
+    pools = options["defer_spatial_pool"] + options["defer_temporal_pool"]
+    encoder, decoder, time = len(options["enc_block"]), len(options["dec_block"]), options["temporal_depth"]
+    in_space, in_time = "b t h w d -> (b t) (h w) d", "b t h w d -> (b h w) t d"
+    grid = "b t h w d -> b d t h w"
+    seen: dict[str, torch.Tensor] = {}
+
+    def watch(module, key: str, pattern: str) -> None:
+        module.register_forward_hook(lambda _m, _x, y: seen.update({key: rearrange(y, pattern)}))
+
+    watch(tokenizer.encoder[encoder], "enc_spatial_out", in_space)
+    watch(tokenizer.encoder[encoder + 1 + time], "enc_temporal_out", in_time)
+    watch(tokenizer.encoder[encoder + 1 + time + pools], "enc_out", grid)
+    watch(tokenizer.to_latents, "pre_vq_out", grid)
+    watch(tokenizer.from_latents, "post_vq_out", grid)
+    watch(tokenizer.decoder[pools + time], "dec_temporal_out", in_time)
+    watch(tokenizer.decoder[pools + time + 1 + decoder], "dec_spatial_out", in_space)
+    x = 2 * clip(io[f"{kind}.input"])
+    tokenizer.reconstruct(x)
+    tokens = tokenizer.patches.embed(x)
+    seen |= {"patch_first": tokens[:, :1], **({"patch_rest": tokens[:, 1:]} if kind == "video" else {})}
+    assert {f"{kind}.tap.{key}" for key in seen} == {key for key in io.files if key.startswith(f"{kind}.tap.")}
+    for key, found in seen.items():
+        near(found, torch.from_numpy(io[f"{kind}.tap.{key}"]))
+
+
+@golden
+@pytest.mark.parametrize("how", ["average", "first"])
+@torch.no_grad()
+def test_published_inflation_is_theirs(how):
+    io = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "inflation.npz").items()}
+    patches = PublishedLinearPatches(16, patch=4, temporal_patch=4)
+    pairs = {"before": 1, "linear": 2, "after": 3}
+    ours = {f"first.{name}": f"encoder.to_patch_emb_first_frame.{i}" for name, i in pairs.items()}
+    ours["to_first"] = "decoder.to_pixels_first_frame.0"
+    given = {f"{mine}.{n}": io[f"in.{key}.{n}"] for mine, key in ours.items() for n in ("weight", "bias")}
+    patches.load_state_dict(patches.state_dict() | given)
+    patches.inflate(how)
+    state = patches.state_dict()
+    for mine, key in ours.items():
+        mine, key = mine.replace("first", "rest"), key.replace("_first_frame", "")
+        for n in ("weight", "bias"):
+            assert torch.equal(state[f"{mine}.{n}"], io[f"{how}.{key}.{n}"]), f"{key}.{n}"
+
+
+@golden
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.25])
+def test_the_published_resize_is_theirs(scale):
+    io = np.load(GOLDEN / "multires_resize.npz")
+    near(published_resize(clip(io["in"]), scale), clip(io[f"scale_{scale}"]))
+
+
+ARGS = {
+    "patch_size": 4, "temporal_patch_size": 2, "enc_block": "wt", "dec_block": "wt", "twod_window_size": 4,
+    "spatial_pos": "rope", "temporal_depth": 2, "causal_in_temporal_transformer": False, "causal_in_peg": False,
+    "embedding_dim": 48, "dim_head": 16, "heads": 3, "ff_mult": 4.0, "n_codes": 24, "codebook_dim": 6, "l2_code": True,
+    "gen_upscale": None, "attention_path": "sdpa",
+}  # fmt: skip
+CAUSAL = {"causal_in_temporal_transformer": True, "causal_in_peg": True}
+UNSEEN = {
+    "not causal": {},
+    "four windows": CAUSAL | {"enc_block": "ttww", "dec_block": "tt", "side": 32},
+    "larger": CAUSAL | {"gen_upscale": 2, "enc_block": "tw", "dec_block": "t", "heads": 2, "embedding_dim": 40},
+    "relative, fused": CAUSAL | {"spatial_pos": "rel", "enc_block": "tw", "dec_block": "tt"},
+    "relative, eager": CAUSAL
+    | {"spatial_pos": "rel", "enc_block": "tw", "dec_block": "tt", "attention_path": "eager", "heads": 4}
+    | {"embedding_dim": 32},
+    "causal attention only": {"causal_in_temporal_transformer": True, "l2_code": False},
+    "relative without causality, eager": {"spatial_pos": "rel", "enc_block": "t", "attention_path": "eager"},
+}
+
+
+def passes_alike(weights: dict[str, torch.Tensor], args: dict, clips: list[torch.Tensor]) -> None:
+    """Ours and the slow one give the same codes and the same pixels."""
+    slow, tokenizer = Official(weights, args), load_official(weights, args)
+    for x in clips:
+        latents, indices = slow.encode(x)
+        found = tokenizer.encode(2 * x)
+        assert torch.equal(found.codes[..., 0], indices)
+        near(tokenizer.quantizer.decode(found.codes), weights["codebook.embeddings"][indices])
+        back = tokenizer.decode_codes(found.codes) / 2
+        near(back, slow.decode(indices))
+        side = x.shape[-1] * (args["gen_upscale"] or 1)
+        assert back.shape == (*x.shape[:3], side, side)
+        assert len(indices.unique()) > 3 and latents.isfinite().all()
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+@torch.no_grad()
+def test_what_has_no_golden_data_is_what_the_description_says(name):
+    args = ARGS | UNSEEN[name]
+    side = args.pop("side", 16)
+    clips = [torch.rand(2, 3, frames, side, side) - 0.5 for frames in (1, 5)]
+    passes_alike(drawn(args), args, clips)
+
+
+@golden
+@pytest.mark.parametrize("name", ["tiny_vq", "default_vq", "stage1_rel_eager"])
+@torch.no_grad()
+def test_the_slow_computation_is_theirs(name):
+    args, weights, io = case(name)
+    slow = Official(weights, args)
+    for kind in ("image", "video"):
+        x = clip(io[f"{kind}.input"])[:1]
+        latents, indices = slow.encode(x)
+        assert torch.equal(indices, torch.from_numpy(io[f"{kind}.indices"])[:1])
+        near(rearrange(latents, "b t h w z -> b z t h w"), clip(io[f"{kind}.z_pre_quant"])[:1])
+        near(slow.decode(indices), clip(io[f"{kind}.recon_from_indices"])[:1])
+
+
+@golden
+@torch.no_grad()
+def test_the_fused_first_stage_and_larger_pictures_with_golden_weights():
+    args, weights, io = case("stage1_rel_eager")
+    clips = [clip(io["image.input"])[:1], clip(io["video.input"])[:1]]
+    passes_alike(weights, args | {"attention_path": "sdpa"}, clips)
+    fused, eager = (load_official(weights, args | {"attention_path": path}) for path in ("sdpa", "eager"))
+    assert not torch.equal(fused.encode(2 * clips[1]).codes, eager.encode(2 * clips[1]).codes)
+    args, weights, io = case("default_vq")
+    passes_alike(weights, args, [torch.rand(1, 3, 5, 128, 128) - 0.5])
 
 
 @golden
@@ -229,12 +361,64 @@ def test_options_are_read_under_both_spellings():
     [
         ({"enc_block": "tx"}, "block letter 'x' is in no released weights"),
         ({"embedding_dim": None}, "option 'embedding_dim' is missing"),
+        ({"embedding_dim": None, "embeding_dim": 3}, "is missing; did you mean 'embeding_dim'?"),
+        ({"embedding_dim": "16"}, "option embedding_dim='16' must be a whole number"),
+        ({"spatial_pos": "ropes"}, "option spatial_pos='ropes' is in no released weights; did you mean 'rope'?"),
+        ({"attention_path": "flash"}, "attention_path='flash'"),
+        ({"patch_embed": "pixelshuffle"}, "patch_embed='pixelshuffle' is in no released weights"),
+        ({"use_external_codebook": True}, "an external codebook is in no released weights"),
     ],
 )
 def test_options_that_cannot_be_are_refused(change, message):
     options = {key: value for key, value in (OPTIONS | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
         load_official({}, options)
+
+
+def test_options_may_be_the_namespace_of_their_files():
+    weights = drawn(ARGS)
+    one, other = load_official(weights, ARGS), load_official(weights, Namespace(**ARGS))
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_what_no_forward_pass_reads_and_what_is_no_tokenizer_may_be_missing_or_there():
+    weights = drawn(ARGS)
+    whole = load_official(weights, ARGS).state_dict()
+    extra = {"perceptual_model.net.0.weight": torch.ones(3), "image_discriminator.model0.0.weight": torch.ones(3)}
+    dead = ("context_norm", "codebook_usage", "enc_temporal_transformer.layers.0.1.spatial_rel_pos_bias")
+    less = {name: value for name, value in weights.items() if not any(word in name for word in dead)}
+    found = load_official(less | extra, ARGS).state_dict()
+    assert found.keys() == whole.keys() and all(
+        torch.equal(found[name], value) for name, value in whole.items() if not name.endswith("usage")
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("encoder.enc_spatial_transformer.layers.7.1.to_q.weight", "layers.7.1.to_q.weight"),
+        (
+            "decoder.something.weight",
+            "'decoder.something.weight': the weights have \\(3,\\), the options ask for nothing",
+        ),
+        ("encoder.to_patch_emb.9.weight", "'encoder.to_patch_emb.9.weight'"),
+        ("encoder.enc_spatial_transformer.oddly", "oddly"),
+    ],
+)
+def test_weights_that_are_none_of_theirs_are_refused_by_name(key, message):
+    with pytest.raises(ValueError, match=message):
+        load_official(drawn(ARGS) | {key: torch.ones(3)}, ARGS)
+
+
+def test_published_inflation_misaligns_channels_as_it_declares_and_the_corrected_does_not():
+    still = torch.rand(1, 3, 1, 8, 8, dtype=torch.double).expand(-1, -1, 3, -1, -1)
+    for name, patches in PATCHES.components.items():
+        made = patches(12, patch=4, temporal_patch=2).double().eval()
+        for how in ("average", "first"):
+            made.inflate(how)
+            tokens = made.embed(still)
+            apart = (tokens[:, 1] - tokens[:, 0]).abs().max() > 1e-6
+            assert apart == ("inflation misaligns channels" in made.known_defects), (name, how)
 
 
 def test_weights_that_do_not_fit_the_options_are_refused_by_name():

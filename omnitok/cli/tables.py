@@ -136,6 +136,20 @@ def _yaml(text: str) -> str:
     return text if plain and text.lower() not in {"true", "false", "null"} else json.dumps(text, ensure_ascii=False)
 
 
+def print_weights(listed: Sequence[Any]) -> None:
+    """A line a file, and below it what it is and under which terms."""
+    out = console()
+    table = _table("weights", "MB", "where", right=("MB",))
+    for one in listed:
+        missing = f"[yellow]missing[/]; omnitok weights fetch {one.name}"
+        where = (
+            f"[red]unusable:[/] {escape(one.fault)}" if one.fault else escape(str(one.found)) if one.found else missing
+        )
+        table.add_row(f"[bold]{one.name}[/bold]", f"{one.file.size / 1e6:.1f}", where)
+        table.add_row("", "", escape(f"{one.file.origin}; {one.file.licence}; from {one.file.requirement}"))
+    out.print(table)
+
+
 def print_findings(findings: Sequence[Any]) -> None:
     out = console()
     table = _table("", "what", "seen")

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from omnitok.discriminators.contract import Discriminator as Discriminator
 from omnitok.discriminators.contract import Judged as Judged
-from omnitok.discriminators.patch import Inflation as Inflation
+from omnitok.discriminators.inflation import Inflation as Inflation
+from omnitok.discriminators.inflation import inflated as inflated
 from omnitok.discriminators.patch import PatchImage, PatchVideo, PublishedPatchImage, PublishedPatchVideo
-from omnitok.discriminators.patch import inflated as inflated
-from omnitok.discriminators.patch import renamed as renamed
+from omnitok.discriminators.published_keys import renamed as renamed
 from omnitok.spec import Registry
 
 DISCRIMINATORS: Registry[Discriminator] = Registry(

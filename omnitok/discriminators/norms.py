@@ -33,13 +33,14 @@ class GlobalBatchNorm(nn.Module):
         if world() == 1 or not self.training:
             return F.batch_norm(full, *own, self.training, self.momentum, self.eps)
         axes = [0, *range(2, x.ndim)]
-        count = full.numel() // full.shape[1] * world()  # every process has as many
-        mean = total(full.sum(axes)) / count
+        own_count = full.new_tensor([full.numel() // full.shape[1]])
+        *sums, count = total(torch.cat([full.sum(axes), own_count])).split([full.shape[1], 1])
+        mean = sums[0] / count
         centred = full - _channels(mean, full)
         variance = total(centred.square().sum(axes)) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
         return centred * _channels(scale, full) + _channels(self.bias, full)
 

@@ -1,6 +1,5 @@
 """Discriminators that judge patch by patch (PatchGAN, arXiv:1611.07004), of pictures and of clips."""
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import ClassVar, Literal, final
 
@@ -12,16 +11,23 @@ from torch import Tensor, nn
 
 from omnitok.discriminators.contract import Discriminator, Judged
 from omnitok.discriminators.norms import GlobalBatchNorm
+from omnitok.processes import share, world
 from omnitok.spec import Count, Positive
 
 SLOPE = 0.2  # of leaky rectifiers
 WIDEST = 512  # channels
+KERNEL = 4  # side; zeros around the input are half of it
+GROUPS = 32
 Norm = Literal["batch", "group"]
-Inflation = Literal["average", "center", "first", "last"]
 
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
-    return GlobalBatchNorm(channels) if kind == "batch" else nn.GroupNorm(min(32, channels), channels, eps=1e-6)
+    if kind == "batch":
+        return GlobalBatchNorm(channels)
+    groups = min(GROUPS, channels)
+    if channels % groups:
+        raise ValueError(f"norm=group: {groups} groups must divide a layer's channels, which are {channels}")
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 class _Convolved(nn.Module):
@@ -44,14 +50,17 @@ class _Patch(Discriminator):
         widths = [3, *(min(channels * 2**i, WIDEST) for i in range(layers + 1))]
         self.hidden = nn.ModuleList(
             _Convolved(
-                make(before, after, 4, stride=2 if i < layers else 1, padding=2),
+                make(before, after, KERNEL, stride=2 if i < layers else 1, padding=KERNEL // 2),
                 _norm(norm, after) if i else nn.Identity(),
             )
             for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False))
         )
-        self.last = make(widths[-1], 1, 4, padding=2)
+        self.last = make(widths[-1], 1, KERNEL, padding=KERNEL // 2)
 
     def forward(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Judged:
+        height, width = clip.shape[3:]
+        if min(height, width) < KERNEL:
+            raise ValueError(f"a frame of {height} x {width} is smaller than the kernel, {KERNEL} x {KERNEL}")
         x = rearrange(clip, "b c t h w -> (b t) c h w") if self.sees == "image" else clip
         x, features = self.prepared(x, draw), []
         for layer in self.hidden:
@@ -68,7 +77,8 @@ class _Patch(Discriminator):
 
 
 class _Published(_Patch):
-    """Pixels in half the range, and learned noise on them, as the authors' scripts have it."""
+    """Pixels in half the range, and learned noise on them, as the authors' scripts have it: the gain has as many values
+    as a pixel has channels, so the noise comes before the first convolution, on the scaled pixels."""
 
     def __init__(self, channels: int, layers: int, norm: Norm, half_range: float, noise: bool) -> None:
         super().__init__(channels, layers, norm)
@@ -92,7 +102,7 @@ class _Noise(nn.Module):
         nn.init.zeros_(self.weight)
 
     def forward(self, x: Float[Tensor, "b c *grid"], draw: torch.Generator) -> Float[Tensor, "b c *grid"]:
-        noise = torch.randn((x.shape[0], 1, *x.shape[2:]), generator=draw).to(x)
+        noise = share(torch.randn((x.shape[0] * world(), 1, *x.shape[2:]), generator=draw)).to(x)
         return x + self.weight.view(-1, *(1 for _ in x.shape[2:])) * noise
 
 
@@ -180,43 +190,3 @@ class PublishedPatchVideo(_Published):
 
     def finished(self, logits: Float[Tensor, "b 1 *small"]) -> Float[Tensor, "b 1 *small"]:
         return F.leaky_relu(self.last_norm(logits), SLOPE)
-
-
-def inflated(image: Mapping[str, Tensor], video: Mapping[str, Tensor], how: Inflation) -> dict[str, Tensor]:
-    """The state of a discriminator of clips, made from that of one of pictures: each kernel shared out over the taps of
-    time or put at one of them; what has no counterpart stays. Raises ValueError where the two do not fit."""
-    made = dict(video)
-    for name, value in image.items():
-        if name not in video or (video[name].shape[:2] != value.shape[:2]):
-            sizes = tuple(value.shape), tuple(video[name].shape) if name in video else "nothing"
-            raise ValueError(f"{name!r}: the discriminator of images has {sizes[0]}, that of videos {sizes[1]}")
-        made[name] = _over_time(value, video[name].shape[2], how) if value.ndim == 4 else value.clone()
-    return made
-
-
-def _over_time(kernel: Float[Tensor, "o i H W"], taps: int, how: Inflation) -> Float[Tensor, "o i T H W"]:
-    if how == "average":
-        return kernel[:, :, None].repeat(1, 1, taps, 1, 1) / taps
-    made = kernel.new_zeros(*kernel.shape[:2], taps, *kernel.shape[2:])
-    made[:, :, {"center": (taps - 1) // 2, "first": 0, "last": taps - 1}[how]] = kernel
-    return made
-
-
-def renamed(theirs: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """A discriminator's state under the authors' names, ``<prefix>model<i>.<j>.*``, under ours."""
-    depth = max(int(key.removeprefix(f"{prefix}model")[0]) for key in theirs if key.startswith(f"{prefix}model"))
-    found = {}
-    for key, value in theirs.items():
-        if not key.startswith(prefix) or key.endswith("num_batches_tracked"):
-            continue
-        inside = key.removeprefix(prefix)
-        if not inside.startswith("model"):
-            found[inside] = value
-            continue
-        place, index, rest = inside.removeprefix("model").split(".", 2)
-        convolution = int(index) == (1 if 0 < int(place) < depth - 1 else 0)
-        if int(place) == depth:
-            found[f"{'last' if convolution else 'last_norm'}.{rest}"] = value
-        else:
-            found[f"hidden.{place}.{'convolution' if convolution else 'norm'}.{rest}"] = value
-    return found

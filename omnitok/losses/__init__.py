@@ -4,8 +4,15 @@ from collections.abc import Callable
 from typing import Annotated
 
 from omnitok.losses.contract import Loss as Loss
+from omnitok.losses.perceptual import PerceptualDistance, PublishedPerceptualDistance
 from omnitok.losses.pixels import AbsoluteError, SquaredError
 from omnitok.spec import Registry
 
-LOSSES: Registry[Loss] = Registry("loss", l1=AbsoluteError, l2=SquaredError)
+LOSSES: Registry[Loss] = Registry(
+    "loss",
+    l1=AbsoluteError,
+    l2=SquaredError,
+    lpips=PerceptualDistance,
+    lpips_published=PublishedPerceptualDistance,
+)
 LossPart = Annotated[Callable[..., Loss], LOSSES]

