@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
@@ -17,7 +18,10 @@ from omnitok.published import load_official
 from omnitok.published.options import ATTENTION_PATHS, Options
 from omnitok.spec import Fault, Mark, SpecError, near
 
-MALFORMED = (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, LookupError, AttributeError, TypeError)
+MALFORMED = (
+    pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, LookupError, AttributeError, TypeError, ValueError,
+    OSError,
+)  # fmt: skip
 
 
 class Imported(NamedTuple):
@@ -65,12 +69,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     else. Raises SpecError."""
     if not path.is_file():
         raise _refused(path, "no such file")
-    try:
-        with torch.serialization.safe_globals([Namespace]):
-            held = torch.load(path, map_location="cpu", weights_only=True)
-    except MALFORMED as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        raise _refused(path, f"asks for {asked[1]}, which is no data" if asked else "no PyTorch checkpoint") from None
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch warns of here is refused below, in one sentence
+        try:
+            with torch.serialization.safe_globals([Namespace]):
+                held = torch.load(file, map_location="cpu", weights_only=True)
+        except MALFORMED as error:
+            asked = re.search(r"GLOBAL (\S+)", str(error))
+            said = f"asks for {asked[1]}, which is no data" if asked else "no PyTorch checkpoint"
+            raise _refused(path, said) from None
     state, args = (_inside(held, *keys) for keys in (("state_dict",), ("hyper_parameters", "args")))
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise _refused(path, "has no state_dict of tensors, so it is no Lightning checkpoint")
