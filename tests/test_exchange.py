@@ -263,6 +263,14 @@ def test_what_is_no_checkpoint_of_theirs_is_refused_in_one_line(tmp_path):
     ):
         path.write_bytes(content)
         assert "no PyTorch checkpoint" in refused("import-official", path, "--out", out)
+    for old in (False, True):
+        torch.save({"state_dict": {"x": torch.zeros(1)}}, path, _use_new_zipfile_serialization=not old)
+        whole = path.read_bytes()
+        for i in range(0, len(whole), len(whole) // 30):
+            for content in (whole[:i], whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :]):
+                path.write_bytes(content)
+                with pytest.raises(SpecError):
+                    omnitok.import_official(path, out)
     args = argparse.Namespace(**OPTIONS)
     for held, sentence in [
         ([1], "has no state_dict of tensors"),

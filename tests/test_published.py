@@ -17,6 +17,7 @@ from omnitok.model.patch import PATCHES, PublishedLinearPatches
 from omnitok.published import load_official
 from omnitok.published.keys import renamed
 from omnitok.published.options import Options
+from omnitok.quantizers import QUANTIZERS
 from omnitok.quantizers.vq_published import PublishedVectorQuantizer
 from omnitok.randomness import generator
 from omnitok.spec import Map, Mark, decode, resolve
@@ -265,7 +266,8 @@ def test_two_updates_of_the_codebook_are_theirs(kind):
 @torch.no_grad()
 def test_the_gaussian_bottleneck_is_theirs(kind):
     options, weights, io = case("default_kl")
-    quantizer = load_official(weights, options).quantizer
+    tokenizer = load_official(weights, options)
+    quantizer = tokenizer.quantizer
     moments = rearrange(clip(io[f"{kind}.moments"]), "b z t h w -> b t h w z")
 
     def channels_first(x: torch.Tensor) -> torch.Tensor:
@@ -287,10 +289,17 @@ def test_the_gaussian_bottleneck_is_theirs(kind):
     out = quantizer(moments)
     torch.testing.assert_close(out.loss, 1e-6 * theirs.sum() / len(theirs), rtol=1e-6, atol=0)
     assert torch.equal(out.latents, mean)
-    drawn = generator(0, "golden")
-    sample = quantizer(moments, drawn).latents
+    theirs = rearrange(clip(io[f"{kind}.sample"]), "b z t h w -> b t h w z")
+    near(tokenizer.decode(theirs) / 2, clip(io[f"{kind}.recon_from_sample"]))
+    sample = quantizer(moments, generator(0, "golden")).latents
     noise = torch.randn(mean.shape, generator=generator(0, "golden"))
     near(sample, mean + (log_variance / 2).exp() * noise)
+
+
+def test_the_log_variance_is_held_where_theirs_is():
+    gaussian = QUANTIZERS.components["gaussian"](latent_channels=1)
+    mean, log_variance = gaussian.moments(torch.tensor([[3.0, -99.0], [3.0, 99.0]]).view(2, 1, 1, 1, 2))
+    assert mean.flatten().tolist() == [3, 3] and log_variance.flatten().tolist() == [-30, 20]
 
 
 OPTIONS = {

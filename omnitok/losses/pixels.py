@@ -30,7 +30,7 @@ class AbsoluteError(Loss):
         original: Float[Tensor, "b c T H W"],
         draw: torch.Generator | None = None,
     ) -> Float[Tensor, ""]:
-        return self.weight * F.l1_loss(reconstruction, original)
+        return self.weight * F.l1_loss(reconstruction, original.detach())
 
 
 @final
@@ -52,4 +52,4 @@ class SquaredError(Loss):
         original: Float[Tensor, "b c T H W"],
         draw: torch.Generator | None = None,
     ) -> Float[Tensor, ""]:
-        return self.weight * F.mse_loss(reconstruction, original)
+        return self.weight * F.mse_loss(reconstruction, original.detach())

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from argparse import Namespace
@@ -18,9 +19,9 @@ from omnitok.published import load_official
 from omnitok.published.options import ATTENTION_PATHS, Options
 from omnitok.spec import Fault, Mark, SpecError, near
 
-MALFORMED = (
-    pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, LookupError, AttributeError, TypeError, ValueError,
-    OSError,
+MALFORMED = (  # what torch raises on bytes that somebody has changed, found by changing them
+    pickle.UnpicklingError, zipfile.BadZipFile, struct.error, RuntimeError, EOFError, LookupError, AttributeError,
+    TypeError, ValueError, OSError, AssertionError, ArithmeticError,
 )  # fmt: skip
 
 
