@@ -215,6 +215,17 @@ def test_a_namespace_and_a_mapping_of_options_say_the_same(tmp_path):
         assert torch.equal(one.encode(CLIP).codes, other.encode(CLIP).codes)
 
 
+def test_what_a_published_tokenizer_does_not_take_or_give_back_is_refused_in_one_line(tmp_path):
+    for name, size, change, sentence in [
+        ("square", (24, 16), {}, "the latent grid must be square, and it is 4 x 6"),
+        ("larger", (16, 16), {"gen_upscale": 2}, "the model gives back (1, 32, 32) for (1, 16, 16)"),
+    ]:
+        checkpoint(tmp_path / "theirs.ckpt", **change)
+        file = omnitok.import_official(tmp_path / "theirs.ckpt", tmp_path / f"{name}.safetensors").file
+        Image.new("RGB", size).save(tmp_path / "a.png")
+        assert sentence in refused("reconstruct", file, tmp_path / "a.png", "--out", tmp_path / "out")
+
+
 def test_the_attention_path_matters_and_only_two_are_known(tmp_path):
     checkpoint(tmp_path / "theirs.ckpt")
     words = ("import-official", tmp_path / "theirs.ckpt", "--out", tmp_path / "x.safetensors", "--attention")
