@@ -181,6 +181,18 @@ def test_recomputing_gives_the_same_gradients():
     assert gradients[0] and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
+@pytest.mark.parametrize("patches", ["linear", "linear_published"])
+@pytest.mark.parametrize("upscale", [2, 4])
+def test_a_decoder_that_enlarges_gives_back_what_it_is_given_in_small(patches, upscale):
+    text = TEXT.format(quantizer="gaussian").replace("type: linear,", f"type: {patches}, upscale: {upscale},")
+    model = resolve(decode(MODELS, read_value(text, "here")))().eval()
+    small = torch.rand(1, 3, 5, 8, 12)
+    large = model.decode(model.encode(small).latents)
+    assert large.shape == (1, 3, 5, 8 * upscale, 12 * upscale) and model.multiple == 4 * upscale
+    again = small.repeat_interleave(upscale, dim=3).repeat_interleave(upscale, dim=4)
+    torch.testing.assert_close(model.reconstruct(again).clip, large)
+
+
 def test_brightness_is_seen():
     model, dark = tokenizer("gaussian"), torch.full((1, 3, 1, 8, 8), -1.0, dtype=torch.double)
     assert (model.encode(dark).latents - model.encode(-dark).latents).abs().max() > 1e-3

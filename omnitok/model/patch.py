@@ -26,6 +26,7 @@ class Patches(Inflatable):
     known_defects: ClassVar[tuple[str, ...]] = ()
     patch: int
     temporal_patch: int
+    upscale: int = 1  # how many times larger the pixels that come out are
 
     @abstractmethod
     def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]: ...
@@ -44,7 +45,7 @@ class Patches(Inflatable):
 class _Linear(Patches):
     def __init__(self, dim: int, patch: int, temporal_patch: int, upscale: int) -> None:
         super().__init__()
-        self.patch, self.temporal_patch, self.out_patch = patch, temporal_patch, patch * upscale
+        self.patch, self.temporal_patch, self.upscale, self.out_patch = patch, temporal_patch, upscale, patch * upscale
         self.to_first = nn.Linear(dim, 3 * self.out_patch**2)
         self.to_rest = nn.Linear(dim, 3 * temporal_patch * self.out_patch**2)
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import ClassVar, NamedTuple, final
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -88,7 +89,7 @@ class Tokenizer(Reconstructor):
         self.decoder = nn.ModuleList(block(dim) for block in decoder)
         self.to_latents = nn.Linear(dim, self.quantizer.in_channels)
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
-        self.multiple = self.patches.patch * math.lcm(*(block.multiple for block in trunk))
+        self.multiple = self.patches.patch * self.patches.upscale * math.lcm(*(block.multiple for block in trunk))
         self.frame_step = self.patches.temporal_patch * math.prod(block.shortens for block in trunk)
 
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:
@@ -137,13 +138,20 @@ class Tokenizer(Reconstructor):
         with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             return self.patches.pixels(x.to(self.to_latents.weight.dtype))
 
+    def reduced(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b c T i j"]:
+        """What is encoded so that the reconstruction is as large as ``clip``: the means of ``upscale`` x ``upscale``
+        pixels."""
+        size = (1, self.patches.upscale, self.patches.upscale)
+        return clip if self.patches.upscale == 1 else F.avg_pool3d(clip, size)
+
     def forward(
         self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None
     ) -> tuple[Float[Tensor, "b c T H W"], Quantized]:
-        """The reconstruction and what came through the bottleneck on the way: one pass for all losses."""
+        """The reconstruction, larger where the patches say so, and what came through the bottleneck on the way: one pass for
+        all losses."""
         quantized = self.encode(clip, draw)
         return self.decode(quantized.latents), quantized
 
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction:
-        reconstruction, quantized = self(clip)
+        reconstruction, quantized = self(self.reduced(clip))
         return Reconstruction(reconstruction, quantized.codes)

@@ -64,7 +64,7 @@ class Step(ABC):
     def _reconstructed(self, learner: Learner, clip: Tensor, draw: Draw, turn: str = "") -> tuple[Tensor, Tensor]:
         """The reconstruction in full precision and the bottleneck's own loss."""
         with self._within(clip):
-            reconstruction, quantized = learner.codec(clip, draw(f"bottleneck{turn}"))
+            reconstruction, quantized = learner.codec(learner.codec.reduced(clip), draw(f"bottleneck{turn}"))
         return reconstruction.float(), quantized.loss.float()
 
     def _within(self, clip: Tensor) -> AbstractContextManager[None]:
