@@ -215,7 +215,7 @@ class ConvolutionPatches(Patches):
         half_range: Positive = 1.0,
     ) -> None:
         super().__init__()
-        self.patch, self.temporal_patch, self.half_range = patch, temporal_patch, half_range
+        self.patch, self.temporal_patch, self.upscale, self.half_range = patch, temporal_patch, upscale, half_range
         one, many = (1, patch, patch), (temporal_patch, patch, patch)
         self.first, self.rest = (_Strided(nn.Conv3d(3, dim, size, size)) for size in (one, many))
         outs = [(frames, patch * upscale, patch * upscale) for frames in (1, temporal_patch)]

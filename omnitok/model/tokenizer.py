@@ -146,7 +146,7 @@ class Tokenizer(Reconstructor):
 
     def forward(
         self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None
-    ) -> tuple[Float[Tensor, "b c T H W"], Quantized]:
+    ) -> tuple[Float[Tensor, "b c T up_H up_W"], Quantized]:
         """The reconstruction, larger where the patches say so, and what came through the bottleneck on the way: one pass for
         all losses."""
         quantized = self.encode(clip, draw)
