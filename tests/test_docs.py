@@ -32,7 +32,7 @@ def test_the_readmes_experiment_and_sweep_plan(written):
 
 def test_the_readmes_refusals_are_what_its_own_files_get_for_these_two_mistakes(written):
     for path, right, wrong in zip(
-        written, ["window, window: 4", "fsq, levels"], ["window, window: 5", "fsq, levls"], strict=True
+        written, ["linear, patch: 4", "fsq, levels"], ["linear, patch: 5", "fsq, levls"], strict=True
     ):
         assert path.read_text().count(right) == 1
         path.write_text(path.read_text().replace(right, wrong))

@@ -98,7 +98,7 @@ WRONG = [
     ("metrics: [psnr", "metrics: [psnrr", "ask.yaml:11: evaluate[0].metrics[0]: no metric 'psnrr'; did you mean 'psnr'?"),
     ("metrics: [psnr", "metrics: [psnr, psnr", "ask.yaml:11: evaluate[0].metrics: 'psnr' stands twice"),
     ("frames: 1", "frames: 2", "ask.yaml:11: evaluate[0]: frames=2 must be 1 more than a multiple of temporal_patch=2"),
-    ("resolution: 16", "resolution: 20", "ask.yaml:11: evaluate[0]: window=2 must divide the latent grid, which is 5 x 5"),
+    ("resolution: 16", "resolution: 18", "ask.yaml:11: evaluate[0]: patch=4 must divide the frame, which is 18 x 18"),
     ("better: fsq", "better: fsk", "ask.yaml:13: claims[0].better: no value is labelled 'fsk'; did you mean 'fsq'?"),
     ("than: vq", "than: '0.5'", "no one factor has both 'fsq' and '0.5'"),
     ("than: vq", "to: vq", "claims[0]: say either better and than, or equal and to"),
@@ -116,7 +116,7 @@ def test_a_wrong_sweep_is_refused_where_it_is_wrong(sweep, old, new, message):
 
 
 WRONG_EXPERIMENT = [
-    ("window: 2}", "window: 3}", "tiny.yaml:8: stages.images.model.encoder[0].attention.window: window=3 must divide the latent grid, which is 4 x 4"),
+    ("{type: window, heads: 2, window: 2}", "{type: window_published, heads: 2, window: 3}", "tiny.yaml:8: stages.images.model.encoder[0].attention.window: window=3 must divide the latent grid, which is 4 x 4"),
     ("frames: 3}", "frames: 4}", "tiny.yaml:19: stages.joint.schedule.frames: frames=4 must be 1 more than a multiple of temporal_patch=2"),
     ("frames: 3}", "frames: 999}", "tiny.yaml:19: stages.joint.schedule.frames: frames=999: the train split has nothing"),
     ("steps: 5", "steps: -5", "tiny.yaml:13: stages.images.steps: must be greater than or equal to 1, not -5"),
@@ -165,7 +165,7 @@ def test_two_arms_of_one_name_are_refused(sweep):
 def test_of_several_choices_of_one_name_the_one_with_the_refused_value_is_blamed(sweep):
     path = sweep.parent / "tiny.yaml"
     text = path.read_text().replace(
-        "window: 2}}\n", "window: 2}}\n        - {attention: {type: window, heads: 2, window: 3}}\n"
+        "window: 2}}\n", "window: 2}}\n        - {attention: {type: window_published, heads: 2, window: 3}}\n"
     )
     path.write_text(text)
     assert refused(sweep)[0].startswith("tiny.yaml:9: stages.images.model.encoder[1].attention.window: window=3")

@@ -210,7 +210,7 @@ def _lax_tuples(hint: Any) -> Any:
     """YAML has lists only, so a tuple may be said as one; what is in it stays strict."""
     if get_origin(hint) is Annotated and get_origin(get_args(hint)[0]) is tuple:
         inner, *more = get_args(hint)
-        return Annotated[(_lax_tuples(inner), *more)]  # type: ignore[return-value]
+        return Annotated[(_lax_tuples(inner), *more)]
     if get_origin(hint) is tuple:
         return Annotated[tuple[tuple(map(_lax_tuples, get_args(hint)))], Strict(False)]  # type: ignore[misc]
     return hint

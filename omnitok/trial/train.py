@@ -1,9 +1,8 @@
-"""One stage in its folder, which is the whole state: running it again resumes or does nothing."""
+"""Training one stage in its folder: start, resume or do nothing."""
 
 import io
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,26 +10,20 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from PIL import Image
 from torch import Tensor
 
 from omnitok import provenance, runs
-from omnitok.data import DataError, as_pixels
-from omnitok.model import Reconstructor
+from omnitok.data import DataError
 from omnitok.processes import world
-from omnitok.runs import Failure, Record
-from omnitok.spec import Spec, decode, plain, resolve
-from omnitok.training import TASKS, Evaluation, NonFinite, Task
-from omnitok.training.devices import OnDevice, device, device_name
-from omnitok.training.evaluate import Evaluated, evaluation_digest, key_of, metric_specs, protocol_of
+from omnitok.runs import Record
+from omnitok.spec import decode, resolve
+from omnitok.training import TASKS, Task
+from omnitok.training.devices import device, device_name
 from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import StageRun, data_root, from_json
+from omnitok.trial.failure import Stopped, failing_into
 
 CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
-
-
-class Stopped(Exception):
-    """The run was asked to stop between two steps; its checkpoint is written."""
 
 
 def create(root: Path, run: StageRun) -> Path:
@@ -62,107 +55,14 @@ def run(
             return dict(runs.read_json(folder / runs.RESULT))
         for partial in folder.glob(".*.partial"):
             partial.unlink()
-        with _failing_into(folder):
+        with failing_into(folder):
             return _train(folder, checkpoint_every_s, stop, on_record)
-
-
-def evaluate_run(folder: Path, spec: Spec) -> list[str]:
-    """Measure what of ``spec`` is not yet measured. -> the digests of all its metrics, in order. Trains nothing.
-
-    Raises Busy, and whatever measuring raises, after ``error.txt`` has it.
-    """
-    with _failing_into(folder, runs.evaluation_error(key_of(spec))):
-        return _evaluate(folder.resolve(), spec)
-
-
-def _evaluate(folder: Path, spec: Spec) -> list[str]:
-    stage = folder.name
-    evaluation: Evaluation = resolve(spec)(data_root())
-    digests = [evaluation_digest(stage, spec, m, evaluation.dataset.fingerprint) for m in metric_specs(spec)]
-    if all(_evaluation_path(folder, found).exists() for found in digests):
-        return digests
-    with runs.lease(folder):
-        wanted = [
-            (found, metric)
-            for found, metric in zip(digests, metric_specs(spec), strict=True)
-            if not _evaluation_path(folder, found).exists()
-        ]
-        codec = load(folder, evaluation.weights)
-        metrics = [resolve(metric)(OnDevice(codec)) for _, metric in wanted]
-        begun = time.perf_counter()
-        seen = evaluation.measure(codec, metrics)
-        seconds = time.perf_counter() - begun
-        samples = _write_samples(folder, key_of(spec), seen)
-        for (found, said), metric, measured in zip(wanted, metrics, seen.measured, strict=True):
-            result = {
-                "digest": found,
-                "stage": stage,
-                "spec": protocol_of(spec),
-                "metric": plain(said),
-                "label": metric.label,
-                "key": f"{key_of(spec)}/{metric.label}",
-                "unit": metric.unit,
-                "better": metric.better,
-                "protocol": metric.protocol,
-                "value": measured.value,
-                "items": seen.items,
-                "per_item": measured.per_item,
-                "fingerprint": evaluation.dataset.fingerprint,
-                "pictures": [item for item, _, _ in seen.pictures],
-                "samples": samples,
-                "seconds": seconds,
-            }
-            runs.write_json(_evaluation_path(folder, found), result)
-    return digests
-
-
-def attempt(work: Callable[[], object]) -> Failure | None:
-    """Do one piece of work where a death must not end the others'. -> why it failed, or None.
-
-    Busy and Stopped pass through: they are not failures.
-    """
-    try:
-        work()
-    except (runs.Busy, Stopped, KeyboardInterrupt):
-        raise
-    except Exception as error:  # the boundary: the class and the traceback are in the folder, the others go on
-        return classify(error)
-    return None
-
-
-def classify(error: BaseException) -> Failure:
-    """The class that a policy acts on, one sentence, the traceback."""
-    text = "".join(traceback.format_exception(error))
-    sentence = str(error).strip().split("\n")[0] or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        sentence = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    starved = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    if starved:
-        return Failure("out_of_memory", sentence, text)
-    kinds: list[tuple[type[BaseException], str]] = [
-        (NonFinite, "nan"),
-        (DataError, "data"),
-        (ImportError, "import"),
-        (OSError, "disk"),
-    ]
-    kind = next((name for known, name in kinds if isinstance(error, known)), "bug")
-    return Failure(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text)
-
-
-def load(folder: Path | str, weights: str = "raw") -> Reconstructor:
-    """The finished model of a run, in eval mode, on the CPU. ``weights``: raw, or ema where the run kept an average."""
-    task = _task(Path(folder))
-    averaged = Path(folder) / runs.AVERAGED
-    task.codec.load_state_dict(
-        weights_of(averaged if weights == "ema" and averaged.exists() else Path(folder) / runs.WEIGHTS)
-    )
-    return task.codec.eval()
 
 
 def follow(folder: Path) -> None:
     """Train as one of several processes beside the one that runs ``run``, and write nothing but why it died."""
-    with _failing_into(folder):
-        task = _task(folder)
+    with failing_into(folder):
+        task = task_of(folder)
         start, _ = _resume(task, folder)
         if start == 0:
             _inherit(task, folder)
@@ -170,24 +70,10 @@ def follow(folder: Path) -> None:
             pass
 
 
-@contextmanager
-def _failing_into(folder: Path, name: str = runs.ERROR) -> Iterator[None]:
-    """Leave an error file if what is inside dies, and none if it does not."""
-    try:
-        yield
-    except (Stopped, runs.Busy, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        (folder / name).parent.mkdir(exist_ok=True)
-        runs.fail(folder, classify(error), name)
-        raise
-    (folder / name).unlink(missing_ok=True)
-
-
 def _train(
     folder: Path, every_s: float, stop: Callable[[], bool], on_record: Callable[[Record], None]
 ) -> dict[str, float]:
-    task = _task(folder)
+    task = task_of(folder)
     start, restarted = _resume(task, folder)
     if start == 0:
         _inherit(task, folder)
@@ -240,7 +126,7 @@ def _timed(folder: Path, start: int, restarted: str) -> Iterator[dict[str, Any]]
         runs.append_line(folder / runs.ATTEMPTS, line)
 
 
-def _task(folder: Path) -> Task:
+def task_of(folder: Path) -> Task:
     """The task that the folder's file says, with nothing learned yet."""
     said = from_json(runs.read_json(folder / runs.EXPERIMENT))
     spec = decode(TASKS, said.spec)
@@ -297,22 +183,3 @@ def _keep_diff(folder: Path) -> None:
     """The uncommitted changes that ran, beside the commit."""
     if (text := provenance.diff()) and not (folder / "code.diff").exists():
         runs.write(folder / "code.diff", text.encode())
-
-
-def _evaluation_path(folder: Path, found: str) -> Path:
-    return folder / runs.EVALUATIONS / f"{found}.json"
-
-
-def _write_samples(folder: Path, name: str, seen: Evaluated) -> str:
-    """The pictures of an evaluation, each as a strip of its frames. -> the folder's name under ``samples``."""
-    place = folder / runs.SAMPLES / name
-    place.mkdir(parents=True, exist_ok=True)
-    (folder / runs.EVALUATIONS).mkdir(exist_ok=True)
-    for i, (_, original, reconstruction) in enumerate(seen.pictures):
-        for what, clip in [("original", original), ("reconstruction", reconstruction)]:
-            frames = as_pixels(clip)
-            strip = frames.transpose(1, 0, 2, 3).reshape(frames.shape[1], -1, frames.shape[3])
-            buffer = io.BytesIO()
-            Image.fromarray(strip).save(buffer, "PNG")
-            runs.write(place / f"{i:02}-{what}.png", buffer.getvalue())
-    return name
