@@ -93,7 +93,7 @@ def test_a_run_is_named_from_python_as_on_the_command_line_or_by_its_folder(ther
         assert not omnitok.load(reference).training
     (one,) = omnitok.reconstruct_files(digest, str(picture), str(tmp_path / "o"), fit="crop")
     (two,) = omnitok.reconstruct_files(folder, [picture], tmp_path / "p", fit="crop", side_by_side=True)
-    assert one.psnr == two.psnr and size_of(two.target) == (64, 16)
+    assert one.psnr == two.psnr and size_of(two.target) == (64, 20)
     found = omnitok.evaluate_run("ask/vq+0.5/0", "psnr, ssim", split="val", resolution=16)
     assert [one["key"].split("/")[1] for one in found] == ["psnr", "ssim"]
     assert found == omnitok.evaluate_run(folder, ["psnr", "ssim"], data="{type: embedded, short_side: 32}", split="val")
@@ -244,10 +244,10 @@ def size_of(path):
         return image.size
 
 
-@pytest.mark.parametrize(("fit", "size"), [("--crop", (32, 16)), ("--resize", (32, 24))])
+@pytest.mark.parametrize(("fit", "size"), [("--crop", (32, 20)), ("--resize", (32, 20))])
 def test_reconstruct_takes_any_size_after_an_explicit_fit(there, picture, tmp_path, fit, size):
     out = tmp_path / "out"
-    assert "8 must divide both; say --crop or --resize" in call(
+    assert "4 must divide both; say --crop or --resize" in call(
         "reconstruct", "ask/vq+0.5/0", picture, "--out", out, code=2
     )
     assert not out.exists()

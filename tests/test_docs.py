@@ -41,7 +41,7 @@ def test_the_readmes_refusals_are_what_its_own_files_get_for_these_two_mistakes(
     assert (result.exit_code, result.output) == (2, sample)
 
 
-@pytest.mark.parametrize("line", re.findall(r"^(?:\| `)?omnitok (\w+(?: check)?)", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^(?:\| `)?omnitok ([\w-]+(?: check)?)", README, flags=re.MULTILINE))
 def test_every_command_of_the_readme_exists(line):
     assert CliRunner().invoke(main, [*line.split(), "--help"]).exit_code == 0
 
