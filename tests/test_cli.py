@@ -291,7 +291,7 @@ def test_reconstruct_refuses_two_files_with_one_target_and_a_target_that_is_a_so
     assert "and so would" in call(*words[:2], jpeg, jpeg, "--crop", "--out", out, code=2)
     assert not out.exists()
     call(*words[:2], jpeg, "--crop", "--out", tmp_path / "fine")
-    assert size_of(tmp_path / "fine" / "s.jpg.png") == (32, 16)
+    assert size_of(tmp_path / "fine" / "s.jpg.png") == (32, 20)
 
 
 @pytest.mark.parametrize(

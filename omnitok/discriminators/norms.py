@@ -33,9 +33,8 @@ class GlobalBatchNorm(nn.Module):
         if world() == 1 or not self.training:
             return F.batch_norm(full, *own, self.training, self.momentum, self.eps)
         axes = [0, *range(2, x.ndim)]
-        own_count = full.new_tensor([full.numel() // full.shape[1]])
-        *sums, count = total(torch.cat([full.sum(axes), own_count])).split([full.shape[1], 1])
-        mean = sums[0] / count
+        found = total(torch.cat([full.sum(axes), full.new_tensor([full.numel() // full.shape[1]])]))
+        mean, count = found[:-1] / found[-1], found[-1].detach()  # processes may have unequal slices
         centred = full - _channels(mean, full)
         variance = total(centred.square().sum(axes)) / count
         with torch.no_grad():

@@ -14,7 +14,7 @@ from omnitok.losses.pixels import AbsoluteError
 from omnitok.metrics import psnr
 from omnitok.model import ModelPart, Tokenizer
 from omnitok.model.block import Transformer
-from omnitok.processes import average_gradients, mean_values, world
+from omnitok.processes import average_gradients, world
 from omnitok.randomness import initialise
 from omnitok.runs import Record
 from omnitok.schedules import CurvePart, SchedulePart
@@ -128,7 +128,7 @@ class Reconstruct(Task):
             plans = self.places.plans(step)
             values = self.step(learner, step, batches(data, self.seed, step, plans, size))
             self.average.update(self.codec)
-            values = {f"train/{name}": value for name, value in mean_values(values).items()}
+            values = {f"train/{name}": value for name, value in values.items()}
             if (step + 1) % self.validate_every == 0 or step + 1 == self.steps:
                 values |= self._validate(held)
             yield Record(step, values)

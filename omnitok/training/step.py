@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from omnitok.losses import Loss
 from omnitok.model import Tokenizer
+from omnitok.processes import mean_values
 from omnitok.spec import Count, Registry
 from omnitok.training.adversary import Adversary, Draw, Terms
 from omnitok.training.resize import published_resize, resized
@@ -106,17 +107,17 @@ class SharedForward(Step):
             backward(terms, len(batches))
             with self._within(clip):
                 other = learner.adversary.discriminator_terms(pairs, batch.draw)
-            values |= checked(other, step) | {"resolution": float(side), "frames": float(clip.shape[2])}
+            values |= {"loss": sum(values.values())} | checked(other, step)
             backward(other, len(batches))
-            seen.append(values | {"loss": sum(values[name] for name in terms)})
+            seen.append(values | sizes(clip))
         return means(seen) | learner.update_codec() | learner.update_adversary()
 
 
 @final
 class PublishedTwoPasses(Step):
-    """As published: the tokenizer takes its step, then the whole forward pass is made anew for the discriminators, at
-    another size and with another update of the codebook; and their gradient has in it what the tokenizer's backward pass
-    left there (arXiv:2406.09399, its code).
+    """As published: the whole forward pass is made anew for the discriminators, after the tokenizer's step where one is
+    due, at another size and with another update of the codebook; and their gradient has in it what the tokenizer's
+    backward pass left there (arXiv:2406.09399, its code).
 
     precision: of the large products; codebook, losses, logits and the last projection are always in float32.
     accumulate: how many batches, one after another in the schedule, one step sums over, each with statistics of its own.
@@ -135,28 +136,34 @@ class PublishedTwoPasses(Step):
 
     def __call__(self, learner: Learner, step: int, batches: Sequence[Batch]) -> Values:
         seen: list[Values] = []
+        updated: Values = {}
         for batch in batches:
-            clip = published_resize(batch.clip, self._scale(batch))
-            reconstruction, bottleneck = self._reconstructed(learner, clip, batch.draw)
-            with self._within(clip):
-                pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
-                judged = learner.adversary.generator_terms(pairs, batch.draw)
-            terms = self._pixel_terms(learner, clip, reconstruction, batch.draw) | {"bottleneck": bottleneck} | judged
-            values = checked(terms, step)
-            backward(terms, len(batches))
-            values |= {"resolution": float(clip.shape[-1]), "frames": float(clip.shape[2])}
-            seen.append(values | {"loss": sum(values[name] for name in terms)})
-        updated = learner.update_codec()
-        others: list[Values] = []
-        for batch in batches:
-            clip = published_resize(batch.clip, self._scale(batch, "/second"))
-            reconstruction, _ = self._reconstructed(learner, clip, batch.draw, "/second")
-            with self._within(clip):
-                pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
-                other = learner.adversary.discriminator_terms(pairs, batch.draw)
-            others.append(checked(other, step))
-            backward(other, len(batches))
-        return means(seen) | means(others) | updated | learner.update_adversary()
+            values = self._tokenizers_turn(learner, step, batch, len(batches))
+            if batch is batches[-1]:
+                updated = learner.update_codec()
+            seen.append(values | self._discriminators_turn(learner, step, batch, len(batches)))
+        return means(seen) | updated | learner.update_adversary()
+
+    def _tokenizers_turn(self, learner: Learner, step: int, batch: Batch, batches: int) -> Values:
+        clip = published_resize(batch.clip, self._scale(batch))
+        reconstruction, bottleneck = self._reconstructed(learner, clip, batch.draw)
+        with self._within(clip):
+            pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
+            judged = learner.adversary.generator_terms(pairs, batch.draw)
+        terms = self._pixel_terms(learner, clip, reconstruction, batch.draw) | {"bottleneck": bottleneck} | judged
+        values = checked(terms, step)
+        backward(terms, batches)
+        return values | {"loss": sum(values.values())} | sizes(clip)
+
+    def _discriminators_turn(self, learner: Learner, step: int, batch: Batch, batches: int) -> Values:
+        clip = published_resize(batch.clip, self._scale(batch, "/second"))
+        reconstruction, _ = self._reconstructed(learner, clip, batch.draw, "/second")
+        with self._within(clip):
+            pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
+            terms = learner.adversary.discriminator_terms(pairs, batch.draw)
+        values = checked(terms, step)
+        backward(terms, batches)
+        return values
 
 
 @contextmanager
@@ -173,8 +180,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def checked(terms: Terms, step: int) -> Values:
-    """The terms as numbers. Raises NonFinite."""
-    values = {name: term.item() for name, term in terms.items()}
+    """The terms as numbers, their means over the processes, so that all of them go on or none does. Raises NonFinite."""
+    values = mean_values({name: term.item() for name, term in terms.items()})
     for name, value in values.items():
         if not math.isfinite(value):
             raise NonFinite(f"train/{name} is {value} at step {step}")
@@ -184,6 +191,10 @@ def checked(terms: Terms, step: int) -> Values:
 def backward(terms: Terms, batches: int) -> None:
     if terms:
         (torch.stack(list(terms.values())).sum() / batches).backward()
+
+
+def sizes(clip: Tensor) -> Values:
+    return {"resolution": float(clip.shape[-1]), "frames": float(clip.shape[2])}
 
 
 def means(seen: Sequence[Values]) -> Values:
