@@ -18,7 +18,8 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from benchmarks.measure import seconds  # noqa: E402
-from benchmarks.published import LPIPS, PAPER, PatchDiscriminator, PublishedStep, PublishedTokenizer  # noqa: E402
+from benchmarks.published import PAPER, PublishedTokenizer  # noqa: E402
+from benchmarks.tokenizer_steps import steps  # noqa: E402
 from omnitok.model import MODELS, Tokenizer  # noqa: E402
 from omnitok.model.tokenizer import START  # noqa: E402
 from omnitok.published import load_official  # noqa: E402
@@ -171,18 +172,14 @@ def _pieces(frames: int, step: int, chunk: int) -> Iterable[int]:
         yield min(step * chunk, frames - start)
 
 
-def published_step(options: Options, frames: int, side: int, repeats: int, width: int) -> list[float]:
-    """Seconds of the published training step with its discriminator, as wide as said, and LPIPS of random weights."""
-    torch.manual_seed(0)
-    judge = PatchDiscriminator(2 if frames == 1 else 3, width, noise=True)
-    step = PublishedStep(reference(options), judge, LPIPS(), lr=5e-5)
-    clip = clip_of(frames, side) / 2
-    step(clip)
-    return [seconds(lambda: step(clip)) for _ in range(repeats)]
+def trained(options: Options, frames: int, side: int, repeats: int, width: int) -> dict[str, list[float]]:
+    """Seconds of training steps in turn: the published one, ours of the same maths, ours of corrected components."""
+    mine = {"ours": ours(options), "corrected": corrected(options)}
+    return steps(reference(options), mine, clip_of(frames, side), repeats, width)
 
 
 MEASURES: dict[str, Callable[..., Any]] = {
-    "speeds": speeds, "peak": peak, "stream": stream, "published_step": published_step,
+    "speeds": speeds, "peak": peak, "stream": stream, "trained": trained,
 }  # fmt: skip
 
 

@@ -102,6 +102,7 @@ def causal_mask(queries: int, keys: int, context: int | None, like: Tensor) -> F
 
 @functools.lru_cache(maxsize=64)
 def _mask(queries: int, keys: int, context: int | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-    back = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-    hidden = (back < 0) | (back >= (keys if context is None else context))
-    return torch.zeros(1, queries, keys, device=device, dtype=dtype).masked_fill(hidden, float("-inf"))
+    with torch.inference_mode(False):  # one made while measuring also serves training
+        back = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
+        hidden = (back < 0) | (back >= (keys if context is None else context))
+        return torch.zeros(1, queries, keys, device=device, dtype=dtype).masked_fill(hidden, float("-inf"))

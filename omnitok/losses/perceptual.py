@@ -8,6 +8,7 @@ from torch import Tensor
 
 from omnitok.losses.contract import Loss
 from omnitok.networks import lpips, weights
+from omnitok.processes import share, world
 from omnitok.spec import Weight
 
 Frames = Literal["one", "all"]
@@ -48,7 +49,7 @@ class _PerceptualLoss(Loss):
         samples, length = made.shape[0], made.shape[2]
         at = torch.zeros(samples, dtype=torch.long)
         if draw is not None:
-            at = torch.randint(length, (samples,), generator=draw)
+            at = share(torch.randint(length, (samples * world(),), generator=draw))
         which = torch.arange(samples, device=made.device), slice(None), at.to(made.device)
         return made[which], real[which]
 
