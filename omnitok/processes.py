@@ -74,6 +74,7 @@ def mean_values(values: dict[str, float]) -> dict[str, float]:
     """Each value's mean over the processes, which all hand in the same names in the same order."""
     if world() == 1:
         return values
-    held = torch.tensor(list(values.values()), dtype=torch.double)
+    where = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    held = torch.tensor(list(values.values()), dtype=torch.double, device=where)
     dist.all_reduce(held)
     return dict(zip(values, (held / world()).tolist(), strict=True))

@@ -18,6 +18,8 @@ from tiny import EXPERIMENT
 from omnitok import runs
 from omnitok.processes import average_gradients, gathered, mean_values, share, total
 from omnitok.sweep.launch import run_experiment
+from omnitok.training import NonFinite
+from omnitok.trial.failure import failing_into
 
 EVERYTHING = {
     "adversary": GAN,
@@ -103,6 +105,30 @@ def test_sums_shares_and_means_are_over_both(tmp_path):
     assert first[4] == second[4] == {"a": 0.5}
 
 
+def _nan_in_the_second():
+    made = task(adversary=GAN)
+    if dist.get_rank() == 1:
+        with torch.no_grad():
+            made.adversary.discriminators["image"].last.bias.fill_(float("nan"))
+    with pytest.raises(NonFinite) as caught:
+        list(made.train())
+    return str(caught.value)
+
+
+@pytest.mark.service
+def test_a_term_that_is_no_number_in_one_process_is_named_by_all(tmp_path):
+    assert spawned(_nan_in_the_second, tmp_path, 2) == ["train/gan_image is nan at step 0"] * 2
+
+
+def test_of_several_processes_the_first_to_die_says_why(tmp_path, monkeypatch):
+    for count, kind in ((2, "nan"), (1, "bug")):
+        monkeypatch.setattr("omnitok.trial.failure.world", lambda count=count: count)
+        for error in (NonFinite("train/l1 is nan at step 3"), RuntimeError("connection closed by peer")):
+            with pytest.raises(type(error)), failing_into(tmp_path):
+                raise error
+        assert runs.failure(tmp_path).kind == kind
+
+
 def test_a_batch_that_the_processes_do_not_divide_is_refused(monkeypatch):
     monkeypatch.setattr("omnitok.training.reconstruct.world", lambda: 2)
     with pytest.raises(ValueError, match="batch=3 must be a multiple of the processes, which are 2"):
@@ -132,10 +158,7 @@ def test_an_experiment_trained_by_two_has_one_folder_a_stage_and_the_result_of_o
 
 @pytest.mark.service
 def test_when_one_process_dies_the_other_is_ended_and_the_folder_says_so(experiment, runs_root):
-    text = "from omnitok.sweep.launch import run_experiment; print(run_experiment({!r}, ['stages.images.steps=100000'], processes=2))"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", text.format(str(experiment))], env={**os.environ}, stderr=subprocess.DEVNULL
-    )
+    parent = _started(experiment)
     try:
         folder = _begun(runs_root, parent)
         _members(parent.pid)[1].send_signal(signal.SIGKILL)
@@ -144,7 +167,27 @@ def test_when_one_process_dies_the_other_is_ended_and_the_folder_says_so(experim
         parent.kill()
         parent.wait()
     found = runs.failure(folder)
-    assert found is not None and found.kind in {"killed", "bug"}
+    assert (found.kind, found.sentence) == ("killed", "process 1 of 2 died (exit code -9)")
+
+
+@pytest.mark.service
+def test_two_that_are_asked_to_stop_keep_a_checkpoint_and_no_error(experiment, runs_root):
+    parent = _started(experiment)
+    try:
+        folder = _begun(runs_root, parent)
+        parent.send_signal(signal.SIGTERM)
+        parent.wait(timeout=60)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert (folder / runs.CHECKPOINT).exists() and runs.failure(folder) is None
+    assert runs.status(folder) == "interrupted"
+
+
+def _started(experiment: Path) -> subprocess.Popen:
+    text = "from omnitok.sweep.launch import run_experiment; print(run_experiment({!r}, ['stages.images.steps=100000'], processes=2))"
+    words = [sys.executable, "-c", text.format(str(experiment))]
+    return subprocess.Popen(words, env={**os.environ}, stderr=subprocess.DEVNULL)
 
 
 def _begun(root: Path, parent: subprocess.Popen) -> Path:

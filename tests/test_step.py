@@ -14,7 +14,7 @@ from omnitok.randomness import generator
 from omnitok.spec import Map, decode, read_value, resolve
 from omnitok.training import TASKS, NonFinite
 from omnitok.training.adversary import ADVERSARIES, PatchGan, one_frame
-from omnitok.training.average import AVERAGES
+from omnitok.training.average import AVERAGES, lent
 from omnitok.training.handover import take_judges
 from omnitok.training.stage import read_stages
 from omnitok.training.step import STEPS, Batch, Learner, frozen
@@ -76,6 +76,22 @@ def test_a_discriminator_learns_from_its_own_loss_alone_but_where_the_opposite_i
     assert same == (LEFTOVERS not in step.known_defects)
 
 
+def test_batches_of_one_step_come_in_the_order_that_is_promised(step):
+    made, log = task(adversary=GAN), []
+    step.accumulate = 2
+    made.codec.quantizer.register_forward_hook(lambda *_: log.append("pass"))
+    step(learner(made, log), 0, [batch(), batch(1)])
+    published = [
+        "pass",
+        "pass",
+        "pass",
+        "codec",
+        "pass",
+        "adversary",
+    ]  # the second batch's judges see the new tokenizer
+    assert log == (published if TWO_PASSES in step.known_defects else ["pass", "pass", "codec", "adversary"])
+
+
 def test_what_is_frozen_gets_no_gradient_but_passes_it_on():
     made = ADVERSARIES.components["patch_gan"](image=partial(DISCRIMINATORS.components["patch_image"], channels=2))
     made.begin(0)
@@ -121,6 +137,25 @@ def test_the_published_adversary_scales_the_discriminators_loss_and_skips_small_
     published.last = 0.0005
     assert published.update(0, 10) == {"discriminator_gradient_norm": 0.0}
     assert all(torch.equal(value, before[name]) for name, value in published.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["patch_gan", "patch_gan_published"])
+def test_the_last_batch_alone_decides_whether_discriminators_step_where_that_is_declared(name):
+    """With images last and without a weight, as in the authors' second stage, they never do."""
+    made = task(adversary=GAN | {"type": name, "image_weight": 0.0, "optimizer": {"type": "adam", "lr": 0.01}})
+    clips, images = batch(), batch(1)
+    before = {name: value.clone() for name, value in made.adversary.named_parameters()}
+    for last in (images, clips):
+        for one in (clips, images, last):
+            pairs = made.adversary.look(0, one.clip, one.clip.flip(0), one.draw)
+            terms = made.adversary.discriminator_terms(pairs, one.draw)
+            assert len(terms) == (one is clips)
+            if terms:
+                torch.stack(list(terms.values())).sum().backward()
+        made.adversary.update(0, 1)
+        stays = all(torch.equal(value, before[name]) for name, value in made.adversary.named_parameters())
+        declared = "the last batch alone decides whether the discriminators step" in made.adversary.known_defects
+        assert stays == (declared and last is images)
 
 
 def test_a_discriminator_in_the_wrong_place_is_refused():
@@ -205,6 +240,37 @@ def test_every_term_that_is_no_number_is_named(part, message):
         next(getattr(broken, part).parameters()).fill_(float("nan"))
     with pytest.raises(NonFinite, match=message):
         list(broken.train())
+
+
+def test_a_loss_of_discriminators_that_is_no_number_is_named(step, monkeypatch):
+    made = task(adversary=GAN)
+    nan = {"discriminator_video": torch.tensor(float("nan"), requires_grad=True)}
+    monkeypatch.setattr(made.adversary, "discriminator_terms", lambda *_: nan)
+    with pytest.raises(NonFinite, match="train/discriminator_video is nan at step 7"):
+        step(learner(made, []), 7, [batch()])
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("codec", "the gradient's norm is nan at step 0"), ("adversary", "train/discriminator_gradient_norm is nan")],
+)
+def test_a_gradient_that_is_no_number_is_named(part, message):
+    broken = task(adversary=GAN)
+    next(getattr(broken, part).parameters()).register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(NonFinite, match=message):
+        list(broken.train())
+
+
+def test_the_average_is_looked_at_too_and_leaves_the_weights_as_they_are():
+    schedule = {"type": "joint", "frames": 3}
+    plain, averaged = (task(schedule=schedule, validate_every=1, average=name) for name in ("none", "ema"))
+    for one, other in zip(plain.train(), averaged.train(), strict=True):
+        more = {"val/psnr_ema", "val/psnr_clips_ema"}
+        assert {k: v for k, v in other.values.items() if k not in more} == one.values
+        assert more <= other.values.keys() and other.values["val/psnr_ema"] != other.values["val/psnr"]
+    with lent(averaged.codec, averaged.weights("ema")):
+        held = averaged.codec.state_dict()
+        assert all(torch.equal(value, held[name]) for name, value in averaged.weights("ema").items())
 
 
 def test_a_moving_average_is_its_recurrence_and_keeps_buffers_as_they_are():

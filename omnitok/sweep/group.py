@@ -30,14 +30,16 @@ class Together(InProcess):
         if work.evaluation:
             super().submit(work)
             return
+        (self.root / work.stage / runs.ERROR).unlink(missing_ok=True)
         with tempfile.TemporaryDirectory() as meeting:
             members = [self._start(work, Path(meeting), rank) for rank in range(self.processes)]
             try:
-                self.ended.append((work, self._outcome(work, members)))
+                codes = self._codes(work, members)
             finally:
                 for member in members:
                     member.kill()
                     member.wait()
+        self.ended.append((work, self._outcome(self.root / work.stage, codes)))
 
     def _start(self, work: Work, meeting: Path, rank: int) -> subprocess.Popen[bytes]:
         words = [str(self.root / work.stage), str(self.threads), str(self.every_s), f"file://{meeting}/meet"]
@@ -45,24 +47,30 @@ class Together(InProcess):
         command = [sys.executable, "-m", "omnitok.sweep.group", *words, str(self.processes), str(rank)]
         return subprocess.Popen(command, env=environment, start_new_session=True)
 
-    def _outcome(self, work: Work, members: list[subprocess.Popen[bytes]]) -> Outcome:
+    def _codes(self, work: Work, members: list[subprocess.Popen[bytes]]) -> list[int | None]:
+        """The exit codes when all have ended well, or the first otherwise; None of one that goes on."""
         told = False
-        while any(member.poll() is None for member in members) and not any(member.poll() for member in members):
+        while True:
+            codes = [member.poll() for member in members]
+            if any(codes) or None not in codes:
+                return codes
             if self.asked and not told:
                 members[0].send_signal(signal.SIGTERM)
                 told = True
             time.sleep(LOOK_EVERY_S)
             self.view.look([work])
-        codes = [member.poll() for member in members]
+
+    def _outcome(self, folder: Path, codes: list[int | None]) -> Outcome:
         if not any(codes):
             return "done"
         if codes[0] in (STOPPED, BUSY):
+            (folder / runs.ERROR).unlink(missing_ok=True)  # of those that then missed the first
             return "stopped" if codes[0] == STOPPED else "busy"
-        folder = self.root / work.stage
         found = runs.failure(folder)
-        if found is None:
-            rank, code = next((i, code) for i, code in enumerate(codes) if code)
-            found = Failure("killed", f"process {rank} of {self.processes} died (exit code {code})", "")
+        killed = [rank for rank, code in enumerate(codes) if code is not None and code < 0]
+        if found is None or killed:  # who was killed could not say so; who missed it said something else
+            rank = killed[0] if killed else next(rank for rank, code in enumerate(codes) if code)
+            found = Failure("killed", f"process {rank} of {self.processes} died (exit code {codes[rank]})", "")
             runs.fail(folder, found)
         return found
 
@@ -74,13 +82,14 @@ def member(folder: Path, threads: int, every_s: float, place: tuple[str, int, in
     import torch.distributed as dist  # noqa: PLC0415
 
     from omnitok import trial  # noqa: PLC0415
+    from omnitok.training.devices import device  # noqa: PLC0415
 
     meeting, world, rank = place
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
     torch.set_num_threads(threads)
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if torch.cuda.is_available():
+    backend = "nccl" if device().type == "cuda" else "gloo"
+    if backend == "nccl":
         torch.cuda.set_device(rank % torch.cuda.device_count())
     dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=world)
     try:

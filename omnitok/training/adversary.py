@@ -191,8 +191,9 @@ class PatchGan(Adversary):
 
 @final
 class PublishedPatchGan(PatchGan):
-    """As published: the tokenizer's weights scale the discriminators' loss too, and a discriminator whose loss is small
-    takes no step (arXiv:2406.09399, its code).
+    """As published: the tokenizer's weights scale the discriminators' loss too, and both discriminators take no step
+    where their loss on the last batch of a step is small (arXiv:2406.09399, its code). In its later stages that batch is of
+    images, which have no weight there: the discriminators stay as they are.
 
     image: the discriminator of pictures, and of single frames of clips.
     video: the discriminator of clips.
@@ -207,8 +208,11 @@ class PublishedPatchGan(PatchGan):
     clip_norm: the largest norm of their gradient; what is longer is shortened.
     """
 
-    known_defects: ClassVar[tuple[str, ...]] = ("generator weights scale the discriminator's loss",)
-    last = 0.0  # the sum of the discriminators' losses at this step
+    known_defects: ClassVar[tuple[str, ...]] = (
+        "generator weights scale the discriminator's loss",
+        "the last batch alone decides whether the discriminators step",
+    )
+    last = 0.0  # the sum of the discriminators' losses on the batch before
 
     def discriminator_terms(self, pairs: dict[str, Pair], draw: Draw) -> Terms:
         found = super().discriminator_terms(pairs, draw)

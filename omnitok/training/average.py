@@ -1,7 +1,8 @@
 """A second set of weights that follows the trained ones slowly, and is often the better one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, ClassVar, final
 
 import torch
@@ -82,6 +83,17 @@ class MovingAverage(Average):
 def _own(value: Tensor) -> Tensor:
     kind = torch.promote_types(value.dtype, torch.float32) if value.is_floating_point() else value.dtype
     return value.detach().to(kind, copy=True)
+
+
+@contextmanager
+def lent(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """``model`` with other weights for a while; its own come back to the bit."""
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)
 
 
 AVERAGES: Registry[Average] = Registry("average", none=NoAverage, ema=MovingAverage)

@@ -22,8 +22,9 @@ def recomputes() -> bool:
 
 
 def compiler() -> str:
-    """OMNITOK_COMPILE: the backend of torch.compile for training, such as inductor; empty: none."""
-    return os.environ.get("OMNITOK_COMPILE", "")
+    """OMNITOK_COMPILE: the backend of torch.compile for training; 1: inductor; 0 or empty: none."""
+    said = os.environ.get("OMNITOK_COMPILE", "")
+    return {"0": "", "1": "inductor"}.get(said, said)
 
 
 def device_name(device: torch.device) -> str:

@@ -22,7 +22,7 @@ from omnitok.schedules.curves import cosine
 from omnitok.schedules.mixing import image_only
 from omnitok.spec import REQUIRED, Count, Positive
 from omnitok.training.adversary import AdversaryPart, NoAdversary
-from omnitok.training.average import AveragePart, NoAverage
+from omnitok.training.average import AveragePart, NoAverage, lent
 from omnitok.training.devices import compiler, device, recomputes
 from omnitok.training.feed import Places, Size, batches, held_out
 from omnitok.training.optimizers import OptimizerPart, adamw
@@ -173,4 +173,11 @@ class Reconstruct(Task):
     @torch.no_grad()
     def _validate(self, held: dict[str, Tensor]) -> Values:
         self.codec.eval()
+        found = self._fidelity(held)
+        if self.averages:
+            with lent(self.codec, self.average.weights()):
+                found |= {f"{name}_ema": value for name, value in self._fidelity(held).items()}
+        return found
+
+    def _fidelity(self, held: dict[str, Tensor]) -> Values:
         return {name: psnr(clips, self.codec.reconstruct(clips).clip).mean().item() for name, clips in held.items()}

@@ -137,9 +137,9 @@ class PublishedTwoPasses(Step):
     def __call__(self, learner: Learner, step: int, batches: Sequence[Batch]) -> Values:
         seen: list[Values] = []
         updated: Values = {}
-        for batch in batches:
+        for place, batch in enumerate(batches, 1):
             values = self._tokenizers_turn(learner, step, batch, len(batches))
-            if batch is batches[-1]:
+            if place == len(batches):
                 updated = learner.update_codec()
             seen.append(values | self._discriminators_turn(learner, step, batch, len(batches)))
         return means(seen) | updated | learner.update_adversary()

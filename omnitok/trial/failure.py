@@ -9,6 +9,7 @@ import torch
 
 from omnitok import runs
 from omnitok.data import DataError
+from omnitok.processes import world
 from omnitok.runs import Failure
 from omnitok.training import NonFinite
 
@@ -52,13 +53,15 @@ def classify(error: BaseException) -> Failure:
 
 @contextmanager
 def failing_into(folder: Path, name: str = runs.ERROR) -> Iterator[None]:
-    """Leave an error file if what is inside dies, and none if it does not."""
+    """Leave an error file if what is inside dies, and none if it does not. Of several processes the first to die says
+    why: the others can only miss it."""
     try:
         yield
     except (Stopped, runs.Busy, KeyboardInterrupt):
         raise
     except Exception as error:
         (folder / name).parent.mkdir(exist_ok=True)
-        runs.fail(folder, classify(error), name)
+        if world() == 1 or not (folder / name).exists():
+            runs.fail(folder, classify(error), name)
         raise
     (folder / name).unlink(missing_ok=True)

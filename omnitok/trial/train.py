@@ -18,7 +18,7 @@ from omnitok.processes import world
 from omnitok.runs import Record
 from omnitok.spec import decode, resolve
 from omnitok.training import TASKS, Task
-from omnitok.training.devices import device, device_name
+from omnitok.training.devices import compiler, device, device_name
 from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import StageRun, data_root, from_json
 from omnitok.trial.failure import Stopped, failing_into
@@ -165,7 +165,7 @@ def _inherit(task: Task, folder: Path) -> None:
 def _ran_on() -> dict[str, str]:
     """What a checkpoint's bits depend on beside its choices; going on under another would be neither run."""
     torch_version, threads = provenance.versions()["torch"], str(torch.get_num_threads())
-    where = {"device": device_name(device()), "processes": str(world())}
+    where = {"device": device_name(device()), "processes": str(world()), "compiler": compiler()}
     return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where}
 
 
