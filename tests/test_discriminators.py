@@ -77,14 +77,16 @@ def test_every_parameter_gets_a_gradient(discriminator, clip):
     assert moved(discriminator) == names.keys()
 
 
-def test_logits_are_in_full_precision_under_autocast(discriminator, clip):
-    discriminator.eval()
-    full = discriminator(clip)
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+@torch.no_grad()
+def test_logits_are_in_full_precision_under_autocast(name, norm, clip):
+    made = DISCRIMINATORS.components[name](channels=4, norm=norm).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = discriminator(clip)
+        mixed = made(clip)
     assert mixed.logits.dtype == torch.float32 and mixed.features[0].dtype == torch.bfloat16
-    last = discriminator.finished(discriminator.last(mixed.features[-1].float()))
-    assert torch.equal(mixed.logits, last) and not torch.equal(mixed.logits, full.logits)
+    assert torch.equal(mixed.logits, made.finished(made.last(mixed.features[-1].float())))
+    assert not torch.equal(mixed.logits, made(clip).logits)
 
 
 def test_it_is_rehearsed_without_numbers(discriminator, clip):
