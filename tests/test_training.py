@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import EXPERIMENT
+from tiny import EXPERIMENT, SWEEP, write
 
+from omnitok import plan_sweep
 from omnitok.model import Tokenizer
 from omnitok.model.patch import LinearPatches
 from omnitok.randomness import generator, key
 from omnitok.runs import Record
 from omnitok.spec import Map, SpecError, decode, read_value, resolve
+from omnitok.sweep.launch import launch
 from omnitok.training import EVALUATIONS, TASKS, NonFinite
+from omnitok.training.devices import compiler, recomputes
 from omnitok.training.evaluate import evaluation_digest, key_of, metric_specs
 from omnitok.training.handover import take_over
+from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.stage import bind, read_stages, restated
 
 
@@ -161,6 +165,44 @@ def test_an_old_run_keeps_its_identity_when_a_defaulted_choice_is_added():
     assert old.digest != run.digest == restated(old, {})
     raised = old._replace(versions=old.versions | {"quantizer.vq": 0})
     assert restated(raised, {}) != run.digest  # made by an older version of a component: not the same results
+
+
+REFUSED = [
+    ({"joint": "handover: {weights: ema}"}, "", "handover: weights=ema: images keeps no average; say raw"),
+    ({"joint": "handover: {adversary: keep}"}, "", "handover: adversary=keep: this stage has no discriminators"),
+    ({"joint": "handover: {adversary: keep}\n    adversary: patch_gan"}, "", "handover: adversary=keep: the parent has no discriminators"),
+    ({"images": "schedule: {type: image_only, scales: [1.0, 1.3]}"}, "", "patch=4 must divide the frame, which is 21 x 21"),
+    ({"images": "schedule: {type: image_only, scales: []}"}, "", "stages.images.schedule.scales"),
+    ({"images": "losses: [lpips]"}, "", "stages.images.losses: losses need "),
+    ({}, "weights: ema, ", "evaluate[0]: weights=ema: the last stage keeps no average; say average: ema there"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("runs_root")
+@pytest.mark.parametrize(("said", "measured", "message"), REFUSED)
+def test_what_training_cannot_do_is_refused_when_it_is_planned(said, measured, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNITOK_WEIGHTS", str(tmp_path))
+    text = EXPERIMENT
+    for stage, more in said.items():
+        line = "    init: images\n" if stage == "joint" else "    batch: 2\n"
+        text = text.replace(line, f"{line}    {more}\n")
+    path = write(tmp_path, text, SWEEP.replace("frames: 1, ", f"frames: 1, {measured}"))
+    with pytest.raises(SpecError) as caught:
+        plan_sweep(path)
+    assert message in str(caught.value)
+
+
+def test_resources_of_a_sweep_reach_training_and_no_digest(tmp_path, runs_root, monkeypatch):
+    monkeypatch.delenv("OMNITOK_COMPILE", raising=False)
+    monkeypatch.setenv("OMNITOK_RECOMPUTE", "0")
+    seen = []
+    monkeypatch.setattr(Reconstruct, "_place", lambda self: seen.append((recomputes(), compiler())))
+    path = write(tmp_path, sweep=SWEEP.replace("seeds: [0, 1]", "seeds: [0]"))
+    before = set(plan_sweep(path).runs)
+    path.write_text(path.read_text() + "resources: {recompute: true, compile: true}\n")
+    assert set(plan_sweep(path).runs) == before
+    assert launch(path).trained and set(seen) == {(True, "inductor")}
+    assert (recomputes(), compiler()) == (False, "")
 
 
 def evaluation(text: str):

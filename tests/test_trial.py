@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import torch
 from tiny import EXPERIMENT
 
 from omnitok import provenance, runs, trial
@@ -19,6 +20,7 @@ from omnitok.sweep.progress import sentence
 from omnitok.sweep.work import Work
 from omnitok.training import EVALUATIONS, NonFinite
 from omnitok.training.evaluate import key_of
+from omnitok.training.handover import weights_of
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.stage import bind, read_stages
 
@@ -117,8 +119,6 @@ def test_a_half_done_stage_under_changed_code_starts_again_and_says_so(folder, u
 
 
 def test_a_half_done_stage_on_other_threads_starts_again(folder, uncut):
-    import torch
-
     with pytest.raises(trial.Stopped):
         trial.run(folder, stop=lambda: True)
     torch.set_num_threads(2)
@@ -173,6 +173,72 @@ def test_a_child_begins_with_its_parents_weights(runs_root):
     trial.run(two)
     assert runs.status(two) == "done" and runs.failure(two) is None
     assert {record.values["train/frames"] for record in runs.records(two)} == {1.0, 3.0}
+
+
+JUDGED = """\
+    adversary:
+      type: patch_gan
+      image: {type: patch_image, channels: 2, layers: 1}
+      video: {type: patch_video, channels: 2, layers: 1}
+    average: {type: ema, decay: 0.5}
+    steps: 5
+"""
+KEEP = "    handover: {weights: ema, adversary: keep}\n    schedule: {type: joint, frames: 3}\n"
+
+
+def judged(
+    text: str = EXPERIMENT.replace("    steps: 5\n", JUDGED).replace("    schedule: {type: joint, frames: 3}\n", KEEP),
+):
+    first, second = read_stages(read_value(text, "tiny.yaml"))
+    one = bind(first, 0, {})
+    return one, bind(second, 0, {"images": one.digest})
+
+
+def files(folder):
+    return {name: (folder / name).read_bytes() for name in (runs.WEIGHTS, runs.AVERAGED, runs.ADVERSARY, runs.RECORDS)}
+
+
+def test_a_child_begins_with_the_average_and_the_judges_of_its_parent_where_that_is_said(runs_root, monkeypatch):
+    one, two = (trial.create(runs_root, run) for run in judged())
+    trial.run(one)
+    seen = []
+    monkeypatch.setattr(Reconstruct, "train", lambda self, start: seen.append(self) or iter(()))
+    trial.run(two)
+    begun = {name: value for part in (seen[0].weights(), seen[0].judges().state_dict()) for name, value in part.items()}
+    given = {name: value for part in (runs.AVERAGED, runs.ADVERSARY) for name, value in weights_of(one / part).items()}
+    assert begun.keys() == given.keys() and all(torch.equal(value, given[name]) for name, value in begun.items())
+    trained = weights_of(one / runs.WEIGHTS)
+    assert any(not torch.equal(value, given[name]) for name, value in trained.items())
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_child_with_judges_and_an_average_that_is_cut_ends_with_the_bits_of_an_uncut_one(runs_root, tmp_path, step):
+    found = []
+    for root, cut in ((tmp_path / "uncut", None), (runs_root, step)):
+        for run in judged():
+            folder = trial.create(root, run)
+            if cut is not None:
+                with pytest.raises(trial.Stopped):
+                    trial.run(folder, stop=lambda folder=folder: runs.last_record(folder).step == step)
+            trial.run(folder)
+        found.append(files(folder))
+    assert found[0] == found[1]
+
+
+def test_the_average_is_loaded_and_measured_where_it_is_asked_for(folder, runs_root):
+    one = trial.create(runs_root, judged()[0])
+    trial.run(one)
+    raw, averaged = trial.load(one).state_dict(), trial.load(one, "ema").state_dict()
+    assert any(not torch.equal(value, averaged[name]) for name, value in raw.items())
+    values = []
+    for kind in ("raw", "ema"):
+        (digest,) = trial.evaluate_run(one, evaluation("psnr", f", weights: {kind}"))
+        values.append(runs.read_json(one / runs.EVALUATIONS / f"{digest}.json")["value"])
+    assert values[0] != values[1]
+    trial.run(folder)
+    assert not (folder / runs.AVERAGED).exists() and not (folder / runs.ADVERSARY).exists()
+    with pytest.raises(ValueError, match=r"weights=ema: this run has its trained weights \(raw\) alone"):
+        trial.load(folder, "ema")
 
 
 def test_two_processes_never_hold_one_folder(folder):
@@ -236,8 +302,8 @@ def test_a_full_disk_loses_nothing_that_was_there(folder, monkeypatch):
     assert not list(folder.glob(".*partial"))
 
 
-def evaluation(metrics: str):
-    text = f"{{data: {{type: embedded, short_side: 32}}, frames: 1, resolution: 16, metrics: [{metrics}]}}"
+def evaluation(metrics: str, more: str = ""):
+    text = f"{{data: {{type: embedded, short_side: 32}}, frames: 1, resolution: 16, metrics: [{metrics}]{more}}}"
     return decode(EVALUATIONS, read_value(text, "here"))
 
 

@@ -63,10 +63,18 @@ class Resources(BaseModel):
     workers: Count | None = Field(None, description="processes at once on this machine; default cores / threads")
     threads: Count = Field(1, description="threads of a process; results are to the bit only at equal threads")
     checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
+    recompute: bool | None = Field(None, description="memory for time: layers are computed anew for their gradients")
+    compile: bool | None = Field(None, description="torch.compile in training; equal to rounding")
     timeout_min: Count | None = Field(None, description="Slurm: minutes that a job may take")
     gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a job")
     cpus_per_task: Count | None = Field(None, description="Slurm: cores of a task")
     mem_gb: Positive | None = Field(None, description="Slurm: memory of a job")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What is said here of what processes read from their environment."""
+        said = {"OMNITOK_RECOMPUTE": self.recompute, "OMNITOK_COMPILE": self.compile}
+        return {name: str(int(value)) for name, value in said.items() if value is not None}
 
     @model_validator(mode="after")
     def _only_slurm_more(self) -> "Resources":

@@ -1,7 +1,8 @@
 """Reconcile and run: drop what is done, do the rest, never wait for a batch. Launching again resumes or does nothing."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -70,8 +71,24 @@ def launch(
         executor = InProcess(root, resources.threads, every_s, view)
     else:
         executor = Pool(root, count, resources.threads, every_s, folder / "logs")
-    trained, measured, interrupted = drive(works(root, planned, names, data), executor, view)
+    with _environment(resources.environment):
+        trained, measured, interrupted = drive(works(root, planned, names, data), executor, view)
     return Launched(folder, states(folder), trained, measured, interrupted)
+
+
+@contextmanager
+def _environment(said: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables of this process, and of those that it starts, for a while."""
+    before = {name: os.environ.get(name) for name in said}
+    os.environ.update(said)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def run_experiment(

@@ -70,12 +70,16 @@ def _evaluate(folder: Path, spec: Spec) -> list[str]:
 
 
 def load(folder: Path | str, weights: str = "raw") -> Reconstructor:
-    """The finished model of a run, in eval mode, on the CPU. ``weights``: raw, or ema where the run kept an average."""
-    task = task_of(Path(folder))
-    averaged = Path(folder) / runs.AVERAGED
-    task.codec.load_state_dict(
-        weights_of(averaged if weights == "ema" and averaged.exists() else Path(folder) / runs.WEIGHTS)
-    )
+    """The finished model of a run, in eval mode, on the CPU. ``weights``: raw, or ema.
+
+    Raises ValueError where the run kept no average."""
+    folder = Path(folder)
+    task = task_of(folder)
+    if weights not in ("raw", "ema") or (weights == "ema" and not task.averages):
+        raise ValueError(f"{folder.name}: weights={weights}: this run has its trained weights (raw) alone")
+    averaged = folder / runs.AVERAGED  # what is its own average, such as a baseline, has no second file
+    path = averaged if weights == "ema" and averaged.exists() else folder / runs.WEIGHTS
+    task.codec.load_state_dict(weights_of(path))
     return task.codec.eval()
 
 
