@@ -101,7 +101,7 @@ class Lpips(nn.Module):
             return torch.stack(found).sum(0)
 
     def _scaled(self, picture: Tensor) -> Tensor:
-        """Channels last, in which convolutions and norms over channels are a tenth faster on a CPU (measured)."""
+        """Channels last, in which convolutions and norms over channels are 6 % faster on a CPU (128 pixels, measured)."""
         return ((picture.float() - self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
 
     def _features(self, scale: int, x: Tensor) -> Tensor:
