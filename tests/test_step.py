@@ -273,6 +273,11 @@ def test_the_average_is_looked_at_too_and_leaves_the_weights_as_they_are():
         assert all(torch.equal(value, held[name]) for name, value in averaged.weights("ema").items())
 
 
+def test_a_loss_that_stands_twice_is_refused():
+    with pytest.raises(ValueError, match="losses: 'l1' stands twice"):
+        task(losses=["l1", {"type": "l1", "weight": 2.0}])
+
+
 def test_a_moving_average_is_its_recurrence_and_keeps_buffers_as_they_are():
     model = torch.nn.BatchNorm1d(2)
     average = AVERAGES.components["ema"](decay=0.9)

@@ -79,6 +79,9 @@ class Reconstruct(Task):
         self.steps, self.batch, self.resolution = steps, batch, resolution
         self.clip_norm, self.validate_every = clip_norm, validate_every
         self.losses = [loss() for loss in losses]
+        labels = [loss.label for loss in self.losses]
+        if twice := [label for i, label in enumerate(labels) if label in labels[:i]]:
+            raise ValueError(f"losses: {twice[0]!r} stands twice")
         self.step = step()
         self.places = Places(schedule, steps, self.step.accumulate)
         self.codec: Tokenizer = model()
