@@ -195,7 +195,7 @@ def test_ctrl_c_saves_after_the_step_and_the_same_command_goes_on(tmp_path, runs
     assert process.returncode == 130 and "the same command goes on" in said, said
     (checkpoint,) = runs_root.glob(f"*/{runs.CHECKPOINT}")
     assert runs.status(checkpoint.parent) == "interrupted"
-    assert runs.last_record(checkpoint.parent).step > 5
+    assert runs.last_record(checkpoint.parent).step > 2
 
 
 def test_one_experiment_runs_in_this_process_and_again_for_nothing(sweep, runs_root):

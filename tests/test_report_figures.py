@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from report_sweep import Synthetic
 
-from omnitok.report.collect import curves, read
+from omnitok.report import points
+from omnitok.report.collect import Metric, curves, read
 from omnitok.report.figures import BANDS, COLOURS, learning_curves, looks
 from omnitok.report.galleries import CELL, COLUMNS, LABEL, galleries, shown
 
@@ -135,3 +136,23 @@ def test_many_columns_become_several_figures_with_the_same_originals(sweep: Synt
     assert all(len(one.axes[0].images) <= 3 * (COLUMNS + 1) for one in found)
     assert all("original" in said and "chelsea[0,0]" in said for said in titles)
     assert galleries([column._replace(folder=None) for column in columns], frames=1) == []
+
+
+def test_every_seed_that_was_measured_is_a_point_and_what_was_not_is_none():
+    metrics = [
+        Metric("photos", label, "k", "dB", better, "p") for label, better in [("psnr", "higher"), ("leak", "lower")]
+    ]
+    frame = pd.DataFrame(
+        {
+            "kind": ["arm", "arm", "arm", "baseline"],
+            "arm": ["a", "a", "b", "mean"],
+            "photos/psnr": [1.0, 3.0, None, 2.0],
+            "photos/leak": [0.5, 0.5, 0.25, None],
+        }
+    )
+    psnr, leak = points.measured(frame, metrics).axes
+    drawn = [line.get_xdata().tolist() for line in psnr.lines]
+    assert drawn == [[1.0, 3.0], [2.0], [], [2.0]]  # the seeds of a, their mean, no b, the baseline
+    assert "higher" not in psnr.get_xlabel() and "↑" in psnr.get_xlabel() and "↓" in leak.get_xlabel()
+    assert [label.get_text() for label in psnr.get_yticklabels()] == ["a", "b", "mean"]
+    assert points.measured(frame.assign(**{"photos/psnr": None, "photos/leak": None}), metrics) is None

@@ -82,7 +82,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
 
 def test_the_report_is_these_files(done: tuple[Synthetic, Path]) -> None:
     found = {str(path.relative_to(done[1])) for path in done[1].rglob("*") if path.is_file()}
-    figures = {f"figures/{name}.{kind}" for name in ("curves", "samples-photos", "samples-clips")
+    figures = {f"figures/{name}.{kind}" for name in ("points", "curves", "samples-photos", "samples-clips")
                for kind in ("png", "pdf", "svg")}  # fmt: skip
     assert found == figures | {"index.html", "report.md", "tables/ablation.tex", "tables/ablation.md",
                                "data/rows.csv", "data/ablation.csv"}  # fmt: skip
@@ -99,7 +99,7 @@ def test_the_page_needs_nothing_else_and_its_policy_admits_nothing_else(done: tu
     text = (done[1] / "index.html").read_text()
     page = Page(text)
     assert page.open == []
-    assert len(page.values("src")) == 3
+    assert len(page.values("src")) == 4
     assert all(source.startswith("data:image/") for source in page.values("src"))
     assert all(link.startswith("#") for link in page.values("href"))
     assert not {"script", "link", "iframe"} & set(page.tags)
@@ -279,7 +279,7 @@ def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
     assert "Both <b>" in text
     assert "A. Author, B. Author" in text
     assert (tmp_path / "out" / "tables" / "two-ablation.tex").exists()
-    assert len(list((tmp_path / "out" / "figures").glob("one-*.png"))) == 3
+    assert len(list((tmp_path / "out" / "figures").glob("one-*.png"))) == 4
 
 
 def test_a_paper_that_is_said_wrongly_is_refused_with_every_fault(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
 
 
 def _pictures(one: Section) -> list[Picture]:
-    return [picture for picture in (one.curves, *one.samples) if picture is not None]
+    return [picture for picture in (one.points, one.curves, *one.samples) if picture is not None]
 
 
 def _write_tables(one: Section, out: Path, prefix: str) -> None:
@@ -100,7 +100,7 @@ def _rows(one: Section) -> str:
 
 def _inlined(written: dict[str, bytes], stem: str) -> str:
     """A picture as a data URI: curves as vectors, samples as pixels."""
-    suffix = "svg" if stem == "curves" else "png"
+    suffix = "svg" if stem in {"curves", "points"} else "png"
     return f"data:{MIME[suffix]};base64,{base64.b64encode(written[suffix]).decode()}"
 
 

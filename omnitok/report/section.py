@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from omnitok.report import figures, galleries, tables
+from omnitok.report import figures, galleries, points, tables
 from omnitok.report.claims import Verdict, answer, verdicts
 from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, slug, stages
 from omnitok.report.numbers import count, duration, full
@@ -59,6 +59,7 @@ class Section(NamedTuple):
     verdicts: tuple[Verdict, ...]
     table: tables.Table
     metrics: tuple[Metric, ...]
+    points: Picture | None
     curves: Picture | None
     samples: tuple[Picture, ...]
     holes: tuple[Hole, ...]
@@ -84,7 +85,7 @@ def section(stored: Path, mirror: Mirror | None = None, notices: Sequence[str] =
     return Section(
         name=name, slug=sweep.slug, banner=(*banner(sweep, known), *notices), question=question, answer=answer(question, found),
         progress=_progress(frame), scale=_scale(frame), verdicts=tuple(found), table=table,
-        metrics=tuple(sweep.metrics), curves=_curves(sweep, known), samples=tuple(_samples(sweep)),
+        metrics=tuple(sweep.metrics), points=_points(sweep, frame), curves=_curves(sweep, known), samples=tuple(_samples(sweep)),
         holes=tuple(_holes(frame)), details=tuple((row, _runs(sweep, frame, row)) for row in table.rows),
         protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(sweep, frame, known)),
         commands=commands(sweep, known), notices=tuple(sweep.plan.get("notices", ())), frame=frame,
@@ -161,13 +162,22 @@ def _scale(frame: pd.DataFrame) -> str:
     return ", ".join(said)
 
 
+def _points(sweep: Sweep, frame: pd.DataFrame) -> Picture | None:
+    figure = points.measured(frame, sweep.metrics)
+    caption = "What was measured, arm by arm: a ring is a seed, a dot the mean over seeds."
+    return Picture("points", figure, caption) if figure else None
+
+
+def _arms(sweep: Sweep) -> dict[str, Mapping[str, str]]:
+    return {trial["name"]: trial["arm"] for trial in sweep.plan["trials"] if trial["kind"] == "arm"}
+
+
 def _curves(sweep: Sweep, known: Mapping[str, Stage]) -> Picture | None:
-    arms = {trial["name"]: trial["arm"] for trial in sweep.plan["trials"] if trial["kind"] == "arm"}
     order = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in series(sweep).values()))}
     found = curves_of(sweep, known, QUANTITIES)
     found = found.sort_values("arm", key=lambda arm: arm.map(order), kind="stable")
     found = found.sort_values("stage", key=lambda stage: stage.map(_places(sweep, known)), kind="stable")
-    figure = figures.learning_curves(found, figures.looks(arms, sweep.factors))
+    figure = figures.learning_curves(found, figures.looks(_arms(sweep), sweep.factors))
     caption = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed"
     if found.groupby("stage")["arm"].nunique().max() > figures.BANDS:
         caption += f" where a stage has {figures.BANDS} curves or fewer"
