@@ -129,6 +129,8 @@ def test_a_file_is_found_where_the_variable_says_then_in_the_cache_then_in_its_p
     cached.parent.mkdir()
     cached.write_bytes(CONTENT)
     assert weights.locate("tiny") == cached
+    cached.write_bytes(b"broken")
+    assert weights.fetch("tiny") == cached and cached.read_bytes() == CONTENT
     own = tmp_path / "own.bin"
     own.write_bytes(CONTENT)
     monkeypatch.setenv("OMNITOK_WEIGHTS_TINY", str(own))

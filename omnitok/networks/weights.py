@@ -100,10 +100,13 @@ def fetch(name: str) -> Path:
     """
     file = known(name)
     here = (path for path in _places(name, file) if path.is_file() and _sha256(path) == file.sha256)
-    if (found := next(here, None)) is not None:
+    target, found = _cached(name, file), next(here, None)
+    if found is not None and (found == target or not target.exists()):
         return found
-    target = _cached(name, file)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if found is not None:  # a broken file in the cache stands before it
+        runs.write(target, found.read_bytes())
+        return target
     with tempfile.TemporaryDirectory() as folder:
         content = _content(name, file, _downloaded(name, file, Path(folder)))
     if (seen := hashlib.sha256(content).hexdigest()) != file.sha256:
