@@ -106,7 +106,9 @@ class _Temporal(Attention):
 
     def _extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
         b, _, h, _, _ = x.shape
-        sequences = rearrange(x, "b t h w d -> (b h w) t d")
+        sequences = rearrange(
+            x, "b t h w d -> (b h w) t d"
+        ).contiguous()  # else a product copies its weights a sequence
         y, past = self.within.over_time(sequences, past, self.causal, self.context)
         return rearrange(y, "(b h w) t d -> b t h w d", b=b, h=h), past
 

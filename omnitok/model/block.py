@@ -114,15 +114,19 @@ class Layer(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         x = self.peg(x)
-        x = x + in_pieces(self.attention, x, (0, 1) if self.attention.mixes == "space" else (0, 2, 3))
-        return x + self.feed_forward(x)
+        return self._rest(x, in_pieces(self.attention, x, (0, 1) if self.attention.mixes == "space" else (0, 2, 3)))
 
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
         at_peg, at_attention = past or ((), ())
         x, at_peg = self.peg.extend(x, at_peg)
+        if self.attention.mixes == "space":
+            return self._rest(x, in_pieces(self.attention, x, (0, 1))), (at_peg, ())
         added, at_attention = self.attention.extend(x, at_attention)
-        x = x + added
-        return x + self.feed_forward(x), (at_peg, at_attention)
+        return self._rest(x, added), (at_peg, at_attention)
+
+    def _rest(self, x: Float[Tensor, "b t h w d"], mixed: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        x = x + mixed
+        return x + self.feed_forward(x)
 
 
 @final
