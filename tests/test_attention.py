@@ -83,6 +83,14 @@ def test_a_context_is_how_far_back_a_frame_looks_and_bounds_what_is_kept(name, p
     torch.testing.assert_close(torch.cat(found, dim=1), whole, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("places", list(PLACES))
+@pytest.mark.parametrize("name", ["cosine", "temporal_cosine"])
+def test_places_are_where_the_tokens_are(name, places):
+    with torch.device("meta"):
+        attention = ATTENTION.components[name](DIM, dim_head=4, places=PLACES.components[places])
+        assert attention(torch.empty(1, 2, 3, 4, DIM)).is_meta
+
+
 def test_a_context_of_a_bidirectional_attention_is_refused():
     with pytest.raises(ValueError, match="context=3 is of a causal attention"):
         ATTENTION.components["temporal_cosine"](DIM, causal=False, context=3)

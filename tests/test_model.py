@@ -95,6 +95,15 @@ def test_a_long_clip_in_chunks_is_the_clip_in_one(position, pools):
         torch.testing.assert_close(torch.cat(shown, dim=2), pixels, rtol=0, atol=1e-10)
 
 
+def held(past) -> int:
+    """Bytes of the storages behind a cache, each once."""
+    tensors = [past] if isinstance(past, torch.Tensor) else []
+    for part in past if isinstance(past, tuple) else ():
+        tensors += [part] if isinstance(part, torch.Tensor) else []
+    inner = sum(held(part) for part in past if isinstance(part, tuple)) if isinstance(past, tuple) else 0
+    return inner + sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
 def test_a_cache_is_not_changed_by_going_on_from_it_and_a_finite_context_bounds_it():
     text = STREAMED.replace("POSITION", "none").replace("POOL", "").replace("REPEAT", "")
     text = text.replace("places: rope}, peg", "places: rope, context: 3}, peg", 1)
@@ -109,6 +118,7 @@ def test_a_cache_is_not_changed_by_going_on_from_it_and_a_finite_context_bounds_
         _, cache = model.encode_chunk(part, cache)
         sizes.append(cache.nbytes)
     assert len(set(sizes)) == 1 and sizes[0] > 0
+    assert held(cache.past) == cache.nbytes  # no view keeps more alive than it shows
     with pytest.raises(ValueError, match="frames=3 of a later chunk must be a multiple of 2"):
         model.encode_chunk(part[:, :, :3], cache)
 
@@ -128,6 +138,16 @@ def test_what_looks_ahead_cannot_be_given_a_clip_in_chunks(part, change):
     model = resolve(decode(MODELS, read_value(text, "here")))().eval()
     with pytest.raises(ValueError, match="is not causal"):
         model.encode_chunk(torch.rand(1, 3, 3, 8, 8))
+
+
+def test_sides_are_counted_through_pools():
+    text = "{dim: 12, patches: {type: linear, patch: 4, temporal_patch: 2}, encoder: [pool_space, pool_space], decoder: [repeat_space, repeat_space]}"
+    model = resolve(decode(MODELS, read_value(text, "here")))().eval()
+    assert model.multiple == 16 and model.reconstruct(torch.rand(1, 3, 1, 16, 32)).clip.shape == (1, 3, 1, 16, 32)
+    with pytest.raises(ValueError, match="a latent grid of 1 x 2 cannot be pooled"):
+        model.encode(torch.rand(1, 3, 1, 8, 16))
+    text = text.replace("decoder: [", "decoder: [{attention: {type: window_published, heads: 2, window: 3}}, ")
+    assert resolve(decode(MODELS, read_value(text, "here")))().multiple == 48
 
 
 @pytest.mark.parametrize("size", [(8, 20), (20, 12), (4, 4)])
@@ -249,6 +269,11 @@ def test_a_position_does_not_depend_on_the_size_of_the_grid(name):
     position = resolve(POSITIONS.default(name))(12)
     x = torch.randn(1, 3, 4, 5, 12)
     torch.testing.assert_close(position(x)[:, :2, :3, :2], position(x[:, :2, :3, :2]))
+
+
+def test_sinusoids_are_no_coarser_than_the_tokens_that_they_are_added_to():
+    position, x = POSITIONS.components["sinusoidal"](96), torch.zeros(1, 5, 32, 32, 96)
+    torch.testing.assert_close(position(x.bfloat16()).float(), position(x), rtol=0, atol=0.005)
 
 
 def test_sinusoids_tell_every_place_apart():

@@ -1,6 +1,7 @@
 """What every quantizer promises, asked of every quantizer in the table; then each against its paper."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from omnitok.quantizers import QUANTIZERS
 from omnitok.quantizers.fsq import FiniteScalarQuantizer
 from omnitok.quantizers.gaussian import GaussianBottleneck
-from omnitok.quantizers.vq import ROWS, VectorQuantizer, nearest
+from omnitok.quantizers.vq import ROWS, TEMPERATURE, VectorQuantizer, entropy_gap, nearest
 from omnitok.quantizers.vq_published import PublishedVectorQuantizer
 from omnitok.randomness import generator
 from omnitok.spec import decode, plain, resolve
@@ -278,3 +279,29 @@ def test_the_search_never_holds_tokens_times_codes(kind):
     with Watch():
         vq(torch.randn(1, 4, 32, 32, 4), draw())
     assert max(seen) <= ROWS * 300 < 4096 * 300
+
+
+def test_the_entropy_gap_is_its_formula_and_least_where_choices_are_sure_and_even():
+    codebook = torch.eye(4, dtype=torch.double)
+    tokens = torch.randn(6, 4, dtype=torch.double)
+    shares = (-(torch.cdist(tokens, codebook) ** 2) / TEMPERATURE).softmax(-1)
+    each = torch.stack([-(row * row.log()).sum() for row in shares]).mean()
+    mean = shares.mean(0)
+    torch.testing.assert_close(entropy_gap(tokens, codebook), each + (mean * mean.log()).sum())
+    even, uneven = entropy_gap(codebook, codebook), entropy_gap(codebook[:1].repeat(4, 1), codebook)
+    assert even == pytest.approx(-math.log(4), abs=1e-3) and uneven == pytest.approx(0, abs=1e-3)
+
+
+def test_an_entropy_weight_adds_to_the_loss_and_its_gradient_reaches_the_encoder():
+    plain, asked = (
+        QUANTIZERS.components["vq"](codebook_size=8, code_dim=4, entropy_weight=w).train() for w in (0.0, 0.1)
+    )
+    x = torch.randn(1, 1, 3, 3, 4)
+    losses, gradients = [], []
+    for made in (plain, asked):
+        given = x.clone().requires_grad_()
+        loss = made(given, generator(0, "x")).loss
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(given.grad)
+    assert losses[0] != losses[1] and not torch.allclose(*gradients)

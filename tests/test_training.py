@@ -12,11 +12,13 @@ from omnitok.model import Tokenizer
 from omnitok.model.patch import LinearPatches
 from omnitok.randomness import generator, key
 from omnitok.runs import Record
+from omnitok.schedules.mixing import joint
 from omnitok.spec import Map, SpecError, decode, read_value, resolve
 from omnitok.sweep.launch import launch
 from omnitok.training import EVALUATIONS, TASKS, NonFinite
 from omnitok.training.devices import compiler, recomputes
 from omnitok.training.evaluate import evaluation_digest, key_of, metric_specs
+from omnitok.training.feed import Places
 from omnitok.training.handover import take_over
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.stage import bind, read_stages, restated
@@ -60,6 +62,11 @@ def test_records_have_one_line_a_step_and_validation_when_due():
     assert [record.step for record in records] == list(range(5))
     assert [("val/psnr" in record.values) for record in records] == [False, True, False, True, True]
     assert all(isinstance(record, Record) for record in records)
+
+
+@pytest.mark.parametrize("steps", [600, 601, 602, 1205])
+def test_no_kind_of_batch_is_missed_by_a_look_over_a_long_schedule(steps):
+    assert Places(partial(joint, frames=3, image_share=0.5), steps, 1).kinds() == {(1, 1.0), (3, 1.0)}
 
 
 def test_training_learns():

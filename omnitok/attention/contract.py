@@ -91,7 +91,7 @@ def extended(past: Past, k: Tensor, v: Tensor, context: int | None) -> tuple[Ten
     if context is None:
         return k, v, (k, v, seen)
     kept = max(k.shape[2] - (context - 1), 0)
-    return k, v, (k[:, :, kept:], v[:, :, kept:], seen)
+    return k, v, (k[:, :, kept:].clone(), v[:, :, kept:].clone(), seen)  # a view would keep all of it
 
 
 def causal_mask(queries: int, keys: int, context: int | None, like: Tensor) -> Float[Tensor, "1 n m"]:

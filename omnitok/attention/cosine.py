@@ -34,7 +34,8 @@ class CosineHeads(nn.Module):
     def over_space(self, x: Float[Tensor, "s n d"], rows: int, columns: int) -> Float[Tensor, "s n d"]:
         """The tokens of a sequence are a grid."""
         q, k, v = self._split(x, rows, columns, 0)
-        return self._joined(mixed(q, k, v, self.places.bias(rows, columns), SCALE))
+        bias = self.places.bias(rows, columns)
+        return self._joined(mixed(q, k, v, None if bias is None else bias.to(q), SCALE))
 
     def over_time(
         self, x: Float[Tensor, "s n d"], past: Past, causal: bool, context: int | None

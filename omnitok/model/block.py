@@ -80,11 +80,14 @@ def _cuts(shape: torch.Size, axes: tuple[int, ...]) -> Iterator[tuple[slice, ...
 
 class Block(nn.Module):
     """``Component(dim, *, ...)``. ``multiple``: what both sides of the grid that comes in must be a multiple of.
-    ``shortens``: how many tokens over time, after the first, become one."""
+    ``shortens``: how many tokens over time, after the first, become one. ``shrinks``, ``grows``: how many times smaller,
+    larger the sides of the grid that goes out are."""
 
     version: ClassVar[int] = 1
     multiple: int = 1
     shortens: int = 1
+    shrinks: int = 1
+    grows: int = 1
 
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b s i j d"], Past]:
         """The same for the frames that come after those that ``past`` is of; () is the beginning.
@@ -180,12 +183,14 @@ class Norm(Block):
 class PoolSpace(Block):
     """The mean of 2 x 2 tokens of a frame: spatial compression after the encoder instead of before it."""
 
-    multiple = 2
+    multiple = shrinks = 2
 
     def __init__(self, dim: int) -> None:
         super().__init__()
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t i j d"]:
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            raise ValueError(f"a latent grid of {x.shape[2]} x {x.shape[3]} cannot be pooled in squares of 2 x 2")
         return reduce(x, "b t (h i) (w j) d -> b t h w d", "mean", i=2, j=2)
 
 
@@ -211,6 +216,8 @@ class PoolTime(Block):
 @final
 class RepeatSpace(Block):
     """Each token 2 x 2 times: the way back from ``pool_space``."""
+
+    grows = 2
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from omnitok.discriminators.norms import GlobalBatchNorm
 from omnitok.model.contract import Inflatable, Inflation
 from omnitok.spec import Count, Positive, Registry
 
@@ -175,7 +176,7 @@ class _Strided(nn.Module):
     def __init__(self, convolution: nn.Conv3d | nn.ConvTranspose3d) -> None:
         super().__init__()
         self.convolution = convolution
-        self.norm = nn.BatchNorm3d(convolution.out_channels)
+        self.norm = GlobalBatchNorm(convolution.out_channels)
 
     def forward(self, x: Float[Tensor, "b i T H W"]) -> Float[Tensor, "b o t h w"]:
         return self.norm(self.convolution(x))

@@ -88,7 +88,7 @@ class ConvolutionPeg(Peg):
             return super().extend(x, past)
         before = past[0] if past else x.new_zeros(x.shape[0], BACK, *x.shape[2:])
         known = torch.cat([before, x], dim=1)
-        return x + self.convolution(known)[:, known.shape[1] - x.shape[1] :], (known[:, -BACK:],)
+        return x + self.convolution(known)[:, known.shape[1] - x.shape[1] :], (known[:, -BACK:].clone(),)
 
 
 @final

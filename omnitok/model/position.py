@@ -58,11 +58,12 @@ class Sinusoidal(Position):
             ],
             dim=-1,
         )
-        return x + torch.nn.functional.pad(grid, (0, d - grid.shape[-1]))
+        return x + torch.nn.functional.pad(grid, (0, d - grid.shape[-1])).to(x.dtype)
 
     def _axis(self, first: int, size: int, like: Tensor) -> Tensor:
-        places = torch.arange(first, first + size, device=like.device, dtype=like.dtype)
-        power = torch.arange(self.waves, device=like.device, dtype=like.dtype) / max(self.waves - 1, 1)
+        precise = torch.promote_types(like.dtype, torch.float32)
+        places = torch.arange(first, first + size, device=like.device, dtype=precise)
+        power = torch.arange(self.waves, device=like.device, dtype=precise) / max(self.waves - 1, 1)
         angles = places[:, None] * 2 * math.pi / (2.0 * (self.longest / 2.0) ** power)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 

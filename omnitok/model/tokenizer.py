@@ -1,7 +1,7 @@
 """Pixels <-> latents <-> codes, for images and video alike (OmniTokenizer, arXiv:2406.09399)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import ClassVar, NamedTuple, final
@@ -37,6 +37,16 @@ class Cache(NamedTuple):
 
 
 START = Cache(0, ())
+
+
+def _sides(encoder: Iterable[Block], decoder: Iterable[nn.Module]) -> int:
+    """What the sides of the grid of patches must be a multiple of, so that every block on the way gets what it takes."""
+    needed = shrunk = 1
+    for block in (*encoder, *decoder):
+        assert isinstance(block, Block)
+        needed = math.lcm(needed, shrunk * block.multiple)
+        shrunk = max(1, shrunk * block.shrinks // block.grows)
+    return needed
 
 
 def _tensors(past: Past) -> Iterator[Tensor]:
@@ -89,7 +99,7 @@ class Tokenizer(Reconstructor):
         self.decoder = nn.ModuleList(block(dim) for block in decoder)
         self.to_latents = nn.Linear(dim, self.quantizer.in_channels)
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
-        self.multiple = self.patches.patch * self.patches.upscale * math.lcm(*(block.multiple for block in trunk))
+        self.multiple = self.patches.patch * self.patches.upscale * _sides(trunk, self.decoder)
         self.frame_step = self.patches.temporal_patch * math.prod(block.shortens for block in trunk)
 
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:

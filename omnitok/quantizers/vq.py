@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omnitok.processes import gathered, total
+from omnitok.processes import gathered, total, world
 from omnitok.quantizers.contract import Quantized, Quantizer, precise, straight_through
 from omnitok.spec import Count, Share, Weight
 
@@ -66,12 +66,16 @@ class MovingAverageCodebook(Quantizer):
                 self._fill(everyone, draw)
             codes = nearest(tokens, self.codebook)
             chosen = F.embedding(codes, self.codebook).view(latents.shape)
-            loss = self.commitment_weight * F.mse_loss(latents, chosen)
+            loss = self.commitment_weight * F.mse_loss(latents, chosen) + self._asked_beside(latents)
             if self.training and draw is not None:
                 self._follow(tokens, codes)
                 self._restart(everyone, draw)
             passed = straight_through(latents, chosen) if self.training else chosen
         return Quantized(passed, codes.view(*x.shape[:-1], 1), loss)
+
+    def _asked_beside(self, latents: Float[Tensor, "b t h w z"]) -> Float[Tensor, ""]:
+        """What latents are held to beside their codes, weighted."""
+        return latents.new_zeros(())
 
     def decode(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b t h w z"]:
         return F.embedding(codes[..., 0], self.codebook)
@@ -98,6 +102,22 @@ class MovingAverageCodebook(Quantizer):
         """Another value for codes that are chosen too seldom. ``tokens``: of all processes."""
 
 
+TEMPERATURE = 0.1  # of the soft choice among codes that entropies are taken of, in squared distances
+
+
+def entropy_gap(tokens: Float[Tensor, "n z"], codebook: Float[Tensor, "k z"]) -> Float[Tensor, ""]:
+    """How sure each choice of a code is, and how evenly all of them together use the codebook: the mean entropy of the
+    soft choices less the entropy of their mean over all processes, in nats (arXiv:2310.05737, sec. 3). Holds n x k."""
+    logits = (2 * tokens @ codebook.T - codebook.square().sum(-1)) / TEMPERATURE
+    shares = logits.softmax(-1)
+    mean = total(shares.sum(0)) / (len(tokens) * world())
+    return _entropy(shares).mean() - _entropy(mean)
+
+
+def _entropy(shares: Float[Tensor, "*n k"]) -> Float[Tensor, " *n"]:
+    return -(shares * shares.clamp_min(1e-12).log()).sum(-1)
+
+
 @final
 class VectorQuantizer(MovingAverageCodebook):
     """The nearest of k vectors (arXiv:1711.00937), which follow the mean of what chose them (its appendix A.1);
@@ -110,7 +130,35 @@ class VectorQuantizer(MovingAverageCodebook):
     restart_below: a code chosen less often than this many times a batch (in the moving average) is put on a random
         latent of the batch; 0 never.
     normalise: whether latents are brought to unit length first.
+    entropy_weight: how much it counts that each choice is sure and all codes are used alike; larger uses more of the
+        codebook, at memory for tokens x codes.
     """
+
+    def __init__(
+        self,
+        *,
+        codebook_size: Count = 1024,
+        code_dim: Count = 8,
+        decay: Share = 0.99,
+        commitment_weight: Weight = 0.25,
+        restart_below: Weight = 0.0,
+        normalise: bool = True,
+        entropy_weight: Weight = 0.0,
+    ) -> None:
+        super().__init__(
+            codebook_size=codebook_size,
+            code_dim=code_dim,
+            decay=decay,
+            commitment_weight=commitment_weight,
+            restart_below=restart_below,
+            normalise=normalise,
+        )
+        self.entropy_weight = entropy_weight
+
+    def _asked_beside(self, latents: Float[Tensor, "b t h w z"]) -> Float[Tensor, ""]:
+        if not self.entropy_weight or not self.training:
+            return super()._asked_beside(latents)
+        return self.entropy_weight * entropy_gap(latents.flatten(0, -2), self.codebook.clone())
 
     @torch.no_grad()
     def _fill(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> None:

@@ -32,7 +32,11 @@ class Places(NamedTuple):
     def kinds(self) -> set[tuple[int, float]]:
         """Every (frames, scale) that training will meet."""
         stride = max(1, self.steps // LOOKED_AT)
-        plans = [plan for step in {*range(0, self.steps, stride), self.steps - 1} for plan in self.plans(step)]
+        stops = {
+            *range(0, self.steps, stride),
+            *range(1, self.steps, stride),
+        }  # in pairs: a stride may miss every other
+        plans = [plan for step in stops for plan in self.plans(step)]
         return {(plan.frames, scale) for plan in plans for scale in plan.scales}
 
     def frames(self) -> list[int]:

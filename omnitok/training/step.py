@@ -59,13 +59,13 @@ class Step(ABC):
     @abstractmethod
     def __call__(self, learner: Learner, step: int, batches: Sequence[Batch]) -> Values: ...
 
-    def _scale(self, batch: Batch, turn: str = "") -> float:
-        return batch.scales[int(torch.randint(len(batch.scales), (), generator=batch.draw(f"scale{turn}")).item())]
+    def _scale(self, batch: Batch) -> float:
+        return batch.scales[int(torch.randint(len(batch.scales), (), generator=batch.draw("scale")).item())]
 
-    def _reconstructed(self, learner: Learner, clip: Tensor, draw: Draw, turn: str = "") -> tuple[Tensor, Tensor]:
+    def _reconstructed(self, learner: Learner, clip: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """The reconstruction in full precision and the bottleneck's own loss."""
         with self._within(clip):
-            reconstruction, quantized = learner.codec(learner.codec.reduced(clip), draw(f"bottleneck{turn}"))
+            reconstruction, quantized = learner.codec(learner.codec.reduced(clip), draw("bottleneck"))
         return reconstruction.float(), quantized.loss.float()
 
     def _within(self, clip: Tensor) -> AbstractContextManager[None]:
@@ -83,7 +83,7 @@ class SharedForward(Step):
     learns leaves no gradient in the discriminators.
 
     precision: of the large products; codebook, losses, logits and the last projection are always in float32.
-    accumulate: how many batches, one after another in the schedule, one step sums over, each with statistics of its own.
+    accumulate: how many batches, one after another in the schedule, one step is the mean of, each with statistics of its own.
     """
 
     def __init__(self, *, precision: Precision = "float32", accumulate: Count = 1) -> None:
@@ -120,7 +120,7 @@ class PublishedTwoPasses(Step):
     backward pass left there (arXiv:2406.09399, its code).
 
     precision: of the large products; codebook, losses, logits and the last projection are always in float32.
-    accumulate: how many batches, one after another in the schedule, one step sums over, each with statistics of its own.
+    accumulate: how many batches, one after another in the schedule, one step is the mean of, each with statistics of its own.
     """
 
     known_defects: ClassVar[tuple[str, ...]] = (
@@ -156,11 +156,12 @@ class PublishedTwoPasses(Step):
         return values | {"loss": sum(values.values())} | sizes(clip)
 
     def _discriminators_turn(self, learner: Learner, step: int, batch: Batch, batches: int) -> Values:
-        clip = published_resize(batch.clip, self._scale(batch, "/second"))
-        reconstruction, _ = self._reconstructed(learner, clip, batch.draw, "/second")
+        again = batch._replace(draw=lambda purpose: batch.draw(f"{purpose}/second"))
+        clip = published_resize(again.clip, self._scale(again))
+        reconstruction, _ = self._reconstructed(learner, clip, again.draw)
         with self._within(clip):
-            pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
-            terms = learner.adversary.discriminator_terms(pairs, batch.draw)
+            pairs = learner.adversary.look(step, clip, reconstruction, again.draw)
+            terms = learner.adversary.discriminator_terms(pairs, again.draw)
         values = checked(terms, step)
         backward(terms, batches)
         return values

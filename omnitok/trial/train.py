@@ -61,6 +61,8 @@ def run(
 
 def follow(folder: Path) -> None:
     """Train as one of several processes beside the one that runs ``run``, and write nothing but why it died."""
+    if (folder / runs.RESULT).exists():
+        return
     with failing_into(folder):
         task = task_of(folder)
         start, _ = _resume(task, folder)
