@@ -142,6 +142,8 @@ def test_foreign_and_altered_files_are_refused_in_one_line(exported, tmp_path):
         "vector": {"model": {**model, "quantizer": {"type": "vector"}}},
         "its model asks for": {"model": {**model, "dim": 24}},
         "made by version 99 of": {"versions": {**head["versions"], next(iter(head["versions"])): 99}},
+        "its head has no version of": {"versions": {}},
+        "its head has a version of space.odd": {"versions": {**head["versions"], "space.odd": 1}},
     }.items():
         found[sentence] = rewritten(exported, other, **change).read_bytes()
     safetensors.torch.save_file(weights, other, {"omnitok": "{"})
@@ -158,6 +160,41 @@ def test_foreign_and_altered_files_are_refused_in_one_line(exported, tmp_path):
     with pytest.raises(SpecError, match="no such file"):
         omnitok.load(tmp_path / "absent.safetensors")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [10**9, 2**62, 2**70])
+def test_sizes_that_no_machine_holds_are_refused_before_anything_is_allocated(exported, tmp_path, size):
+    with safetensors.safe_open(exported, "pt") as file:
+        model = json.loads(file.metadata()["omnitok"])["model"]
+    path = rewritten(exported, tmp_path / "other.safetensors", model={**model, "dim": size})
+    with pytest.raises(SpecError, match="its model is too large to be built|its model asks for") as caught:
+        omnitok.load(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("window", [2**20, 2**40])
+def test_a_window_that_no_machine_holds_is_refused_in_one_line(tmp_path, window):
+    checkpoint(tmp_path / "theirs.ckpt")
+    file = omnitok.import_official(tmp_path / "theirs.ckpt", tmp_path / "ours.safetensors").file
+    with safetensors.safe_open(file, "pt") as opened:
+        said = json.dumps(json.loads(opened.metadata()["omnitok"])["model"])
+    assert '"window": 2' in said
+    model = json.loads(said.replace('"window": 2', f'"window": {window}'))
+    with pytest.raises(SpecError, match="its model is too large to be built") as caught:
+        omnitok.load(rewritten(file, tmp_path / "other.safetensors", model=model))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_refused_naming_the_folder(run, tmp_path):
+    checkpoint(tmp_path / "theirs.ckpt")
+    out = tmp_path / "missing" / "x.safetensors"
+    for words in (("import-official", tmp_path / "theirs.ckpt", "--out", out), ("export", run, out)):
+        said = refused(*words)
+        assert f"no such folder: {tmp_path / 'missing'}" in said and "partial" not in said
+    with pytest.raises(SpecError, match="no such folder"):
+        omnitok.import_official(tmp_path / "theirs.ckpt", out)
+    with pytest.raises(SpecError, match="no such folder"):
+        omnitok.export(run, out)
 
 
 def test_an_experiment_goes_on_from_a_file(run, exported, tmp_path, monkeypatch):

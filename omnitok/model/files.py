@@ -18,15 +18,19 @@ from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, plain, resol
 
 HEAD: Final = "omnitok"
 SUFFIX: Final = ".safetensors"
+TOO_LARGE: Final = (RuntimeError, OverflowError, TypeError)  # what torch raises on sizes that no integer of its holds
 
 
 def write_tokenizer(
     path: Path, tokenizer: Tokenizer, spec: Spec, origin: Mapping[str, Any], ran: Mapping[str, int] | None = None
 ) -> None:
     """``spec``: what the tokenizer was built from. ``origin``: whatever says where its weights are from. ``ran``: the
-    versions of the components that they were trained with; None: today's. Raises SpecError where the name will not do."""
+    versions of the components that they were trained with; None: today's. Raises SpecError where the name will not do,
+    or its folder is not there."""
     if path.suffix != SUFFIX:
         raise _refused(path, f"a tokenizer's file must end with {SUFFIX}")
+    if not path.parent.is_dir():
+        raise _refused(path, f"no such folder: {path.parent}")
     known = versions(spec)
     head = {
         "model": plain(spec),
@@ -44,16 +48,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
     head, weights = _parts(path)
     said = head["model"]
     spec = decode(MODELS, Map(said, Mark(str(path)), dict.fromkeys(said, Mark(str(path)))))
-    odd = {name: made for name, made in head["versions"].items() if versions(spec).get(name, made) != made}
-    if odd:
-        name, made = next(iter(odd.items()))
-        today = versions(spec)[name]
-        raise _refused(
-            path, f"made by version {made} of {name}, which is {today} here (omnitok {head['package']} made it)"
-        )
+    _check_versions(path, head, versions(spec))
     try:
-        with torch.device("meta"):  # what a file asks for costs nothing until its weights are known to be there
-            expected = resolve(spec)().state_dict()
+        expected = expected_weights(spec)
     except ValueError as error:
         raise _refused(path, str(error)) from None
     wrong = sorted(expected.keys() ^ weights.keys()) or [n for n in weights if weights[n].shape != expected[n].shape]
@@ -63,6 +60,18 @@ def read_tokenizer(path: Path) -> Tokenizer:
     tokenizer: Tokenizer = resolve(spec)()
     tokenizer.load_state_dict(weights)
     return tokenizer.eval()
+
+
+def expected_weights(spec: Spec) -> dict[str, Tensor]:
+    """The state dict that a tokenizer of ``spec`` has, on no device: what is asked for costs nothing until the weights
+    are known to be there. Raises ValueError where it cannot be built."""
+    build = resolve(spec)
+    try:
+        with torch.device("meta"):
+            state: dict[str, Tensor] = build().state_dict()
+    except TOO_LARGE as error:
+        raise ValueError(f"its model is too large to be built: {str(error).partition(chr(10))[0]}") from None
+    return state
 
 
 def read_origin(path: Path) -> dict[str, Any]:
@@ -93,6 +102,18 @@ def _parts(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if missing:
         raise _refused(path, f"the omnitok entry of its head has no {missing[0]}")
     return head, weights
+
+
+def _check_versions(path: Path, head: Mapping[str, Any], today: Mapping[str, int]) -> None:
+    made = head["versions"]
+    if unequal := sorted(made.keys() ^ today.keys()):
+        name = unequal[0]
+        has, asks = ("a", "names no such component") if name in made else ("no", "is built with it")
+        raise _refused(path, f"its head has {has} version of {name}, and its model {asks}")
+    for name in today:
+        if made[name] != today[name]:
+            said = f"made by version {made[name]} of {name}, which is {today[name]} here"
+            raise _refused(path, f"{said} (omnitok {head['package']} made it)")
 
 
 def _refused(path: Path, sentence: str) -> SpecError:

@@ -1,6 +1,7 @@
 """The authors' command line options as our ``model:``."""
 
 import difflib
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,9 +50,26 @@ class Options:
             raise ValueError(f"option {name}={value!r} must be a whole number of at least 1")
         return value
 
+    def number(self, name: str, *default: float) -> float:
+        value = self.option(name, *default)
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+            raise ValueError(f"option {name}={value!r} must be a finite number")
+        return float(value)
+
+    def halved(self, name: str, pool: str, pooled: bool) -> int:
+        """A patch's size before pooling makes it twice as large."""
+        size = self.count(name)
+        if pooled and size % 2:
+            raise ValueError(f"option {name}={size} must be even with defer_{pool}_pool, which halves it")
+        return size // 2 if pooled else size
+
     def either(self, name: str) -> Any:
         """Released files spell two of the options ``casual_*``."""
-        return self.option(name, self.options.get(name.replace("causal", "casual"), False))
+        other = name.replace("causal", "casual")
+        said = [(key, self.options[key]) for key in (name, other) if key in self.options]
+        if len({bool(value) for _, value in said}) > 1:
+            raise ValueError("options " + " and ".join(f"{key}={value!r}" for key, value in said) + " contradict")
+        return said[0][1] if said else False
 
     def model(self) -> Spec:
         """The experiment's ``model:`` that says the same. Raises SpecError where ours refuses what theirs said."""
@@ -79,8 +97,8 @@ class Options:
     def patches(self) -> dict[str, Any]:
         spatial, temporal = self.deferred
         said: dict[str, Any] = {
-            "patch": self.count("patch_size") // (2 if spatial else 1),
-            "temporal_patch": self.count("temporal_patch_size") // (2 if temporal else 1),
+            "patch": self.halved("patch_size", "spatial", spatial),
+            "temporal_patch": self.halved("temporal_patch_size", "temporal", temporal),
             "half_range": HALF_RANGE,
         }
         if self.option("gen_upscale", None) is not None:
@@ -120,14 +138,15 @@ class Options:
             "codebook_size": self.count("n_codes"),
             "code_dim": width,
             "normalise": bool(self.option("l2_code", False)),
-            "restart_below": float(self.option("restart_thres", 1.0)) if restarts else 0.0,
+            "restart_below": self.number("restart_thres", 1.0) if restarts else 0.0,
         }
 
     @property
     def kl_weight(self) -> float:
         """Theirs falls back to 1e-6 where none is said."""
-        return float(self.option("kl_weight", 0.0) or 1e-6)
+        unsaid = self.option("kl_weight", None) is None
+        return (0.0 if unsaid else self.number("kl_weight")) or 1e-6
 
     @property
     def feed_forward(self) -> float:
-        return float(self.option("ff_mult", 4.0))
+        return self.number("ff_mult", 4.0)
