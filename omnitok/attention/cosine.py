@@ -38,10 +38,10 @@ class CosineHeads(nn.Module):
         return self._joined(mixed(q, k, v, None if bias is None else bias.to(q), SCALE))
 
     def over_time(
-        self, x: Float[Tensor, "s n d"], past: Past, causal: bool, context: int | None
+        self, x: Float[Tensor, "s n d"], past: Past | None, causal: bool, context: int | None
     ) -> tuple[Float[Tensor, "s n d"], Past]:
         """The tokens of a sequence are the frames after those of ``past``."""
-        q, k, v = self._split(x, 1, x.shape[1], past[2] if past else 0)
+        q, k, v = self._split(x, 1, x.shape[1], past[1] if past else 0)
         k, v, past = extended(past, k, v, context)
         n, m = q.shape[2], k.shape[2]
         bias = self.places.bias(1, m)
@@ -100,12 +100,12 @@ class _Temporal(Attention):
     context: int | None = None
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        return self._extend(x, ())[0]
+        return self._extend(x, None)[0]
 
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
         return self._extend(x, past) if self.causal else super().extend(x, past)
 
-    def _extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+    def _extend(self, x: Float[Tensor, "b t h w d"], past: Past | None) -> tuple[Float[Tensor, "b t h w d"], Past]:
         b, _, h, _, _ = x.shape
         sequences = rearrange(
             x, "b t h w d -> (b h w) t d"

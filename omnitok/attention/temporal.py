@@ -27,9 +27,12 @@ class TemporalAttention(Attention):
         self.within = Heads(dim, heads)
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        return self.extend(x, ())[0]
+        return self._extend(x, None)[0]
 
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
+        return self._extend(x, past)
+
+    def _extend(self, x: Float[Tensor, "b t h w d"], past: Past | None) -> tuple[Float[Tensor, "b t h w d"], Past]:
         b, _, h, _, _ = x.shape
         q, k, v = self.within.split(rearrange(x, "b t h w d -> (b h w) t d"))
         k, v, past = extended(past, k, v, self.context)

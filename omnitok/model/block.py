@@ -106,6 +106,13 @@ def extended(parts: nn.ModuleList, x: Tensor, past: Past) -> tuple[Tensor, Past]
     return x, tuple(found)
 
 
+def _added(x: Tensor, made: Tensor) -> Tensor:
+    """x + made; where no gradient is wanted, in the place of what was made."""
+    if torch.is_grad_enabled() or made.dtype != x.dtype or not made.is_contiguous():
+        return x + made
+    return made.add_(x)
+
+
 class Layer(nn.Module):
     """peg(x), then x + attention(x), then x + feed_forward(x)."""
 
@@ -128,8 +135,8 @@ class Layer(nn.Module):
         return self._rest(x, added), (at_peg, at_attention)
 
     def _rest(self, x: Float[Tensor, "b t h w d"], mixed: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        x = x + mixed
-        return x + self.feed_forward(x)
+        x = _added(x, mixed)
+        return _added(x, self.feed_forward(x))
 
 
 @final
