@@ -164,3 +164,9 @@ def test_a_plan_is_refused_where_weights_are_missing(tmp_path, runs_root, monkey
         omnitok.plan_sweep(path)
     line = 1 + text.split("\n").index("    losses: [l1, {type: lpips, network: alex}]")
     assert f"tiny.yaml:{line}" in str(refused.value)
+
+
+def test_the_pixel_losses_are_their_means():
+    original = torch.zeros(1, 3, 1, 4, 4)
+    assert LOSSES.components["l1"](weight=2.0)(original - 0.5, original).item() == 1.0
+    assert LOSSES.components["l2"]()(original - 0.5, original).item() == 0.25
