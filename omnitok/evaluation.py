@@ -26,7 +26,8 @@ def evaluate_as_asked(
         "resolution": trained["resolution"] if resolution is None else resolution,
         "metrics": [name.strip() for name in metrics],
     }
-    marks = {name: Mark(f"--{name} {value}") for name, value in said.items()}
+    words = {**said, "metrics": ",".join(metrics)}
+    marks = {name: Mark(f"--{name} {value}") for name, value in words.items()}
     spec = decode(EVALUATIONS, Map(said, Mark("evaluate"), marks))
     try:
         found = evaluate_run(folder, spec)

@@ -10,7 +10,7 @@ from omnitok.model.gated import geglu
 from omnitok.model.patch import PATCHES
 from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
-from omnitok.model.tokenizer import START
+from omnitok.model.tokenizer import START, _refuse_others
 from omnitok.quantizers import QUANTIZERS
 from omnitok.randomness import generator, initialise
 from omnitok.spec import decode, read_value, resolve
@@ -228,6 +228,19 @@ def test_brightness_is_seen():
 def test_what_does_not_fit_is_refused_with_both_numbers(shape, message):
     with pytest.raises(ValueError, match=message):
         tokenizer().encode(torch.zeros(shape, dtype=torch.double))
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (torch.zeros(1, 3, 8, 8), r"a clip is \[b, 3, T, H, W\], an image has T = 1; this is \[1, 3, 8, 8\]"),
+        (torch.zeros(1, 1, 1, 8, 8), r"this is \[1, 1, 1, 8, 8\]"),
+        (torch.zeros(1, 3, 1, 8, 8, dtype=torch.uint8), "numbers in \\[-1, 1\\], not torch.uint8"),
+    ],
+)
+def test_what_is_no_clip_is_refused(clip, message):
+    with pytest.raises(ValueError, match=message):
+        _refuse_others(clip)
 
 
 def test_it_says_which_sizes_fit():

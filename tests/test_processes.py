@@ -17,6 +17,7 @@ from tiny import EXPERIMENT
 
 from omnitok import runs
 from omnitok.processes import average_gradients, gathered, mean_values, share, total
+from omnitok.spec import SpecError
 from omnitok.sweep.launch import run_experiment
 from omnitok.training import NonFinite
 from omnitok.trial.failure import failing_into
@@ -216,3 +217,9 @@ def _members(pid: int):
 
     found = [p for p in psutil.Process(pid).children() if "omnitok.sweep.group" in p.cmdline()]
     return sorted(found, key=lambda process: int(process.cmdline()[-1]))
+
+
+def test_processes_that_cannot_share_a_batch_are_refused_before_anything_runs(experiment, runs_root):
+    with pytest.raises(SpecError, match=r"--processes 3: stages.images.batch: batch=2 must be a multiple of it"):
+        run_experiment(experiment, processes=3)
+    assert not runs_root.exists()

@@ -82,7 +82,7 @@ def read_origin(path: Path) -> dict[str, Any]:
 
 def _parts(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
-        raise _refused(path, "no such file")
+        raise _refused(path, "is a folder, not a file" if path.is_dir() else "no such file")
     try:
         with safetensors.safe_open(path, "pt") as file:
             said = (file.metadata() or {}).get(HEAD)

@@ -49,6 +49,14 @@ def _sides(encoder: Iterable[Block], decoder: Iterable[nn.Module]) -> int:
     return needed
 
 
+def _refuse_others(clip: Tensor) -> None:
+    """Raises ValueError for what is no clip."""
+    if clip.ndim != 5 or clip.shape[1] != 3:
+        raise ValueError(f"a clip is [b, 3, T, H, W], an image has T = 1; this is {list(clip.shape)}")
+    if not clip.is_floating_point():
+        raise ValueError(f"a clip has numbers in [-1, 1], not {clip.dtype}")
+
+
 def _tensors(past: Past) -> Iterator[Tensor]:
     for part in past:
         if isinstance(part, Tensor):
@@ -105,6 +113,7 @@ class Tokenizer(Reconstructor):
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:
         """``draw``: the source of what is random in the bottleneck; without one nothing is.
         Raises ValueError where the clip does not fit the patches or an attention."""
+        _refuse_others(clip)
         x = self.position(self.patches.embed(clip))
         for block in self.encoder:
             x = block(x)
@@ -125,6 +134,7 @@ class Tokenizer(Reconstructor):
 
         A cache is never changed, so going on from one twice gives the same twice. With a finite ``context`` in every
         attention over time its size does not grow. Raises ValueError where the model is not causal."""
+        _refuse_others(clip)
         fresh = cache.seen == 0
         if not fresh and clip.shape[2] % self.frame_step:
             raise ValueError(f"frames={clip.shape[2]} of a later chunk must be a multiple of {self.frame_step}")

@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """A Lightning file's state dict and options, unpickled with ``argparse.Namespace`` and tensors allowed and nothing
     else. Raises SpecError."""
     if not path.is_file():
-        raise _refused(path, "no such file")
+        raise _refused(path, "is a folder, not a file" if path.is_dir() else "no such file")
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch warns of here is refused below, in one sentence
         try:

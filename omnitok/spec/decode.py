@@ -115,6 +115,8 @@ def _unknown(path: tuple[Any, ...], owner: Any) -> str:
     if inspect.isclass(owner) and issubclass(owner, Spec):
         tag = owner.registry.tag
         known = [name for name in owner.model_fields if name != tag]
+        if not known:
+            return f"{owner.registry.slot} {owner.model_fields[tag].default!r} takes no choices"
         return f"no such choice of {owner.registry.slot} {owner.model_fields[tag].default!r}{near(path[-1], known)}"
     return f"no such key{near(path[-1], owner.model_fields if owner else ())}"
 

@@ -102,6 +102,7 @@ def run_experiment(
 ) -> Experimented:
     """Train one experiment file with one seed, in this process, or in several that share every batch."""
     bound, _ = plan_one(Path(path), sets, seed)
+    _refuse_shares(bound, processes)
     root, view = runs.root(), view or Silent()
     root.mkdir(parents=True, exist_ok=True)
     names = _created(root, bound)
@@ -112,6 +113,17 @@ def run_experiment(
     missing = [work for work in wanted if not _done(root, work)]
     trained, _, interrupted = drive(missing, executor, view)
     return Experimented([root / names[run.digest] for run in bound], trained, interrupted)
+
+
+def _refuse_shares(bound: Sequence[StageRun], processes: int) -> None:
+    """Raises SpecError where the processes cannot share every batch alike."""
+    faults = [
+        Fault(Mark(f"--processes {processes}"), f"stages.{run.name}.batch", f"batch={batch} must be a multiple of it")
+        for run in bound
+        if (batch := run.spec.get("batch", processes)) % processes
+    ]
+    if faults:
+        raise SpecError(faults)
 
 
 def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
