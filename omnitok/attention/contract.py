@@ -84,26 +84,15 @@ def mixed(
 
 
 def extended(past: Past | None, k: Tensor, v: Tensor, context: int | None) -> tuple[Tensor, Tensor, Past]:
-    """Keys and values with those of the past before them, and what the frames after these will look at: the pieces as
-    they came, which the old past and the new one share, and how many frames there were. None: nothing comes after."""
+    """Keys and values with those of the past before them, and what the frames after these will look at, with how many
+    frames there were. None: nothing comes after."""
     if past is None:
         return k, v, ()
-    pieces, seen = past or ((), 0)
-    every = (*pieces, (k, v))
-    k, v = (torch.cat(parts, dim=2) if pieces else parts[0] for parts in zip(*every, strict=True))
-    return k, v, (_recent(every, context), seen + every[-1][0].shape[2])
-
-
-def _recent(pieces: tuple[tuple[Tensor, Tensor], ...], context: int | None) -> tuple[tuple[Tensor, Tensor], ...]:
-    """The last pieces in which ``context`` - 1 frames are, none with more than these, none that keeps more alive."""
-    kept: list[tuple[Tensor, Tensor]] = []
-    wanted = sum(k.shape[2] for k, _ in pieces) if context is None else context - 1
-    for k, v in reversed(pieces):
-        if wanted > 0:
-            first = max(k.shape[2] - (wanted if not kept else k.shape[2]), 0)
-            kept.insert(0, (_alone(k[:, :, first:]), _alone(v[:, :, first:])))
-            wanted -= k.shape[2]
-    return tuple(kept)
+    seen = k.shape[2] + (past[2] if past else 0)
+    if past:
+        k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+    kept = 0 if context is None else max(k.shape[2] - (context - 1), 0)
+    return k, v, (_alone(k[:, :, kept:]), _alone(v[:, :, kept:]), seen)
 
 
 def _alone(x: Tensor) -> Tensor:

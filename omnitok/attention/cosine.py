@@ -41,7 +41,7 @@ class CosineHeads(nn.Module):
         self, x: Float[Tensor, "s n d"], past: Past | None, causal: bool, context: int | None
     ) -> tuple[Float[Tensor, "s n d"], Past]:
         """The tokens of a sequence are the frames after those of ``past``."""
-        q, k, v = self._split(x, 1, x.shape[1], past[1] if past else 0)
+        q, k, v = self._split(x, 1, x.shape[1], past[2] if past else 0)
         k, v, past = extended(past, k, v, context)
         n, m = q.shape[2], k.shape[2]
         bias = self.places.bias(1, m)
