@@ -44,7 +44,7 @@ class _Convolved(nn.Module):
 class _Patch(Discriminator):
     """``layers`` convolutions that halve, the first without a norm, one that does not, and a last one to a logit."""
 
-    def __init__(self, channels: int, layers: int, norm: Norm) -> None:
+    def __init__(self, *, channels: Count = 64, layers: Count = 3, norm: Norm = "batch") -> None:
         super().__init__()
         make = nn.Conv2d if self.sees == "image" else nn.Conv3d
         widths = [3, *(min(channels * 2**i, WIDEST) for i in range(layers + 1))]
@@ -81,7 +81,7 @@ class _Published(_Patch):
     as a pixel has channels, so the noise comes before the first convolution, on the scaled pixels."""
 
     def __init__(self, channels: int, layers: int, norm: Norm, half_range: float, noise: bool) -> None:
-        super().__init__(channels, layers, norm)
+        super().__init__(channels=channels, layers=layers, norm=norm)
         self.half_range = half_range
         self.noise = _Noise() if noise else None
 
@@ -117,9 +117,6 @@ class PatchImage(_Patch):
 
     sees: ClassVar[Literal["image", "video"]] = "image"
 
-    def __init__(self, *, channels: Count = 64, layers: Count = 3, norm: Norm = "batch") -> None:
-        super().__init__(channels, layers, norm)
-
 
 @final
 class PatchVideo(_Patch):
@@ -131,9 +128,6 @@ class PatchVideo(_Patch):
     """
 
     sees: ClassVar[Literal["image", "video"]] = "video"
-
-    def __init__(self, *, channels: Count = 64, layers: Count = 3, norm: Norm = "batch") -> None:
-        super().__init__(channels, layers, norm)
 
 
 @final
