@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import math
 import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -89,7 +88,7 @@ def _entry(registry: Registry[Any], name: str) -> Entry:
     )
     module = inspect.getdoc(inspect.getmodule(component)) or ""
     papers = tuple(dict.fromkeys(re.findall(r"arXiv:\d{4}\.\d{4,5}", text + module)))
-    bits = sum(map(math.log2, component().codebook_sizes)) if registry is QUANTIZERS else None
+    bits = component().bits_per_token if registry is QUANTIZERS else None
     return Entry(registry.slot, name, _joined(text.split("\n\n")[0]), papers, listed, bits)
 
 

@@ -23,10 +23,7 @@ class Reconstructor(nn.Module, ABC):
     multiple: int = 1  # what both sides of a frame must be a multiple of, in pixels
     frame_step: int = 1  # a clip has one frame more than a multiple of this
 
-    @property
-    def bits_per_token(self) -> float:
-        """The sum of log2 of the codebooks' sizes; 0 where nothing is discrete."""
-        return sum((math.log2(size) for size in self.codebook_sizes), 0.0)
+    bits_per_token: float = 0.0  # what is spent on a position of the latent grid; 0 where nothing is discrete
 
     @abstractmethod
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction: ...

@@ -99,7 +99,7 @@ class Tokenizer(Reconstructor):
     ) -> None:
         super().__init__()
         self.quantizer = quantizer()
-        self.codebook_sizes = self.quantizer.codebook_sizes
+        self.codebook_sizes, self.bits_per_token = self.quantizer.codebook_sizes, self.quantizer.bits_per_token
         self.patches = patches(dim)
         self.position, self.decoder_position = position(dim), position(dim)
         trunk: list[Block] = [block(dim) for block in encoder]

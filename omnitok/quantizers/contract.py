@@ -1,8 +1,10 @@
 """What every quantizer promises."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +15,7 @@ class Quantized(NamedTuple):
     """What came through the bottleneck: latents for the decoder, the codes that name them, a scalar loss."""
 
     latents: Float[Tensor, "b t h w z"]
-    codes: Int[Tensor, "b t h w q"]  # q codebooks a position; q = 0 where nothing is discrete
+    codes: Int[Tensor, "b t h w q"]  # q codes a position; q = 0 where nothing is discrete
     loss: Float[Tensor, ""]
 
 
@@ -30,7 +32,19 @@ class Quantizer(nn.Module, ABC):
     known_defects: ClassVar[tuple[str, ...]] = ()
     in_channels: int
     channels: int
-    codebook_sizes: tuple[int, ...]  # one entry a codebook
+    codebook_sizes: tuple[int, ...]  # how many values each of the q codes may have
+    rates: tuple[float, ...] = ()  # how many of each code there are a position; () is one of each
+
+    @property
+    def bits_per_token(self) -> float:
+        """What is spent on a position of the latent grid: the sum of log2 of the codes' sizes, each by its rate."""
+        rates = self.rates or (1.0,) * len(self.codebook_sizes)
+        return sum((rate * math.log2(size) for size, rate in zip(self.codebook_sizes, rates, strict=True)), 0.0)
+
+    @classmethod
+    def settings(cls, bits: int) -> tuple[Mapping[str, Any], ...]:
+        """Choices that spend ``bits`` a token, as a file would say them, the usual one first; () where none do."""
+        return ()
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "b t h w i"], draw: torch.Generator | None = None) -> Quantized:
