@@ -28,6 +28,15 @@ class Patches(Inflatable):
     patch: int
     temporal_patch: int
     upscale: int = 1  # how many times larger the pixels that come out are
+    ways_out: ClassVar[tuple[str, ...]] = ("to_first", "to_rest")  # the modules that ``pixels`` uses
+
+    def entrance(self) -> list[nn.Module]:
+        """The modules that ``embed`` uses."""
+        return [module for name, module in self.named_children() if name not in self.ways_out]
+
+    def exit(self) -> list[nn.Module]:
+        """The modules that ``pixels`` uses."""
+        return [module for name, module in self.named_children() if name in self.ways_out]
 
     @abstractmethod
     def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]: ...

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
-from typing import ClassVar, NamedTuple, final
+from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,7 @@ class Cache(NamedTuple):
 
 
 START = Cache(0, ())
+Part = Literal["encoder", "quantizer", "decoder"]
 
 
 def _sides(encoder: Iterable[Block], decoder: Iterable[nn.Module]) -> int:
@@ -109,6 +110,20 @@ class Tokenizer(Reconstructor):
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
         self.multiple = self.patches.patch * self.patches.upscale * _sides(trunk, self.decoder)
         self.frame_step = self.patches.temporal_patch * math.prod(block.shortens for block in trunk)
+
+    def modules_of(self, part: Part) -> tuple[nn.Module, ...]:
+        """What leads from pixels to the bottleneck, the bottleneck, or what leads back: every parameter and every buffer
+        belongs to one of the three."""
+        parts: dict[Part, tuple[nn.Module, ...]] = {
+            "encoder": (*self.patches.entrance(), self.position, self.encoder, self.to_latents),
+            "quantizer": (self.quantizer,),
+            "decoder": (self.from_latents, self.decoder_position, self.decoder, *self.patches.exit()),
+        }
+        return parts[part]
+
+    def parameters_of(self, part: Part) -> Iterator[nn.Parameter]:
+        for module in self.modules_of(part):
+            yield from module.parameters()
 
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:
         """``draw``: the source of what is random in the bottleneck; without one nothing is.
