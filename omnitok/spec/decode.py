@@ -129,4 +129,6 @@ def _which(found: Any, owner: Any) -> str:
         return f"must name {'an' if slot[0] in 'aeiou' else 'a'} {slot}, not {kind(value)}{near('', known)}"
     if tag not in value:
         return f"which {slot}? say {tag}:{near('', known)}"
+    if isinstance(owner, Registry) and str(value[tag]) in owner.refused:
+        return owner.refused[str(value[tag])]
     return f"no {slot} {value[tag]!r}{near(value[tag], known)}"

@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from omnitok.spec.registry import Spec, specs_in, version_of
+from omnitok.spec.registry import Spec
+from omnitok.spec.signature import version_of
+from omnitok.spec.values import specs_in
 
 DIGITS = 16  # 64 bits: at a million runs the chance of any collision is 3e-8
 
@@ -17,11 +19,15 @@ def digest(data: Any) -> str:
 
 
 def versions(spec: Spec) -> dict[str, int]:
-    """{"quantizer.vq": 1}: the version of every component that a spec names."""
-    return {
-        f"{inner.registry.slot}.{getattr(inner, inner.registry.tag)}": version_of(inner.component)
-        for inner in specs_in(spec)
-    }
+    """{"quantizer.vq": 1}: the version of every component that a spec names; "quantizer.mine of their-pkg" is one of
+    another package, so that two of one name are never taken for each other."""
+    return {_called(inner): version_of(inner.component) for inner in specs_in(spec)}
+
+
+def _called(spec: Spec) -> str:
+    name = getattr(spec, spec.registry.tag)
+    origin = spec.registry.origins.get(name)
+    return f"{spec.registry.slot}.{name}" + (f" of {origin.distribution}" if origin else "")
 
 
 def identity(spec: Mapping[str, Any], versions: Mapping[str, int], **rest: Any) -> str:

@@ -3,7 +3,9 @@ parent supplies, right of it choices that the experimenter makes. Nothing descri
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import (
     Annotated,
     Any,
@@ -11,35 +13,35 @@ from typing import (
     Final,
     Generic,
     Literal,
+    NamedTuple,
     TypeVar,
     cast,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
-    Field,
     Strict,
     Tag,
     TypeAdapter,
     create_model,
 )
 
+from omnitok.spec.plugins import Claim, Origin, claims
+from omnitok.spec.signature import (
+    STRICT,
+    Choices,
+    checked,
+    choices,
+    facts,
+    lax_tuples,
+    version_of,
+)
+
 T = TypeVar("T")
-
-Count = Annotated[int, Field(ge=1)]  # how many of something that there must be
-Share = Annotated[float, Field(ge=0, le=1)]  # a part of a whole
-Weight = Annotated[float, Field(ge=0)]  # a factor that may switch something off
-Positive = Annotated[float, Field(gt=0)]
-
-REQUIRED: Final = "required"  # in an Annotated choice: no default, because any default would be a trap
-
-STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Spec(BaseModel):
@@ -51,21 +53,71 @@ class Spec(BaseModel):
     slots: ClassVar[dict[str, "Registry[Any]"]] = {}  # of the choices that name components, by choice
 
 
+class Table(NamedTuple):
+    """What may be named: schemas by name, where those of other packages are from, why a name may not be said."""
+
+    specs: dict[str, type[Spec]]
+    origins: dict[str, Origin]
+    refused: dict[str, str]
+
+
 class Registry(Generic[T]):
     """The table of one slot: name -> component. A component is any class or function that returns ``T``.
 
     ``tag``: the key by which a file names the component; ``usual``: the one meant where the file names none.
-    Raises TypeError where a signature cannot be a schema.
+    ``contract``: what every component is, or returns. ``group``: the entry points by which other packages add theirs,
+    ``omnitok.`` and this table's name in lower case (``omnitok.quantizers`` for QUANTIZERS); None: they may not.
+    Raises TypeError where a signature cannot be a schema. What other packages have is loaded when the table is first
+    read; what is wrong there is refused where its name is said, and nowhere else.
     """
 
     def __init__(
-        self, slot: str, /, *, tag: str = "type", usual: str | None = None, **components: Callable[..., T]
+        self,
+        slot: str,
+        /,
+        *,
+        tag: str = "type",
+        usual: str | None = None,
+        group: str | None = None,
+        contract: type[Any] = object,
+        **components: Callable[..., T],
     ) -> None:
-        self.slot, self.tag, self.usual, self.components = slot, tag, usual, components
-        self.specs: dict[str, type[Spec]] = {name: _schema(self, name, part) for name, part in components.items()}
+        self.slot, self.tag, self.usual, self.group, self.contract = slot, tag, usual, group, contract
+        self.own, self.reading = components, False
+        for name, component in components.items():
+            _choices(self, name, component)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.components)
+        return iter(self.specs)
+
+    @functools.cached_property
+    def table(self) -> Table:
+        if self.reading:
+            raise TypeError(f"to make the table of {self.slot} components that table itself is needed")
+        self.reading = True
+        try:
+            return _table(self)
+        finally:
+            self.reading = False
+
+    @property
+    def specs(self) -> dict[str, type[Spec]]:
+        """The schema of every component."""
+        return self.table.specs
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """Where the components of other packages are from."""
+        return self.table.origins
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why a name may not be said that another package claims."""
+        return self.table.refused
+
+    @functools.cached_property
+    def components(self) -> dict[str, Callable[..., T]]:
+        return {name: spec.component for name, spec in self.specs.items()}
 
     @functools.cached_property
     def any(self) -> Any:
@@ -83,14 +135,22 @@ class Registry(Generic[T]):
         return self.specs[name]()
 
     def name_of(self, component: Callable[..., T]) -> str:
-        return next(name for name, known in self.components.items() if known is component)
+        """Raises TypeError where there is no such component."""
+        for name, known in self.components.items():
+            if known is component:
+                return name
+        raise TypeError(f"{getattr(component, '__qualname__', component)} is no {self.slot} that has a name")
 
     def _tag_of(self, value: Any) -> str | None:
         name = value.get(self.tag, self.usual) if isinstance(value, dict) else getattr(value, self.tag, None)
-        return f"<{name}>" if isinstance(name, str) else None
+        legal = isinstance(name, str) and not (isinstance(value, dict) and name in self.refused)
+        return f"<{name}>" if legal else None
 
     def _spelled(self, value: Any) -> Any:
         return {self.tag: value} if isinstance(value, str) else value
+
+
+RESERVED: Final = frozenset(dir(Spec))  # what a schema calls something else
 
 
 class _BareName:
@@ -103,82 +163,32 @@ class _BareName:
         return {"anyOf": [{"enum": self.names}, handler(core)]}
 
 
-def version_of(component: Callable[..., Any]) -> int:
-    """The integer that a component raises when its results change; 1 until then."""
-    return int(getattr(component, "version", 1))
-
-
-def resolve(spec: Spec) -> functools.partial[Any]:
-    """The component with its choices bound; its parent supplies the facts and so completes the call."""
-    tag = spec.registry.tag
-    names = [name for name in type(spec).model_fields if name != tag]
-    return functools.partial(spec.component, **{name: _value(getattr(spec, name)) for name in names})
-
-
-def plain(spec: BaseModel) -> dict[str, Any]:
-    """A spec as JSON data, every default spelled out."""
-    return spec.model_dump(mode="json")
-
-
-def specs_in(value: Any) -> Iterator[Spec]:
-    """Every component that a spec names, itself first."""
-    if isinstance(value, Spec):
-        yield value
-    inside = value.__dict__.values() if isinstance(value, Spec) else value if isinstance(value, tuple) else ()
-    for item in inside:
-        if isinstance(item, Spec | tuple):
-            yield from specs_in(item)
-
-
-def flat(data: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested choices -> {dotted path: value}: the one name that a choice has in files, MLflow and tables."""
-    if isinstance(data, Mapping):
-        return {k: v for key, value in data.items() for k, v in flat(value, f"{prefix}.{key}").items()}
-    if isinstance(data, list) and any(isinstance(item, Mapping) for item in data):
-        return {k: v for i, value in enumerate(data) for k, v in flat(value, f"{prefix}[{i}]").items()}
-    return {prefix.lstrip("."): data}
-
-
-def choices(component: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
-    """{name: (type, default)} of the choices right of the wall; no default is ``inspect.Parameter.empty``."""
-    hints = get_type_hints(component.__init__ if inspect.isclass(component) else component, include_extras=True)
-    found = {}
-    for argument in inspect.signature(component).parameters.values():
-        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-            raise TypeError(f"{argument} hides which choices exist; spell them out")
-        if argument.kind is argument.KEYWORD_ONLY:
-            if argument.name not in hints:
-                raise TypeError(f"choice {argument.name!r} needs a type")
-            found[argument.name] = (hints[argument.name], argument.default)
-    return found
-
-
 # How a signature becomes a schema
 
 
-def _schema(registry: Registry[Any], name: str, component: Callable[..., Any]) -> type[Spec]:
-    fields: dict[str, Any] = {registry.tag: (Literal[name], name)}
-    slots: dict[str, Registry[Any]] = {}
+def _choices(registry: Registry[Any], name: str, component: Callable[..., Any]) -> Choices:
     try:
-        for choice, (hint, default) in choices(component).items():
-            fields[choice] = _field(hint, default)
-            if (slot := slot_of(hint)) is not None:
-                slots[choice] = slot
+        return checked(component, registry.contract, RESERVED | {registry.tag})
     except TypeError as error:
         raise TypeError(f"{registry.slot} {name!r}: {error}") from None
+
+
+def _schema(registry: Registry[Any], name: str, component: Callable[..., Any], said: Choices) -> type[Spec]:
+    fields: dict[str, Any] = {registry.tag: (Literal[name], name)}
+    for choice, (hint, default) in said.items():
+        fields[choice] = _field(hint, default)
     made = create_model(f"{registry.slot}_{name}", __base__=Spec, **fields)
-    made.registry, made.component, made.slots = registry, staticmethod(component), slots
+    made.registry, made.component = registry, staticmethod(component)
+    made.slots = {choice: slot for choice, (hint, _) in said.items() if (slot := slot_of(hint)) is not None}
     return cast(type[Spec], made)
 
 
 def _field(hint: Any, default: Any) -> tuple[Any, Any]:
     inner = slot_of(hint)
     if default is inspect.Parameter.empty:
-        if REQUIRED not in get_args(hint)[1:]:
-            raise TypeError("a choice needs a default, or REQUIRED in its type where any default would be a trap")
-        return (inner.any if inner else _lax_tuples(hint)), ...
+        return (inner.any if inner else lax_tuples(hint)), ...
     if inner is None:
-        return _lax_tuples(hint), default
+        return lax_tuples(hint), default
     if isinstance(default, tuple):
         many = Annotated[tuple[inner.any, ...], Strict(False)]  # type: ignore[name-defined]
         return many, tuple(_spec_of(inner, part) for part in default)
@@ -206,23 +216,65 @@ def slot_of(hint: Any) -> Registry[Any] | None:
     return None
 
 
-def _lax_tuples(hint: Any) -> Any:
-    """YAML has lists only, so a tuple may be said as one; what is in it stays strict."""
-    if get_origin(hint) is Annotated and get_origin(get_args(hint)[0]) is tuple:
-        inner, *more = get_args(hint)
-        return Annotated[(_lax_tuples(inner), *more)]
-    if get_origin(hint) is tuple:
-        return Annotated[tuple[tuple(map(_lax_tuples, get_args(hint)))], Strict(False)]  # type: ignore[misc]
-    return hint
-
-
 def _single(option: Any) -> Any:
     """A slot with one component so far: pydantic wants two for a union, so the same one stands twice."""
     spec, tag = get_args(option)[0], get_args(option)[1]
     return Annotated[spec, tag] | Annotated[spec, Tag("<only>")]
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, Spec):
-        return resolve(value)
-    return tuple(map(_value, value)) if isinstance(value, tuple) else value
+# What other packages add
+
+
+def _table(registry: Registry[Any]) -> Table:
+    made = Table({n: _schema(registry, n, part, choices(part)) for n, part in registry.own.items()}, {}, {})
+    claimed: dict[str, list[Claim]] = {}
+    for claim in claims():
+        if claim.group == registry.group:
+            claimed.setdefault(claim.name, []).append(claim)
+    for name, sides in claimed.items():
+        try:
+            spec = _plugin(registry, sides)
+        except _Refused as error:
+            made.refused[name] = f"{registry.slot} {name!r} {error}"
+        else:
+            made.specs[name], made.origins[name] = spec, sides[0].origin
+    return made
+
+
+class _Refused(Exception):
+    """A claim to a name is not good; the message goes on from that name."""
+
+
+def _plugin(registry: Registry[Any], sides: Sequence[Claim]) -> type[Spec]:
+    """The schema of what is claimed. Raises _Refused: whatever another package does wrong breaks nothing but itself."""
+    who = " and of ".join(claim.origin.entry for claim in sides)
+    if sides[0].name in registry.own:
+        raise _Refused(f"is built in and also of {who}: give that another name, or uninstall it")
+    if len(sides) > 1:
+        raise _Refused(f"is of {who}: uninstall one")
+    try:
+        if not re.fullmatch(r"[A-Za-z]\w*", sides[0].name, re.ASCII):
+            raise TypeError("a name has letters, digits and underscores")
+        component = sides[0].load()
+        spec = _schema(
+            registry, sides[0].name, component, checked(component, registry.contract, RESERVED | {registry.tag})
+        )
+        _tried(registry, spec)
+    except (Exception, SystemExit) as error:
+        kind = "" if type(error) is TypeError else f"{type(error).__name__}: "
+        raise _Refused(f"of {who} cannot be used: {kind}{' '.join(str(error).split())}") from error
+    return spec
+
+
+def _tried(registry: Registry[Any], spec: type[Spec]) -> None:
+    """Raises what is wrong with a component as far as can be seen without its parent."""
+    component = spec.component
+    if missing := sorted(getattr(component, "__abstractmethods__", ())):
+        raise TypeError(f"it lacks {', '.join(missing)}")
+    usual = facts(next(iter(registry.own.values())))
+    if facts(component) != usual:
+        said, wanted = (", ".join(names) or "nothing" for names in (facts(component), usual))
+        raise TypeError(f"left of the bare * stands {said}, where a {registry.slot} has {wanted}")
+    version_of(component)
+    if not any(field.is_required() for field in spec.model_fields.values()):
+        spec.model_validate(json.loads(spec().model_dump_json()))

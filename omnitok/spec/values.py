@@ -1,0 +1,65 @@
+"""What a spec says, as other rooms need it: a call, JSON data, dotted names, the components and packages in it."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from omnitok.spec.plugins import Origin
+from omnitok.spec.registry import Registry, Spec
+
+
+def resolve(spec: Spec) -> functools.partial[Any]:
+    """The component with its choices bound; its parent supplies the facts and so completes the call."""
+    tag = spec.registry.tag
+    names = [name for name in type(spec).model_fields if name != tag]
+    return functools.partial(spec.component, **{name: _value(getattr(spec, name)) for name in names})
+
+
+def plain(spec: BaseModel) -> dict[str, Any]:
+    """A spec as JSON data, every default spelled out."""
+    return spec.model_dump(mode="json")
+
+
+def specs_in(value: Any) -> Iterator[Spec]:
+    """Every component that a spec names, itself first."""
+    if isinstance(value, Spec):
+        yield value
+    inside = value.__dict__.values() if isinstance(value, Spec) else value if isinstance(value, tuple) else ()
+    for item in inside:
+        if isinstance(item, Spec | tuple):
+            yield from specs_in(item)
+
+
+def flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested choices -> {dotted path: value}: the one name that a choice has in files, MLflow and tables."""
+    if isinstance(data, Mapping):
+        return {k: v for key, value in data.items() for k, v in flat(value, f"{prefix}.{key}").items()}
+    if isinstance(data, list) and any(isinstance(item, Mapping) for item in data):
+        return {k: v for i, value in enumerate(data) for k, v in flat(value, f"{prefix}[{i}]").items()}
+    return {prefix.lstrip("."): data}
+
+
+def origins(spec: Spec) -> dict[str, Origin]:
+    """The other packages that a spec needs, by name, each with a component of it."""
+    found = [inner.registry.origins.get(getattr(inner, inner.registry.tag)) for inner in specs_in(spec)]
+    return {origin.distribution: origin for origin in found if origin is not None}
+
+
+def slots_below(*registries: Registry[Any]) -> dict[str, Registry[Any]]:
+    """These slots and every one that a component of theirs has, by name."""
+    found: dict[str, Registry[Any]] = {}
+    open_ = list(registries)
+    while open_:
+        registry = open_.pop(0)
+        if registry.slot not in found:
+            found[registry.slot] = registry
+            open_ += [inner for spec in registry.specs.values() for inner in spec.slots.values()]
+    return found
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return resolve(value)
+    return tuple(map(_value, value)) if isinstance(value, tuple) else value
