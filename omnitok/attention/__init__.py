@@ -18,6 +18,8 @@ from omnitok.spec import Registry
 
 ATTENTION: Registry[Attention] = Registry(
     "attention",
+    group="omnitok.attention",
+    contract=Attention,
     full=FullAttention,
     window=WindowAttention,
     window_published=PublishedWindowAttention,

@@ -139,6 +139,8 @@ def slopes(heads: int) -> list[float]:
 
 PLACES: Registry[Places] = Registry(
     "places",
+    group="omnitok.places",
+    contract=Places,
     none=NoPlaces,
     rope=AxialRotary,
     continuous_bias=ContinuousBias,

@@ -20,5 +20,12 @@ from omnitok.data.recording import Made as Made
 from omnitok.data.recording import make_procgen as make_procgen
 from omnitok.spec import Registry
 
-DATASETS: Registry[Dataset] = Registry("dataset", embedded=Embedded, folder=Folder, procgen16=Procgen)
+DATASETS: Registry[Dataset] = Registry(
+    "dataset",
+    group="omnitok.datasets",
+    contract=Dataset,
+    embedded=Embedded,
+    folder=Folder,
+    procgen16=Procgen,
+)
 DatasetPart = Annotated[Callable[..., Dataset], DATASETS]

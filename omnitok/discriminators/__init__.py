@@ -13,6 +13,8 @@ from omnitok.spec import Registry
 
 DISCRIMINATORS: Registry[Discriminator] = Registry(
     "discriminator",
+    group="omnitok.discriminators",
+    contract=Discriminator,
     patch_image=PatchImage,
     patch_video=PatchVideo,
     patch_image_published=PublishedPatchImage,

@@ -10,6 +10,8 @@ from omnitok.spec import Registry
 
 LOSSES: Registry[Loss] = Registry(
     "loss",
+    group="omnitok.losses",
+    contract=Loss,
     l1=AbsoluteError,
     l2=SquaredError,
     lpips=PerceptualDistance,

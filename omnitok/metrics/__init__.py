@@ -17,6 +17,8 @@ from omnitok.spec import Registry
 
 METRICS: Registry[Metric] = Registry(
     "metric",
+    group="omnitok.metrics",
+    contract=Metric,
     psnr=PeakSignalToNoise,
     ssim=StructuralSimilarity,
     codebook_usage=CodebookUsage,

@@ -57,5 +57,11 @@ class PatchMean(Baseline):
         return _without_codes(repeat(means, "b c t h w -> b c t (h i) (w j)", i=p, j=p))
 
 
-BASELINES: Registry[Baseline] = Registry("baseline", mean_colour=MeanColour, patch_mean=PatchMean)
+BASELINES: Registry[Baseline] = Registry(
+    "baseline",
+    group="omnitok.baselines",
+    contract=Baseline,
+    mean_colour=MeanColour,
+    patch_mean=PatchMean,
+)
 BaselinePart = Annotated[Callable[..., Baseline], BASELINES]

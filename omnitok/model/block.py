@@ -250,6 +250,8 @@ class RepeatTime(Block):
 BLOCKS: Registry[Block] = Registry(
     "block",
     usual="transformer",
+    group="omnitok.blocks",
+    contract=Block,
     transformer=Transformer,
     norm=Norm,
     pool_space=PoolSpace,

@@ -251,6 +251,11 @@ class ConvolutionPatches(Patches):
 
 
 PATCHES: Registry[Patches] = Registry(
-    "patches", linear=LinearPatches, linear_published=PublishedLinearPatches, cnn=ConvolutionPatches
+    "patches",
+    group="omnitok.patches",
+    contract=Patches,
+    linear=LinearPatches,
+    linear_published=PublishedLinearPatches,
+    cnn=ConvolutionPatches,
 )
 PatchesPart = Annotated[Callable[..., Patches], PATCHES]

@@ -114,5 +114,12 @@ class ScrambledPeg(Peg):
         return x + rearrange(added, "b h w t d -> b t h w d")
 
 
-PEGS: Registry[Peg] = Registry("peg", none=NoPeg, convolution=ConvolutionPeg, scrambled=ScrambledPeg)
+PEGS: Registry[Peg] = Registry(
+    "peg",
+    group="omnitok.pegs",
+    contract=Peg,
+    none=NoPeg,
+    convolution=ConvolutionPeg,
+    scrambled=ScrambledPeg,
+)
 PegPart = Annotated[Callable[..., Peg], PEGS]

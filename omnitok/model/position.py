@@ -68,5 +68,11 @@ class Sinusoidal(Position):
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-POSITIONS: Registry[Position] = Registry("position", none=NoPosition, sinusoidal=Sinusoidal)
+POSITIONS: Registry[Position] = Registry(
+    "position",
+    group="omnitok.positions",
+    contract=Position,
+    none=NoPosition,
+    sinusoidal=Sinusoidal,
+)
 PositionPart = Annotated[Callable[..., Position], POSITIONS]

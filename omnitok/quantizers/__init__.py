@@ -13,6 +13,8 @@ from omnitok.spec import Registry
 
 QUANTIZERS: Registry[Quantizer] = Registry(
     "quantizer",
+    group="omnitok.quantizers",
+    contract=Quantizer,
     vq=VectorQuantizer,
     vq_published=PublishedVectorQuantizer,
     fsq=FiniteScalarQuantizer,

@@ -8,5 +8,11 @@ from omnitok.quantizers.fsq import FiniteScalarQuantizer
 from omnitok.quantizers.vq import VectorQuantizer
 from omnitok.spec import Registry
 
-ELEMENTS: Registry[Quantizer] = Registry("element", vq=VectorQuantizer, fsq=FiniteScalarQuantizer)
+ELEMENTS: Registry[Quantizer] = Registry(
+    "element",
+    group="omnitok.elements",
+    contract=Quantizer,
+    vq=VectorQuantizer,
+    fsq=FiniteScalarQuantizer,
+)
 ElementPart = Annotated[Callable[..., Quantizer], ELEMENTS]

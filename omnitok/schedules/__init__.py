@@ -8,8 +8,21 @@ from omnitok.schedules.mixing import StepPlan as StepPlan
 from omnitok.schedules.mixing import image_only, joint, progressive
 from omnitok.spec import Registry
 
-SCHEDULES: Registry[StepPlan] = Registry("schedule", image_only=image_only, joint=joint, progressive=progressive)
+SCHEDULES: Registry[StepPlan] = Registry(
+    "schedule",
+    group="omnitok.schedules",
+    contract=StepPlan,
+    image_only=image_only,
+    joint=joint,
+    progressive=progressive,
+)
 SchedulePart = Annotated[Callable[..., StepPlan], SCHEDULES]
 
-CURVES: Registry[float] = Registry("curve", constant=constant, cosine=cosine)
+CURVES: Registry[float] = Registry(
+    "curve",
+    group="omnitok.curves",
+    contract=float,
+    constant=constant,
+    cosine=cosine,
+)
 CurvePart = Annotated[Callable[..., float], CURVES]

@@ -8,5 +8,13 @@ from omnitok.training.task import Facts as Facts
 from omnitok.training.task import NonFinite as NonFinite
 from omnitok.training.task import Task as Task
 
-TASKS: Registry[Task] = Registry("task", tag="task", usual="reconstruct", reconstruct=Reconstruct, baseline=FitBaseline)
+TASKS: Registry[Task] = Registry(
+    "task",
+    tag="task",
+    usual="reconstruct",
+    group="omnitok.tasks",
+    contract=Task,
+    reconstruct=Reconstruct,
+    baseline=FitBaseline,
+)
 EVALUATIONS: Registry[Evaluation] = Registry("evaluation", usual="reconstruction", reconstruction=Evaluation)

@@ -238,6 +238,11 @@ def one_frame(
 
 
 ADVERSARIES: Registry[Adversary] = Registry(
-    "adversary", none=NoAdversary, patch_gan=PatchGan, patch_gan_published=PublishedPatchGan
+    "adversary",
+    group="omnitok.adversaries",
+    contract=Adversary,
+    none=NoAdversary,
+    patch_gan=PatchGan,
+    patch_gan_published=PublishedPatchGan,
 )
 AdversaryPart = Annotated[Callable[..., Adversary], ADVERSARIES]

@@ -96,5 +96,11 @@ def lent(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
         model.load_state_dict(own)
 
 
-AVERAGES: Registry[Average] = Registry("average", none=NoAverage, ema=MovingAverage)
+AVERAGES: Registry[Average] = Registry(
+    "average",
+    group="omnitok.averages",
+    contract=Average,
+    none=NoAverage,
+    ema=MovingAverage,
+)
 AveragePart = Annotated[Callable[..., Average], AVERAGES]

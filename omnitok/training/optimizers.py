@@ -54,5 +54,12 @@ def _fused(parameters: list[nn.Parameter]) -> bool:
     return not any(parameter.is_meta for parameter in parameters)
 
 
-OPTIMIZERS: Registry[torch.optim.Optimizer] = Registry("optimizer", usual="adamw", adamw=adamw, adam=adam)
+OPTIMIZERS: Registry[torch.optim.Optimizer] = Registry(
+    "optimizer",
+    usual="adamw",
+    group="omnitok.optimizers",
+    contract=torch.optim.Optimizer,
+    adamw=adamw,
+    adam=adam,
+)
 OptimizerPart = Annotated[Callable[..., torch.optim.Optimizer], OPTIMIZERS]

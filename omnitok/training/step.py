@@ -205,5 +205,11 @@ def means(seen: Sequence[Values]) -> Values:
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-STEPS: Registry[Step] = Registry("step", shared=SharedForward, two_passes_published=PublishedTwoPasses)
+STEPS: Registry[Step] = Registry(
+    "step",
+    group="omnitok.steps",
+    contract=Step,
+    shared=SharedForward,
+    two_passes_published=PublishedTwoPasses,
+)
 StepPart = Annotated[Callable[..., Step], STEPS]
