@@ -12,7 +12,7 @@ from omnitok.model import Tokenizer
 from omnitok.model.patch import LinearPatches
 from omnitok.randomness import generator, key
 from omnitok.runs import Record
-from omnitok.schedules.mixing import joint
+from omnitok.schedules.mixing import StepPlan, frame_rates, joint
 from omnitok.spec import Map, SpecError, decode, read_value, resolve
 from omnitok.sweep.launch import launch
 from omnitok.training import EVALUATIONS, TASKS, NonFinite
@@ -66,7 +66,10 @@ def test_records_have_one_line_a_step_and_validation_when_due():
 
 @pytest.mark.parametrize("steps", [600, 601, 602, 1205])
 def test_no_kind_of_batch_is_missed_by_a_look_over_a_long_schedule(steps):
-    assert Places(partial(joint, frames=3, image_share=0.5), steps, 1).kinds() == {(1, 1.0), (3, 1.0)}
+    for schedule in (partial(joint, frames=3), lambda step, total: StepPlan(3 if step % 2 else 1)):
+        assert Places(schedule, steps, 1).kinds() == {(1, 1.0, 1), (3, 1.0, 1)}
+    rare = partial(frame_rates, frames=3, strides=(4, 1), shares=(0.998, 0.002), image_share=0.002)
+    assert Places(rare, steps, 2).kinds() == {(1, 1.0, 1), (3, 1.0, 4), (3, 1.0, 1)}
 
 
 def test_training_learns():

@@ -8,6 +8,7 @@ from omnitok.data.check import check_folder as check_folder
 from omnitok.data.contract import DataError as DataError
 from omnitok.data.contract import Dataset as Dataset
 from omnitok.data.contract import Split as Split
+from omnitok.data.contract import span as span
 from omnitok.data.embedded import Embedded
 from omnitok.data.folder import Folder
 from omnitok.data.media import Media as Media

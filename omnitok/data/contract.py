@@ -38,5 +38,10 @@ class Dataset(ABC):
         """One fixed item, square, ``resolution`` pixels a side: the same index gives the same clip for ever."""
 
     @abstractmethod
-    def sample(self, draw: torch.Generator, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
-        """A random training clip, square: a function of the generator's state alone."""
+    def sample(self, draw: torch.Generator, frames: int, resolution: int, stride: int = 1) -> Float[Tensor, "c T H W"]:
+        """A random training clip of every ``stride``-th frame, square: a function of the generator's state alone."""
+
+
+def span(frames: int, stride: int) -> int:
+    """How many frames of a video lie from the first to the last of ``frames`` that are ``stride`` apart."""
+    return (frames - 1) * stride + 1

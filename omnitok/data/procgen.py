@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from omnitok import runs
-from omnitok.data.contract import DataError, Dataset, Split
+from omnitok.data.contract import DataError, Dataset, Split, span
 from omnitok.data.manifest import plain_path
 from omnitok.data.pixels import Pixels, as_clip
 from omnitok.spec import REQUIRED, STRICT, digest
@@ -132,12 +132,13 @@ class Procgen(Dataset):
             raise IndexError(f"item {index} of {len(self.items(frames))}")
         return as_clip(reduced(self._clip(index)[:frames], resolution))
 
-    def sample(self, draw: torch.Generator, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
+    def sample(self, draw: torch.Generator, frames: int, resolution: int, stride: int = 1) -> Float[Tensor, "c T H W"]:
         """Any clip, any start in it, mirrored or not."""
-        if not self.items(frames):
-            raise DataError(f"no {self.split} clip has {frames} frames; the longest has {FRAMES}")
-        clip, start = _below(draw, len(self.places)), _below(draw, FRAMES - frames + 1)
-        window = reduced(self._clip(clip)[start : start + frames], resolution)
+        length = span(frames, stride)
+        if not self.items(length):
+            raise DataError(f"no {self.split} clip has {length} frames; the longest has {FRAMES}")
+        clip, start = _below(draw, len(self.places)), _below(draw, FRAMES - length + 1)
+        window = reduced(self._clip(clip)[start : start + length : stride], resolution)
         return as_clip(window[:, :, ::-1] if self.flip and _below(draw, 2) else window)
 
     def label(self, index: int) -> int:

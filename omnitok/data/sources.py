@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import BaseModel
 from torch import Tensor
 
-from omnitok.data.contract import DataError, Dataset, Split
+from omnitok.data.contract import DataError, Dataset, Split, span
 from omnitok.data.pixels import Pixels, as_clip, square
 from omnitok.spec import STRICT
 
@@ -87,16 +87,17 @@ class SourceDataset(Dataset, Generic[S]):
         top, left = _spaced(height - side, row, grid), _spaced(width - side, column, grid)
         return as_clip(square(window, top, left, side, resolution))
 
-    def sample(self, draw: torch.Generator, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
+    def sample(self, draw: torch.Generator, frames: int, resolution: int, stride: int = 1) -> Float[Tensor, "c T H W"]:
         """Any source, any start within a shot, any square between ``resolution`` and the short side."""
-        pool = self._pool(frames)
+        length = span(frames, stride)
+        pool = self._pool(length)
         if not pool:
             raise DataError(
-                f"no {self.split} clip has {frames} frames without a cut; the longest has {self._longest()}"
+                f"no {self.split} clip has {length} frames without a cut; the longest has {self._longest()}"
             )
         source = self.sources[pool[_below(draw, len(pool))]]
-        starts = starts_in(source, frames)
-        window = self.read(source, _nth(starts, _below(draw, sum(map(len, starts)))), frames)
+        starts = starts_in(source, length)
+        window = self.read(source, _nth(starts, _below(draw, sum(map(len, starts)))), length)[::stride]
         _, height, width, _ = window.shape
         short = min(height, width)
         least = min(resolution, short)

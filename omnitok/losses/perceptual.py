@@ -1,5 +1,6 @@
 """The distance between pictures as a network sees them."""
 
+from collections.abc import Callable
 from typing import ClassVar, Literal, final
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 from omnitok.losses.contract import Loss
 from omnitok.networks import lpips, weights
 from omnitok.processes import share, world
+from omnitok.schedules import CurvePart
+from omnitok.schedules.curves import constant
 from omnitok.spec import Weight
 
 Frames = Literal["one", "all"]
@@ -21,9 +24,9 @@ class _PerceptualLoss(Loss):
     label: ClassVar[str] = "lpips"
     gain: ClassVar[float]  # what pixels in [-1, 1] are multiplied by on their way into the network
 
-    def __init__(self, network: lpips.Network, weight: float, frames: Frames) -> None:
+    def __init__(self, network: lpips.Network, weight: float, frames: Frames, curve: Callable[..., float]) -> None:
         super().__init__()
-        self.network, self.weight, self.frames = network, weight, frames
+        self.network, self.weight, self.frames, self.curve = network, weight, frames, curve
 
     def ready(self) -> None:
         """Raises WeightsError."""
@@ -62,12 +65,20 @@ class PerceptualDistance(_PerceptualLoss):
     network: whose features; vgg is what tokenizers are trained with, alex is cheaper and what is mostly reported.
     weight: how much it counts in the sum.
     frames: one: a random frame of each clip, as in OmniTokenizer (arXiv:2406.09399); all: every frame, at their cost.
+    curve: how large a part of its weight counts, over the steps; one that is delayed costs nothing before.
     """
 
     gain: ClassVar[float] = 1.0
 
-    def __init__(self, *, network: lpips.Network = "vgg", weight: Weight = 1.0, frames: Frames = "one") -> None:
-        super().__init__(network, weight, frames)
+    def __init__(
+        self,
+        *,
+        network: lpips.Network = "vgg",
+        weight: Weight = 1.0,
+        frames: Frames = "one",
+        curve: CurvePart = constant,
+    ) -> None:
+        super().__init__(network, weight, frames, curve)
 
 
 @final
@@ -78,10 +89,18 @@ class PublishedPerceptualDistance(_PerceptualLoss):
     network: whose features; vgg is what tokenizers are trained with, alex is cheaper and what is mostly reported.
     weight: how much it counts in the sum.
     frames: one: a random frame of each clip, as in OmniTokenizer (arXiv:2406.09399); all: every frame, at their cost.
+    curve: how large a part of its weight counts, over the steps; one that is delayed costs nothing before.
     """
 
     known_defects: ClassVar[tuple[str, ...]] = ("LPIPS fed the wrong range",)
     gain: ClassVar[float] = 0.5
 
-    def __init__(self, *, network: lpips.Network = "vgg", weight: Weight = 1.0, frames: Frames = "one") -> None:
-        super().__init__(network, weight, frames)
+    def __init__(
+        self,
+        *,
+        network: lpips.Network = "vgg",
+        weight: Weight = 1.0,
+        frames: Frames = "one",
+        curve: CurvePart = constant,
+    ) -> None:
+        super().__init__(network, weight, frames, curve)

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omnitok.losses.contract import Loss
+from omnitok.schedules import CurvePart
+from omnitok.schedules.curves import constant
 from omnitok.spec import Weight
 
 
@@ -16,13 +18,14 @@ class AbsoluteError(Loss):
     """Mean absolute error of pixels in [-1, 1] (the reconstruction loss of OmniTokenizer's code, arXiv:2406.09399).
 
     weight: how much it counts in the sum.
+    curve: how large a part of its weight counts, over the steps; one that is delayed costs nothing before.
     """
 
     label: ClassVar[str] = "l1"
 
-    def __init__(self, *, weight: Weight = 1.0) -> None:
+    def __init__(self, *, weight: Weight = 1.0, curve: CurvePart = constant) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight, self.curve = weight, curve
 
     def forward(
         self,
@@ -38,13 +41,14 @@ class SquaredError(Loss):
     """Mean squared error of pixels in [-1, 1] (the reconstruction loss of OmniTokenizer's paper, arXiv:2406.09399).
 
     weight: how much it counts in the sum.
+    curve: how large a part of its weight counts, over the steps; one that is delayed costs nothing before.
     """
 
     label: ClassVar[str] = "l2"
 
-    def __init__(self, *, weight: Weight = 1.0) -> None:
+    def __init__(self, *, weight: Weight = 1.0, curve: CurvePart = constant) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight, self.curve = weight, curve
 
     def forward(
         self,

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from omnitok.schedules.curves import constant, cosine
+from omnitok.schedules.curves import constant, cosine, delayed, linear, wsd
 from omnitok.schedules.mixing import StepPlan as StepPlan
-from omnitok.schedules.mixing import image_only, joint, progressive
+from omnitok.schedules.mixing import clip_lengths, frame_rates, image_only, joint, mixing, progressive, video_only
+from omnitok.schedules.mixing import every_kind as every_kind
 from omnitok.spec import Registry
 
 SCHEDULES: Registry[StepPlan] = Registry(
@@ -13,8 +14,12 @@ SCHEDULES: Registry[StepPlan] = Registry(
     group="omnitok.schedules",
     contract=StepPlan,
     image_only=image_only,
+    video_only=video_only,
     joint=joint,
     progressive=progressive,
+    mixing=mixing,
+    clip_lengths=clip_lengths,
+    frame_rates=frame_rates,
 )
 SchedulePart = Annotated[Callable[..., StepPlan], SCHEDULES]
 
@@ -23,6 +28,9 @@ CURVES: Registry[float] = Registry(
     group="omnitok.curves",
     contract=float,
     constant=constant,
+    linear=linear,
     cosine=cosine,
+    wsd=wsd,
+    delayed=delayed,
 )
 CurvePart = Annotated[Callable[..., float], CURVES]

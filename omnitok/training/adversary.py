@@ -15,7 +15,7 @@ from omnitok.losses.adversarial import feature_matching, generator_loss, hinge_d
 from omnitok.processes import average_gradients, mean_values, share, world
 from omnitok.randomness import initialise
 from omnitok.schedules import CurvePart
-from omnitok.schedules.curves import cosine
+from omnitok.schedules.curves import constant, cosine
 from omnitok.spec import Positive, Registry, Weight
 from omnitok.training.optimizers import OptimizerPart, adam
 
@@ -34,7 +34,8 @@ class Pair(NamedTuple):
 
 
 class Adversary(nn.Module, ABC):
-    """``Component(*, ...)``: first ``begin`` with a seed. Its terms are weighted scalars by label.
+    """``Component(*, ...)``: first ``begin`` with a seed. Its terms are weighted scalars by label; of those for the generator
+    a step takes the part that ``weight_curve`` (step, total) says.
 
     ``look`` judges the original once for both sides. After the backward pass of ``generator_terms`` no discriminator
     has a gradient from it, if ``freeze`` was entered; ``update`` takes one step with what there is and clears it.
@@ -42,6 +43,12 @@ class Adversary(nn.Module, ABC):
 
     version: ClassVar[int] = 1
     known_defects: ClassVar[tuple[str, ...]] = ()
+    weight_curve: Callable[..., float] = staticmethod(constant)
+
+    @property
+    def curves(self) -> tuple[Callable[..., float], ...]:
+        """All that it has, to be asked before anything runs."""
+        return (self.weight_curve,)
 
     def begin(self, seed: int) -> None:
         """Draw the first weights and make the optimizer."""
@@ -101,6 +108,7 @@ class PatchGan(Adversary):
     image_weight: how much the first counts for the tokenizer; 0 leaves it out.
     video_weight: how much the second counts for the tokenizer; 0 leaves it out.
     feature_weight: how much the distance of their features counts; larger follows textures, not pixels.
+    weight_curve: how large a part of the weights counts for the tokenizer, over the steps.
     divergence: what the discriminators learn by.
     frames: how many frames of a clip the discriminator of pictures sees: one at random, or all.
     begin_at: the first step with a judge; reconstructions are better then.
@@ -117,6 +125,7 @@ class PatchGan(Adversary):
         image_weight: Weight = 0.01,
         video_weight: Weight = 0.01,
         feature_weight: Weight = 4.0,
+        weight_curve: CurvePart = constant,
         divergence: Divergence = "hinge",
         frames: Frames = "one",
         begin_at: Step = 0,
@@ -132,7 +141,12 @@ class PatchGan(Adversary):
         self.weights, self.feature_weight = {"image": image_weight, "video": video_weight}, feature_weight
         self.divergence, self.every_frame = DIVERGENCES[divergence], frames == "all"
         self.begin_at, self.curve, self.clip_norm = begin_at, curve, clip_norm
+        self.weight_curve = weight_curve
         self._optimizer = optimizer
+
+    @property
+    def curves(self) -> tuple[Callable[..., float], ...]:
+        return self.weight_curve, self.curve
 
     def begin(self, seed: int) -> None:
         initialise(self.discriminators, seed)
@@ -200,6 +214,7 @@ class PublishedPatchGan(PatchGan):
     image_weight: how much the first counts, for both sides; 0 leaves it out.
     video_weight: how much the second counts, for both sides; 0 leaves it out.
     feature_weight: how much the distance of their features counts; larger follows textures, not pixels.
+    weight_curve: how large a part of the weights counts for the tokenizer, over the steps.
     divergence: what the discriminators learn by.
     frames: how many frames of a clip the discriminator of pictures sees: one at random, or all.
     begin_at: the first step with a judge; reconstructions are better then.

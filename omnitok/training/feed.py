@@ -10,12 +10,19 @@ from torch import Tensor
 from omnitok.data import Dataset
 from omnitok.processes import rank, world
 from omnitok.randomness import generator
-from omnitok.schedules import StepPlan
+from omnitok.schedules import StepPlan, every_kind
 from omnitok.training.devices import device
 from omnitok.training.step import Batch
 
 VALIDATION_ITEMS = 4  # of each kind, so that looking costs little beside training
-LOOKED_AT = 256  # places of a schedule whose shapes are rehearsed
+
+
+class Kind(NamedTuple):
+    """What shape a batch has, and what it asks of the data."""
+
+    frames: int
+    scale: float
+    stride: int
 
 
 class Places(NamedTuple):
@@ -29,18 +36,13 @@ class Places(NamedTuple):
         total = self.steps * self.accumulate
         return [self.schedule(step * self.accumulate + i, total) for i in range(self.accumulate)]
 
-    def kinds(self) -> set[tuple[int, float]]:
-        """Every (frames, scale) that training will meet."""
-        stride = max(1, self.steps // LOOKED_AT)
-        stops = {
-            *range(0, self.steps, stride),
-            *range(1, self.steps, stride),
-        }  # in pairs: a stride may miss every other
-        plans = [plan for step in stops for plan in self.plans(step)]
-        return {(plan.frames, scale) for plan in plans for scale in plan.scales}
+    def kinds(self) -> set[Kind]:
+        """Everything that training will meet."""
+        plans = every_kind(self.schedule, self.steps * self.accumulate)
+        return {Kind(plan.frames, scale, plan.stride) for plan in plans for scale in plan.scales}
 
     def frames(self) -> list[int]:
-        return sorted({frames for frames, _ in self.kinds()})
+        return sorted({kind.frames for kind in self.kinds()})
 
 
 class Size(NamedTuple):
@@ -56,8 +58,10 @@ def batches(data: Dataset, seed: int, step: int, plans: list[StepPlan], size: Si
     own = size.batch // world()
     for place, plan in enumerate(plans):
         samples = range(place * size.batch + rank() * own, place * size.batch + (rank() + 1) * own)
-        clips = [data.sample(generator(seed, "sample", step, i), plan.frames, size.resolution) for i in samples]
-        found.append(Batch(torch.stack(clips).to(device()), plan.scales, _draws(seed, step, place)))
+        asked = (plan.frames, size.resolution, plan.stride)
+        clips = [data.sample(generator(seed, "sample", step, i), *asked) for i in samples]
+        draws = _draws(seed, step, place)
+        found.append(Batch(torch.stack(clips).to(device()), plan.scales, draws, plan.stride))
     return found
 
 

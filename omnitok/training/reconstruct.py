@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from omnitok.processes import average_gradients, world
 from omnitok.randomness import initialise
 from omnitok.runs import Record
 from omnitok.schedules import CurvePart, SchedulePart
-from omnitok.schedules.curves import cosine
+from omnitok.schedules.curves import constant, cosine
 from omnitok.schedules.mixing import image_only
 from omnitok.spec import REQUIRED, Count, Positive
 from omnitok.training.adversary import AdversaryPart, NoAdversary
@@ -36,7 +36,10 @@ class Reconstruct(Task):
 
     data: the dataset; there is no default.
     model: the tokenizer.
+    frozen: the parts that stay as they are, to the byte: no gradient step and no decay, no batch statistics, and a
+        bottleneck that neither moves its codebook nor draws at random.
     losses: what the reconstruction is held to, summed; the bottleneck adds its own.
+    bottleneck_curve: how large a part of the bottleneck's own loss counts, over the steps.
     adversary: who judges the reconstructions meanwhile.
     schedule: what each batch is.
     step: how batches become one optimizer step.
@@ -52,7 +55,7 @@ class Reconstruct(Task):
 
     roles: ClassVar[tuple[str, ...]] = ("init",)
     codec_choice: ClassVar[str] = "model"
-    unseen: ClassVar[tuple[str, ...]] = ("curve", "optimizer", "average", "batch", "clip_norm", "validate_every")
+    unseen: ClassVar[tuple[str, ...]] = ("optimizer", "average", "batch", "clip_norm", "validate_every")
 
     def __init__(
         self,
@@ -61,7 +64,9 @@ class Reconstruct(Task):
         *,
         data: Annotated[DatasetPart, REQUIRED],
         model: ModelPart = Tokenizer,
+        frozen: tuple[Literal["encoder", "quantizer", "decoder"], ...] = (),
         losses: tuple[LossPart, ...] = (AbsoluteError,),
+        bottleneck_curve: CurvePart = constant,
         adversary: AdversaryPart = NoAdversary,
         schedule: SchedulePart = image_only,
         step: StepPart = SharedForward,
@@ -75,7 +80,7 @@ class Reconstruct(Task):
         validate_every: Count = 100,
     ) -> None:
         super().__init__(seed, data_root)
-        self.data, self.curve = data, curve
+        self.data, self.curve, self.frozen, self.bottleneck_curve = data, curve, frozen, bottleneck_curve
         self.steps, self.batch, self.resolution = steps, batch, resolution
         self.clip_norm, self.validate_every = clip_norm, validate_every
         self.losses = [loss() for loss in losses]
@@ -86,7 +91,7 @@ class Reconstruct(Task):
         self.places = Places(schedule, steps, self.step.accumulate)
         self.codec: Tokenizer = model()
         initialise(self.codec, seed)
-        self.optimizer = optimizer(self.codec.parameters())
+        self.optimizer = optimizer(self._learned())
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.adversary, self.average = adversary(), average()
         self.averages = self.average.kept
@@ -124,10 +129,19 @@ class Reconstruct(Task):
         if start == 0:
             self.average.begin(self.codec)
         size = Size(self.batch, self.resolution)
-        learner = Learner(self.codec, self.losses, self.adversary, self._update_codec, self._update_adversary)
+        learner = Learner(
+            self.codec,
+            self.losses,
+            self.adversary,
+            self._update_codec,
+            self._update_adversary,
+            self.steps,
+            self.bottleneck_curve,
+            bottleneck_moves="quantizer" not in self.frozen,
+        )
         for step in range(start, self.steps):
             self._next = step
-            self.codec.train()
+            self._wake()
             plans = self.places.plans(step)
             values = self.step(learner, step, batches(data, self.seed, step, plans, size))
             self.average.update(self.codec)
@@ -139,11 +153,31 @@ class Reconstruct(Task):
     def shapes(self) -> tuple[tuple[int, int], ...]:
         for loss in self.losses:
             loss.ready()
+        for curve in (self.curve, self.bottleneck_curve, *self.adversary.curves, *(loss.curve for loss in self.losses)):
+            curve(0, self.steps)  # raises where its choices do not fit
         train = self.data(self.data_root, "train")
-        for frames in self.places.frames():
-            look(train, frames, self.resolution)
         kinds = self.places.kinds()
-        return tuple(sorted({(frames, self.step.side(self.resolution, scale)) for frames, scale in kinds}))
+        for frames, stride in sorted({(kind.frames, kind.stride) for kind in kinds}):
+            look(train, frames, self.resolution, stride)
+        return tuple(sorted({(kind.frames, self.step.side(self.resolution, kind.scale)) for kind in kinds}))
+
+    def _learned(self) -> list[nn.Parameter]:
+        """Raises ValueError where nothing is left."""
+        kept = {id(parameter) for part in self.frozen for parameter in self.codec.parameters_of(part)}
+        every = list(self.codec.parameters())
+        learned = [parameter for parameter in every if id(parameter) not in kept]
+        if not learned:
+            raise ValueError(f"frozen={list(self.frozen)}: of {len(every)} weights {len(learned)} are left to learn")
+        return learned
+
+    def _wake(self) -> None:
+        """The model in training, but for what is frozen. A frozen bottleneck still passes gradients straight through."""
+        self.codec.train()
+        for part in self.frozen:
+            for module in self.codec.modules_of(part):
+                module.requires_grad_(False)
+                if part != "quantizer":
+                    module.eval()
 
     def _place(self) -> None:
         """Where tensors live and how they are computed: resources."""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from omnitok.losses import Loss
 from omnitok.model import Tokenizer
 from omnitok.processes import mean_values
+from omnitok.schedules.curves import constant
 from omnitok.spec import Count, Registry
-from omnitok.training.adversary import Adversary, Draw, Terms
+from omnitok.training.adversary import Adversary, Draw, Pair, Terms
 from omnitok.training.resize import published_resize, resized
 from omnitok.training.task import NonFinite
 
@@ -23,21 +24,30 @@ Values = dict[str, float]
 
 
 class Learner(NamedTuple):
-    """Everything that a step trains, and how each side takes its step with the gradients that it has."""
+    """Everything that a step trains, and how each side takes its step with the gradients that it has.
+
+    ``steps``: of the whole stage. ``bottleneck_curve``: what part of the bottleneck's own loss counts.
+    ``bottleneck_moves``: whether the bottleneck may update a codebook, and draw at random.
+    """
 
     codec: Tokenizer
     losses: Sequence[Loss]
     adversary: Adversary
     update_codec: Callable[[], Values]
     update_adversary: Callable[[], Values]
+    steps: int = 1
+    bottleneck_curve: Callable[..., float] = constant
+    bottleneck_moves: bool = True
 
 
 class Batch(NamedTuple):
-    """One batch of a step: the clip as loaded, what its size may be multiplied by, where its random numbers come from."""
+    """One batch of a step: the clip as loaded, what its size may be multiplied by, where its random numbers come from, how
+    many frames of the video its frames are apart."""
 
     clip: Float[Tensor, "b c T H W"]
     scales: tuple[float, ...]
     draw: Draw
+    stride: int = 1
 
 
 class Step(ABC):
@@ -62,19 +72,29 @@ class Step(ABC):
     def _scale(self, batch: Batch) -> float:
         return batch.scales[int(torch.randint(len(batch.scales), (), generator=batch.draw("scale")).item())]
 
-    def _reconstructed(self, learner: Learner, clip: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+    def _reconstructed(self, learner: Learner, step: int, clip: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """The reconstruction in full precision and the bottleneck's own loss."""
+        own = draw("bottleneck") if learner.bottleneck_moves else None
         with self._within(clip):
-            reconstruction, quantized = learner.codec(learner.codec.reduced(clip), draw("bottleneck"))
-        return reconstruction.float(), quantized.loss.float()
+            reconstruction, quantized = learner.codec(learner.codec.reduced(clip), own)
+        return reconstruction.float(), learner.bottleneck_curve(step, learner.steps) * quantized.loss.float()
 
     def _within(self, clip: Tensor) -> AbstractContextManager[None]:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(clip.device.type, torch.bfloat16)
 
-    def _pixel_terms(self, learner: Learner, clip: Tensor, reconstruction: Tensor, draw: Draw) -> Terms:
-        return {loss.label: loss(reconstruction, clip, draw(f"loss/{loss.label}")) for loss in learner.losses}
+    def _pixel_terms(self, learner: Learner, step: int, clip: Tensor, reconstruction: Tensor, draw: Draw) -> Terms:
+        found = {}
+        for loss in learner.losses:
+            if part := loss.curve(step, learner.steps):
+                found[loss.label] = part * loss(reconstruction, clip, draw(f"loss/{loss.label}"))
+        return found
+
+    def _judged(self, learner: Learner, step: int, pairs: dict[str, Pair], draw: Draw) -> Terms:
+        part = learner.adversary.weight_curve(step, learner.steps)
+        terms = learner.adversary.generator_terms(pairs, draw) if part else {}
+        return {name: part * term for name, term in terms.items()}
 
 
 @final
@@ -97,19 +117,20 @@ class SharedForward(Step):
         for batch in batches:
             side = self.side(batch.clip.shape[-1], self._scale(batch))
             clip = resized(batch.clip, side, side)
-            reconstruction, bottleneck = self._reconstructed(learner, clip, batch.draw)
+            reconstruction, bottleneck = self._reconstructed(learner, step, clip, batch.draw)
             with self._within(clip):
                 pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
                 with frozen(learner.adversary):
-                    judged = learner.adversary.generator_terms(pairs, batch.draw)
-            terms = self._pixel_terms(learner, clip, reconstruction, batch.draw) | {"bottleneck": bottleneck} | judged
+                    judged = self._judged(learner, step, pairs, batch.draw)
+            terms = self._pixel_terms(learner, step, clip, reconstruction, batch.draw)
+            terms |= {"bottleneck": bottleneck} | judged
             values = checked(terms, step)
             backward(terms, len(batches))
             with self._within(clip):
                 other = learner.adversary.discriminator_terms(pairs, batch.draw)
             values |= {"loss": sum(values.values())} | checked(other, step)
             backward(other, len(batches))
-            seen.append(values | sizes(clip))
+            seen.append(values | sizes(clip, batch.stride))
         return means(seen) | learner.update_codec() | learner.update_adversary()
 
 
@@ -146,19 +167,20 @@ class PublishedTwoPasses(Step):
 
     def _tokenizers_turn(self, learner: Learner, step: int, batch: Batch, batches: int) -> Values:
         clip = published_resize(batch.clip, self._scale(batch))
-        reconstruction, bottleneck = self._reconstructed(learner, clip, batch.draw)
+        reconstruction, bottleneck = self._reconstructed(learner, step, clip, batch.draw)
         with self._within(clip):
             pairs = learner.adversary.look(step, clip, reconstruction, batch.draw)
-            judged = learner.adversary.generator_terms(pairs, batch.draw)
-        terms = self._pixel_terms(learner, clip, reconstruction, batch.draw) | {"bottleneck": bottleneck} | judged
+            judged = self._judged(learner, step, pairs, batch.draw)
+        terms = self._pixel_terms(learner, step, clip, reconstruction, batch.draw)
+        terms |= {"bottleneck": bottleneck} | judged
         values = checked(terms, step)
         backward(terms, batches)
-        return values | {"loss": sum(values.values())} | sizes(clip)
+        return values | {"loss": sum(values.values())} | sizes(clip, batch.stride)
 
     def _discriminators_turn(self, learner: Learner, step: int, batch: Batch, batches: int) -> Values:
         again = batch._replace(draw=lambda purpose: batch.draw(f"{purpose}/second"))
         clip = published_resize(again.clip, self._scale(again))
-        reconstruction, _ = self._reconstructed(learner, clip, again.draw)
+        reconstruction, _ = self._reconstructed(learner, step, clip, again.draw)
         with self._within(clip):
             pairs = learner.adversary.look(step, clip, reconstruction, again.draw)
             terms = learner.adversary.discriminator_terms(pairs, again.draw)
@@ -190,12 +212,14 @@ def checked(terms: Terms, step: int) -> Values:
 
 
 def backward(terms: Terms, batches: int) -> None:
-    if terms:
+    """Add to the gradients. Terms that nothing is learned from have none to add."""
+    if any(term.requires_grad for term in terms.values()):
         (torch.stack(list(terms.values())).sum() / batches).backward()
 
 
-def sizes(clip: Tensor) -> Values:
-    return {"resolution": float(clip.shape[-1]), "frames": float(clip.shape[2])}
+def sizes(clip: Tensor, stride: int) -> Values:
+    found = {"resolution": float(clip.shape[-1]), "frames": float(clip.shape[2])}
+    return found if stride == 1 else found | {"stride": float(stride)}
 
 
 def means(seen: Sequence[Values]) -> Values:

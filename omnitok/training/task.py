@@ -1,5 +1,6 @@
 """What every task promises: to train a stage step by step, and to leave something that can be evaluated."""
 
+import bisect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from omnitok.data import DataError, Dataset
+from omnitok.data import DataError, Dataset, span
 from omnitok.model import Reconstructor
 from omnitok.runs import Record
 
@@ -16,22 +17,39 @@ class NonFinite(ArithmeticError):
     """A loss term stopped being a number; the message names the step and the term."""
 
 
+class Flops(NamedTuple):
+    """Floating-point operations of one clip, there and back."""
+
+    encode: int
+    decode: int
+
+
 class Facts(NamedTuple):
     """What a stage costs, known before it is paid for."""
 
     parameters: int
     tokens: dict[str, int]  # "frames x resolution" -> tokens a sample
     bits_per_token: float
+    flops: dict[str, Flops]  # the same, of the longest clip at each resolution
+    largest: str  # of these shapes, the one with the most pixels
 
 
-def look(data: Dataset, frames: int, resolution: int) -> None:
+def look(data: Dataset, frames: int, resolution: int, stride: int = 1) -> None:
     """Raises DataError where a split has nothing of that many frames, or would have to enlarge its pictures."""
-    if not data.items(frames):
-        raise DataError(f"frames={frames}: the {data.split} split has nothing with that many frames")
-    if resolution > (finest := data.finest(frames)):
+    length = span(frames, stride)
+    if not data.items(length):
+        asked = f"frames={frames}" if stride == 1 else f"strides={stride}: {frames} frames span {length}"
+        there = f"has nothing with that many frames; its longest clip has {_longest(data, length)}"
+        raise DataError(f"{asked}: the {data.split} split {there}")
+    if resolution > (finest := data.finest(length)):
         raise DataError(
             f"resolution={resolution}: the smallest picture of the {data.split} split has {finest} pixels a side"
         )
+
+
+def _longest(data: Dataset, too_many: int) -> int:
+    """The most frames that an item has, which are fewer than ``too_many``; 0 where there is nothing."""
+    return bisect.bisect_left(range(1, too_many), True, key=lambda frames: not data.items(frames))
 
 
 class Task(ABC):
