@@ -20,7 +20,7 @@ from omnitok.published.options import Options
 from omnitok.quantizers import QUANTIZERS
 from omnitok.quantizers.vq_published import PublishedVectorQuantizer
 from omnitok.randomness import generator
-from omnitok.spec import Map, Mark, decode, resolve
+from omnitok.spec import Map, Mark, choices, decode, resolve
 from omnitok.training.resize import published_resize
 
 GOLDEN = Path(os.environ.get("OMNITOK_GOLDEN") or Path(__file__).parent.parent.parent / "shared" / "golden")
@@ -397,7 +397,8 @@ def test_weights_that_are_none_of_theirs_are_refused_by_name(key, message):
 def test_published_inflation_misaligns_channels_as_it_declares_and_the_corrected_does_not():
     still = torch.rand(1, 3, 1, 8, 8, dtype=torch.double).expand(-1, -1, 3, -1, -1)
     for name, patches in PATCHES.components.items():
-        made = patches(12, patch=4, temporal_patch=2).double().eval()
+        sizes = {"patch": 4, "temporal_patch": 2}
+        made = patches(12, **{said: sizes[said] for said in sizes if said in choices(patches)}).double().eval()
         for how in ("average", "first"):
             made.inflate(how)
             tokens = made.embed(still)

@@ -1,6 +1,5 @@
 """Pixels <-> tokens: the first frame and the rest have weights of their own, so an image is a clip of one frame."""
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Annotated, ClassVar, final
 
@@ -10,46 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from omnitok.discriminators.norms import GlobalBatchNorm
-from omnitok.model.contract import Inflatable, Inflation
+from omnitok.model.contract import Inflation, Patches, in_full
+from omnitok.model.convolution import CausalCnn, Cnn2d
 from omnitok.spec import Count, Positive, Registry
 
 FIRST = "b c 1 (h i) (w j) -> b 1 h w (c i j)"
 REST = "b c (t q) (h i) (w j) -> b t h w (c q i j)"
-
-
-class Patches(Inflatable):
-    """``Component(dim, *, patch, temporal_patch, ...)``: p x p patches of the first frame, q x p x p patches of the rest.
-
-    Raises ValueError where the clip does not fit, with both numbers.
-    """
-
-    version: ClassVar[int] = 1
-    known_defects: ClassVar[tuple[str, ...]] = ()
-    patch: int
-    temporal_patch: int
-    upscale: int = 1  # how many times larger the pixels that come out are
-    ways_out: ClassVar[tuple[str, ...]] = ("to_first", "to_rest")  # the modules that ``pixels`` uses
-
-    def entrance(self) -> list[nn.Module]:
-        """The modules that ``embed`` uses."""
-        return [module for name, module in self.named_children() if name not in self.ways_out]
-
-    def exit(self) -> list[nn.Module]:
-        """The modules that ``pixels`` uses."""
-        return [module for name, module in self.named_children() if name in self.ways_out]
-
-    @abstractmethod
-    def embed(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w d"]: ...
-
-    @abstractmethod
-    def pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]: ...
-
-    def check(self, clip: Float[Tensor, "b c T H W"]) -> None:
-        frames, height, width = clip.shape[2:]
-        if height % self.patch or width % self.patch:
-            raise ValueError(f"patch={self.patch} must divide the frame, which is {height} x {width}")
-        if (frames - 1) % self.temporal_patch:
-            raise ValueError(f"frames={frames} must be 1 more than a multiple of temporal_patch={self.temporal_patch}")
 
 
 class _Linear(Patches):
@@ -60,6 +25,10 @@ class _Linear(Patches):
         self.to_rest = nn.Linear(dim, 3 * temporal_patch * self.out_patch**2)
 
     def pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
+        with in_full(x):
+            return self._joined(x.to(self.to_first.weight.dtype))
+
+    def _joined(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
         p, q = self.out_patch, self.temporal_patch
         first = rearrange(self.to_first(x[:, :1]), "b t h w (c i j) -> b c t (h i) (w j)", c=3, i=p, j=p)
         if x.shape[1] == 1:
@@ -239,6 +208,10 @@ class ConvolutionPatches(Patches):
         return rearrange(torch.cat(parts, dim=2), "b d t h w -> b t h w d")
 
     def pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
+        with in_full(x):
+            return self._joined(x.to(self.to_first.convolution.weight.dtype))
+
+    def _joined(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
         grid = rearrange(x, "b t h w d -> b d t h w")
         parts = [self.to_first(grid[:, :, :1])]
         if x.shape[1] > 1:
@@ -257,5 +230,7 @@ PATCHES: Registry[Patches] = Registry(
     linear=LinearPatches,
     linear_published=PublishedLinearPatches,
     cnn=ConvolutionPatches,
+    causal_cnn=CausalCnn,
+    cnn_2d=Cnn2d,
 )
 PatchesPart = Annotated[Callable[..., Patches], PATCHES]

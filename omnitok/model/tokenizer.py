@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple, final
 
@@ -25,7 +24,7 @@ from omnitok.spec import Count
 
 class Cache(NamedTuple):
     """What a half of the tokenizer keeps of the frames that it has been given chunk by chunk: their number in tokens
-    over time, and the past of each block."""
+    over time, and the past of the patches and of each block."""
 
     seen: int
     past: Past
@@ -138,7 +137,7 @@ class Tokenizer(Reconstructor):
         x = self.decoder_position(self.from_latents(latents))
         for block in self.decoder:
             x = block(x)
-        return self._pixels(x)
+        return self.patches.pixels(x)
 
     def decode_codes(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b c T H W"]:
         return self.decode(self.quantizer.decode(codes))
@@ -150,28 +149,22 @@ class Tokenizer(Reconstructor):
         A cache is never changed, so going on from one twice gives the same twice. With a finite ``context`` in every
         attention over time its size does not grow. Raises ValueError where the model is not causal."""
         _refuse_others(clip)
-        fresh = cache.seen == 0
-        if not fresh and clip.shape[2] % self.frame_step:
+        if cache.seen and clip.shape[2] % self.frame_step:
             raise ValueError(f"frames={clip.shape[2]} of a later chunk must be a multiple of {self.frame_step}")
-        tokens = (
-            self.patches.embed(clip) if fresh else self.patches.embed(torch.cat([clip[:, :, :1], clip], dim=2))[:, 1:]
-        )
-        x, past = extended(self.encoder, self.position(tokens, cache.seen), cache.past)
-        return self.quantizer(self.to_latents(x)), Cache(cache.seen + tokens.shape[1], past)
+        at_patches, at_blocks = cache.past or ((), ())
+        tokens, at_patches = self.patches.embed_chunk(clip, at_patches)
+        x, at_blocks = extended(self.encoder, self.position(tokens, cache.seen), at_blocks)
+        return self.quantizer(self.to_latents(x)), Cache(cache.seen + tokens.shape[1], (at_patches, at_blocks))
 
     def decode_chunk(
         self, latents: Float[Tensor, "b t h w z"], cache: Cache = START
     ) -> tuple[Float[Tensor, "b c T H W"], Cache]:
         """The next frames of a long clip from its next latents, as ``encode_chunk`` has it; with a cache of its own."""
+        at_patches, at_blocks = cache.past or ((), ())
         x = self.decoder_position(self.from_latents(latents), cache.seen)
-        x, past = extended(self.decoder, x, cache.past)
-        clip = self._pixels(x) if cache.seen == 0 else self._pixels(torch.cat([x[:, :1], x], dim=1))[:, :, 1:]
-        return clip, Cache(cache.seen + latents.shape[1], past)
-
-    def _pixels(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b c T H W"]:
-        """The last projection, in full precision also where the trunk is not."""
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-            return self.patches.pixels(x.to(self.to_latents.weight.dtype))
+        x, at_blocks = extended(self.decoder, x, at_blocks)
+        clip, at_patches = self.patches.pixels_chunk(x, at_patches)
+        return clip, Cache(cache.seen + latents.shape[1], (at_patches, at_blocks))
 
     def reduced(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b c T i j"]:
         """What is encoded so that the reconstruction is as large as ``clip``: the means of ``upscale`` x ``upscale``
