@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from omnitok.processes import gathered
 from omnitok.quantizers.vq import MovingAverageCodebook
 from omnitok.spec import Count, Share, Weight
 
@@ -53,13 +54,10 @@ class PublishedVectorQuantizer(MovingAverageCodebook):
 
     @torch.no_grad()
     def _fill(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> None:
-        if self.filled:
-            return
-        drawn = self._drawn(tokens, draw)
+        drawn = self._drawn(gathered(tokens), draw)
         self.codebook.copy_(drawn)
         self.sums.copy_(drawn)
         self.hits.fill_(1.0)
-        self.filled.fill_(True)
 
     def _moved(self, hits: Float[Tensor, " k"], sums: Float[Tensor, "k z"]) -> None:
         super()._moved(hits, sums)
@@ -68,9 +66,8 @@ class PublishedVectorQuantizer(MovingAverageCodebook):
 
     @torch.no_grad()
     def _restart(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> None:
-        if self.restart_below:
-            dead = self.hits < self.restart_below
-            self.codebook.copy_(torch.where(dead[:, None], self._drawn(tokens, draw), self.codebook))
+        dead = self.hits < self.restart_below
+        self.codebook.copy_(torch.where(dead[:, None], self._drawn(gathered(tokens), draw), self.codebook))
 
     def _drawn(self, tokens: Float[Tensor, "n z"], draw: torch.Generator) -> Float[Tensor, "k z"]:
         """The first of the latents in random order, each several times with a little noise where there are too few."""

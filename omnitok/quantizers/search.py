@@ -1,0 +1,64 @@
+"""The search for a code: exact, in tiles, so that memory never grows with tokens x codes."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from omnitok.quantizers.contract import precise
+
+TILE = 2**21  # scores at a time: 256 tokens x 8192 codes fit a CPU's cache
+TILE_ELSEWHERE = 2**25  # an accelerator wants fewer, larger pieces
+MOST_ROWS = 1024
+TIE = 1e-13  # scores of float64 so near each other, of the largest there may be, are one
+
+
+@torch.no_grad()
+def nearest(tokens: Float[Tensor, "n z"], codebook: Float[Tensor, "k z"]) -> Int[Tensor, " n"]:
+    """The index of the code with the least squared Euclidean distance, as float64 has it; ties to the lowest."""
+    with precise(tokens):
+        centre = codebook.double().mean(0)  # far from the origin the expanded square would lose its digits
+        codes = codebook.double() - centre
+        keys = torch.cat([codes, codes.square().sum(-1, keepdim=True) / -2], -1)
+        return _best(tokens, keys.to(tokens.device), lambda rows: F.pad(rows.double() - centre, (0, 1), value=1.0))
+
+
+@torch.no_grad()
+def likeliest(tokens: Float[Tensor, "n z"], codebook: Float[Tensor, "k z"]) -> Int[Tensor, " n"]:
+    """The index of the code with the largest inner product, as float64 has it; ties to the lowest."""
+    with precise(tokens):
+        return _best(tokens, codebook.double(), lambda rows: rows.double())
+
+
+def rows_at_once(x: Tensor, codes: int) -> int:
+    """How many tokens a tile of ``x`` x ``codes`` has."""
+    return min(MOST_ROWS, max(1, TILE // codes)) if x.is_cpu else max(1, TILE_ELSEWHERE // codes)
+
+
+def _best(
+    tokens: Float[Tensor, "n z"], keys: Float[Tensor, "k y"], queries: Callable[[Tensor], Tensor]
+) -> Int[Tensor, " n"]:
+    """Where ``queries(tokens) @ keys.T`` is largest. Where two are so near that rounding may have turned them, float64
+    decides; there are few of those."""
+    found = torch.empty(len(tokens), dtype=torch.long, device=tokens.device)
+    lead = torch.empty(len(tokens), dtype=tokens.dtype, device=tokens.device)  # over the second, in units of rounding
+    rows, narrow = rows_at_once(tokens, len(keys)), keys.to(tokens.dtype)
+    scratch = tokens.new_empty(min(rows, len(tokens)), len(keys))
+    unit = 2 * (keys.shape[1] + 3) * torch.finfo(tokens.dtype).eps * narrow.norm(dim=-1).max()
+    for some, index, ahead in zip(tokens.split(rows), found.split(rows), lead.split(rows), strict=True):
+        asked = queries(some).to(tokens.dtype)
+        scores = torch.mm(asked, narrow.T, out=scratch[: len(some)])
+        first = scores.max(-1)
+        scores.scatter_(1, first.indices[:, None], -torch.inf)
+        index.copy_(first.indices)
+        ahead.copy_((first.values - scores.amax(-1)) - unit * asked.norm(dim=-1))
+    if tokens.is_meta or tokens.dtype == torch.double:
+        return found
+    near = (lead <= 0).nonzero()[:, 0]
+    for some in near.split(max(1, rows // 4)):
+        scores = queries(tokens[some]) @ keys.T
+        reach = scores.amax(-1, keepdim=True) - TIE * scores.abs().amax(-1, keepdim=True)
+        found[some] = (scores >= reach).byte().max(-1).indices
+    return found
