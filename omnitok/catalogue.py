@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import PydanticUndefined
@@ -60,14 +60,23 @@ class Entry(NamedTuple):
     papers: tuple[str, ...]
     choices: tuple[Choice, ...]
     bits: float | None
+    origin: str = ""  # the package that it is of, where that is another one
+    fault: str = ""  # why it cannot be named
 
 
 def entries(slot: str | None = None) -> list[Entry]:
-    """The components of one slot, or of all. Raises SpecError where there is no such slot."""
+    """The components of one slot, or of all, with those of other packages, usable or not. Raises SpecError where there
+    is no such slot."""
     if slot is not None and slot not in SLOTS:
         raise SpecError([Fault(Mark("components"), "", f"no slot {slot!r}{near(slot, SLOTS)}")])
     wanted = [SLOTS[slot]] if slot else list(SLOTS.values())
-    return [_entry(registry, name) for registry in wanted for name in registry]
+    return [entry for registry in wanted for entry in _listed(registry)]
+
+
+def _listed(registry: Registry[Any]) -> Iterator[Entry]:
+    yield from (_entry(registry, name) for name in registry)
+    for name, fault in registry.refused.items():
+        yield Entry(registry.slot, name, "", (), (), None, fault=fault)
 
 
 def lines(component: Callable[..., Any]) -> dict[str, str]:
@@ -88,8 +97,19 @@ def _entry(registry: Registry[Any], name: str) -> Entry:
     )
     module = inspect.getdoc(inspect.getmodule(component)) or ""
     papers = tuple(dict.fromkeys(re.findall(r"arXiv:\d{4}\.\d{4,5}", text + module)))
-    bits = component().bits_per_token if registry is QUANTIZERS else None
-    return Entry(registry.slot, name, _joined(text.split("\n\n")[0]), papers, listed, bits)
+    origin = str(registry.origins.get(name, ""))
+    bits = _bits(component, bool(origin)) if registry is QUANTIZERS else None
+    return Entry(registry.slot, name, _joined(text.split("\n\n")[0]), papers, listed, bits, origin)
+
+
+def _bits(component: Callable[..., Any], foreign: bool) -> float | None:
+    """Bits a token at the defaults; None where another package's component cannot be made from those."""
+    try:
+        return float(component().bits_per_token)
+    except Exception:
+        if foreign:
+            return None
+        raise
 
 
 def _shown(value: Any) -> str:

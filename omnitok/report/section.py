@@ -251,6 +251,7 @@ def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -
         ("devices", [stage.provenance.get("device") for stage in ran]),
         ("versions", [_versions(stage) for stage in ran]),
         ("threads", [stage.provenance.get("threads") for stage in ran]),
+        ("other packages", [said for stage in ran if (said := _packages(stage))]),
     ):
         if values:
             yield title, _listed(values)
@@ -258,6 +259,12 @@ def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -
 
 def _versions(stage: Stage) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(stage.provenance.get("versions", {}).items()))
+
+
+def _packages(stage: Stage) -> str:
+    """Whose components a stage had, beside ours."""
+    said = stage.provenance.get("packages", {}).items()
+    return ", ".join(f"{name} {one['version']} (commit {one['commit'] or 'none'})" for name, one in sorted(said))
 
 
 def _listed(values: Sequence[Any]) -> str:

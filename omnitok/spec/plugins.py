@@ -47,7 +47,7 @@ def claims() -> tuple[Claim, ...]:
     found: dict[str, metadata.Distribution] = {}
     for distribution in metadata.distributions():
         if f"[{PREFIX}" in (distribution.read_text("entry_points.txt") or ""):
-            found.setdefault(_canonical(distribution.name), distribution)
+            found[_canonical(distribution.name)] = metadata.distribution(distribution.name)
     return tuple(claim for name in sorted(found) for claim in _of(name, found[name]))
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from omnitok.spec.plugins import Origin
 from omnitok.spec.registry import Registry, Spec
 
 
@@ -41,10 +40,11 @@ def flat(data: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix.lstrip("."): data}
 
 
-def origins(spec: Spec) -> dict[str, Origin]:
-    """The other packages that a spec needs, by name, each with a component of it."""
-    found = [inner.registry.origins.get(getattr(inner, inner.registry.tag)) for inner in specs_in(spec)]
-    return {origin.distribution: origin for origin in found if origin is not None}
+def packages(spec: Spec) -> dict[str, tuple[str, ...]]:
+    """The other packages whose components a spec names, each with its modules."""
+    found = {inner.registry.origins.get(getattr(inner, inner.registry.tag)) for inner in specs_in(spec)}
+    named = sorted({(origin.distribution, origin.module) for origin in found if origin is not None})
+    return {name: tuple(module for one, module in named if one == name) for name, _ in named}
 
 
 def slots_below(*registries: Registry[Any]) -> dict[str, Registry[Any]]:

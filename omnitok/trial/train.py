@@ -16,7 +16,7 @@ from omnitok import provenance, runs
 from omnitok.data import DataError
 from omnitok.processes import world
 from omnitok.runs import Record
-from omnitok.spec import decode, resolve
+from omnitok.spec import Spec, decode, packages, resolve
 from omnitok.training import TASKS, Task
 from omnitok.training.devices import compiler, device, device_name
 from omnitok.training.handover import take_judges, take_over, weights_of
@@ -79,7 +79,8 @@ def _train(
     start, restarted = _resume(task, folder)
     if start == 0:
         _inherit(task, folder)
-    runs.write_json(folder / runs.PROVENANCE, provenance.provenance(device_name(device()), torch.get_num_threads()))
+    ran = provenance.provenance(device_name(device()), torch.get_num_threads(), packages(_spec(folder)))
+    runs.write_json(folder / runs.PROVENANCE, ran)
     _keep_diff(folder)
     runs.forget(folder, start)
     (folder / runs.ERROR).unlink(missing_ok=True)
@@ -131,9 +132,12 @@ def _timed(folder: Path, start: int, restarted: str) -> Iterator[dict[str, Any]]
 def task_of(folder: Path) -> Task:
     """The task that the folder's file says, with nothing learned yet."""
     said = from_json(runs.read_json(folder / runs.EXPERIMENT))
-    spec = decode(TASKS, said.spec)
-    task: Task = resolve(spec)(said.seed if said.seed is not None else 0, data_root())
+    task: Task = resolve(_spec(folder))(said.seed if said.seed is not None else 0, data_root())
     return task
+
+
+def _spec(folder: Path) -> Spec:
+    return decode(TASKS, from_json(runs.read_json(folder / runs.EXPERIMENT)).spec)
 
 
 def _resume(task: Task, folder: Path) -> tuple[int, str]:
@@ -142,7 +146,7 @@ def _resume(task: Task, folder: Path) -> tuple[int, str]:
     if not path.exists():
         return 0, ""
     saved = torch.load(path, weights_only=True, map_location="cpu")
-    changed = [name for name, value in _ran_on().items() if saved["ran_on"].get(name) != value]
+    changed = [name for name, value in _ran_on(folder).items() if saved["ran_on"].get(name) != value]
     if changed:
         return 0, f"{' and '.join(changed)} changed since step {saved['step']} was saved"
     task.load(saved["state"])
@@ -164,16 +168,17 @@ def _inherit(task: Task, folder: Path) -> None:
         take_judges(task.judges(), known, said.handover["adversary"])
 
 
-def _ran_on() -> dict[str, str]:
+def _ran_on(folder: Path) -> dict[str, str]:
     """What a checkpoint's bits depend on beside its choices; going on under another would be neither run."""
     torch_version, threads = provenance.versions()["torch"], str(torch.get_num_threads())
     where = {"device": device_name(device()), "processes": str(world()), "compiler": compiler()}
-    return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where}
+    others = {name: provenance.package(name, modules)["code"] for name, modules in packages(_spec(folder)).items()}
+    return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where, **others}
 
 
 def _save(task: Task, step: int, folder: Path) -> None:
     buffer = io.BytesIO()
-    torch.save({"step": step, "ran_on": _ran_on(), "state": task.state()}, buffer)
+    torch.save({"step": step, "ran_on": _ran_on(folder), "state": task.state()}, buffer)
     runs.write(folder / runs.CHECKPOINT, buffer.getvalue())
 
 
