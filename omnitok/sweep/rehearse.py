@@ -1,7 +1,7 @@
 """Every distinct model and shape once through the meta device: what does not fit is found before it is paid for."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,9 +9,10 @@ from safetensors import SafetensorError
 
 from omnitok.data import DataError
 from omnitok.model import Reconstructor
+from omnitok.model.cost import Cost, cost
 from omnitok.spec import Fault, Spec, SpecError, plain, resolve
 from omnitok.sweep.file import Asked
-from omnitok.training import TASKS, Facts, Task
+from omnitok.training import TASKS, Facts, Flops, Task
 from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import Stage, data_root, mark_for
 
@@ -23,60 +24,92 @@ class Measurement(NamedTuple):
     spec: Spec
 
 
+Shapes = tuple[tuple[int, int], ...]  # (frames, resolution)
+
+
+class _Met(NamedTuple):
+    """A stage as it is rehearsed: its task, what makes two models the same, what is trained on."""
+
+    task: Task
+    model: str
+    shapes: Shapes
+
+
 class Rehearsal:
     """Passes every shape through every model once, on the meta device; the same model and shape are passed once."""
 
     def __init__(self, measurements: list[Measurement], asked: Asked | None) -> None:
         self.measurements, self.asked = measurements, asked
-        self.tasks: dict[str, tuple[Task, tuple[tuple[int, int], ...]]] = {}
-        self.codecs: dict[str, tuple[Reconstructor, int]] = {}  # with the number of parameters
+        self.met: dict[str, _Met] = {}
+        self.codecs: dict[str, Reconstructor] = {}
+        self.costs: dict[tuple[str, int, int], Cost] = {}
         self.probed: dict[tuple[str, int], tuple[int, int]] = {}  # (model, resolution) -> (frames, tokens)
         self.checked: set[str] = set()
         self.shapes: dict[int, tuple[int, int]] = {}  # of the measurements, by place
+        self.trained_on: dict[str, Shapes] = {}  # by all that a stage says but its model
 
     def stages(self, stages: Sequence[Stage]) -> Facts:
         """-> the facts of the last stage. Raises SpecError with a fault for each stage that does not fit."""
         faults: list[Fault] = []
-        tasks: dict[str, Task] = {}
+        met: dict[str, _Met] = {}
         facts = None
         for stage in stages:
             try:
-                facts = self._one(stage, tasks)
+                here = met[stage.name] = self._meet(stage)
+                if stage is stages[-1]:
+                    facts = self._facts(here)
+                for shape in sorted(here.shapes, reverse=True):  # the longest first: what it passes, a prefix passes
+                    self._probe(here, *shape)
+                self._hand_over(stage, met)
             except (ValueError, DataError, RuntimeError, OSError, SafetensorError) as error:
                 mark, path = mark_for(stage, error)
                 faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error).strip().split("\n")[0]))
         if not faults:
-            faults += self._measured(tasks[stages[-1].name], _model_memo(plain(stages[-1].spec)))
+            faults += self._measured(met[stages[-1].name])
         if faults or facts is None:
             raise SpecError(faults)
         return facts
 
-    def _one(self, stage: Stage, tasks: dict[str, Task]) -> Facts:
-        said = plain(stage.spec)
-        component = TASKS.components[said["task"]]
-        unseen: tuple[str, ...] = component.unseen  # type: ignore[attr-defined]
-        memo = json.dumps({k: v for k, v in said.items() if k not in unseen}, sort_keys=True)
-        model = _model_memo(said)
-        if memo not in self.tasks:
-            with torch.device("meta"):
-                made = self._around_one_codec(stage, model, component.codec_choice)  # type: ignore[attr-defined]
-            self.tasks[memo] = (made, made.shapes())
-        task, shapes = self.tasks[memo]
-        tasks[stage.name] = task
-        for frames, resolution in sorted(shapes, reverse=True):  # the longest first: what it passes, a prefix passes
-            self._probe(task.codec, model, frames, resolution)
-        tokens = {f"{f}x{r}": self._probe(task.codec, model, f, r) for f, r in shapes}
-        self._hand_over(stage, task, model, tasks)
-        return Facts(self.codecs[model][1], tokens, task.codec.bits_per_token)
+    def spent(self, stage: Stage) -> tuple[str, Cost]:
+        """What one clip of the largest shape that a stage trains on costs, with that shape. Raises what a model that
+        does not fit raises."""
+        met = self._meet(stage)
+        frames, resolution = largest(met.shapes)
+        return f"{frames}x{resolution}", self._cost(met, frames, resolution)
 
-    def _hand_over(self, stage: Stage, task: Task, model: str, tasks: dict[str, Task]) -> None:
+    def _facts(self, met: _Met) -> Facts:
+        longest = {r: max(f for f, side in met.shapes if side == r) for _, r in met.shapes}
+        costs = {f"{f}x{r}": self._cost(met, f, r) for r, f in longest.items()}
+        flops = {shape: Flops(found.encode, found.decode) for shape, found in costs.items()}
+        tokens = {f"{f}x{r}": self._probe(met, f, r) for f, r in met.shapes}
+        frames, resolution = largest(met.shapes)
+        shape = f"{frames}x{resolution}"
+        return Facts(costs[shape].parameters, tokens, costs[shape].bits_per_token, flops, shape)
+
+    def _meet(self, stage: Stage) -> _Met:
+        """A stage's task, built once for all stages that a rehearsal does not tell apart."""
+        said = plain(stage.spec)
+        component: Any = TASKS.components[said["task"]]
+        seen = {k: v for k, v in said.items() if k not in component.unseen}
+        memo = json.dumps(seen, sort_keys=True)
+        if memo not in self.met:
+            model = json.dumps(seen.pop(component.codec_choice), sort_keys=True)
+            with torch.device("meta"):
+                task = self._around_one_codec(stage, model, component.codec_choice)
+            around = json.dumps(seen, sort_keys=True)
+            if around not in self.trained_on:
+                self.trained_on[around] = task.shapes()
+            self.met[memo] = _Met(task, model, self.trained_on[around])
+        return self.met[memo]
+
+    def _hand_over(self, stage: Stage, met: Mapping[str, _Met]) -> None:
         """Whether what the parent has fits, by name and shape."""
-        init, handover = stage.lineage.init, stage.lineage.handover
-        parent = f"{id(tasks[init].codec)}" if isinstance(init, str) and init in tasks else str(init)
+        init, handover, (task, model, _) = stage.lineage.init, stage.lineage.handover, met[stage.name]
+        parent = f"{id(met[init].task.codec)}" if isinstance(init, str) and init in met else str(init)
         handed = f"{model} <- {parent} {handover}"
-        if init is None or handed in self.checked or (isinstance(init, str) and init not in tasks):
+        if init is None or handed in self.checked or (isinstance(init, str) and init not in met):
             return
-        known = tasks[init] if isinstance(init, str) else None
+        known = met[init].task if isinstance(init, str) else None
         if handover.weights == "ema" and not (known and known.averages):
             raise ValueError(f"handover: weights=ema: {init if known else 'a file'} keeps no average; say raw")
         weights = known.weights() if known else weights_of(init.path(stage.said.marks["init"]))  # type: ignore[union-attr]
@@ -88,36 +121,43 @@ class Rehearsal:
         """The stage's task; tasks with the same model share one codec, as a rehearsal leaves nothing in it."""
         whole = resolve(stage.spec)
         if model not in self.codecs:
-            codec = whole.keywords[choice]()
-            self.codecs[model] = codec, sum(p.numel() for p in codec.parameters())
-        task: Task = whole(0, data_root(), **{choice: lambda: self.codecs[model][0]})
+            self.codecs[model] = whole.keywords[choice]()
+        task: Task = whole(0, data_root(), **{choice: lambda: self.codecs[model]})
         return task
 
-    def _probe(self, codec: Reconstructor, memo: str, frames: int, resolution: int) -> int:
+    def _cost(self, met: _Met, frames: int, resolution: int) -> Cost:
+        key = (met.model, frames, resolution)
+        if key not in self.costs:
+            found = self.costs[key] = cost(met.task.codec, frames, resolution)
+            if frames > self.probed.get((met.model, resolution), (0, 0))[0]:
+                self.probed[met.model, resolution] = frames, found.tokens
+        return self.costs[key]
+
+    def _probe(self, met: _Met, frames: int, resolution: int) -> int:
         """Tokens of a clip. One that is a prefix of a clip that was passed is not passed again."""
-        longest, tokens = self.probed.get((memo, resolution), (0, 0))
+        codec = met.task.codec
+        longest, tokens = self.probed.get((met.model, resolution), (0, 0))
         steps, odd = divmod(frames - 1, codec.frame_step)
         if frames > longest or odd:
             tokens = codec.probe(frames, resolution)
             longest = frames
-            self.probed[memo, resolution] = longest, tokens
+            self.probed[met.model, resolution] = longest, tokens
         return tokens * (1 + steps) // (1 + (longest - 1) // codec.frame_step)
 
-    def _measured(self, task: Task, memo: str) -> Iterator[Fault]:
+    def _measured(self, met: _Met) -> Iterator[Fault]:
         """Whether what is to be evaluated is there and fits the model."""
         for i, measurement in enumerate(self.measurements):
             try:
-                if plain(measurement.spec)["weights"] == "ema" and not task.averages:
+                if plain(measurement.spec)["weights"] == "ema" and not met.task.averages:
                     raise ValueError("weights=ema: the last stage keeps no average; say average: ema there")
                 if i not in self.shapes:
                     self.shapes[i] = resolve(measurement.spec)(data_root()).shape()
-                self._probe(task.codec, memo, *self.shapes[i])
+                self._probe(met, *self.shapes[i])
             except (ValueError, DataError, RuntimeError) as error:
                 assert self.asked is not None
                 yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
 
 
-def _model_memo(said: dict[str, Any]) -> str:
-    """What makes two stages' codecs the same."""
-    task = TASKS.components[said["task"]]
-    return json.dumps(said[task.codec_choice], sort_keys=True)  # type: ignore[attr-defined]
+def largest(shapes: Shapes) -> tuple[int, int]:
+    """The shape with the most pixels."""
+    return max(shapes, key=lambda shape: (shape[0] * shape[1] ** 2, shape))

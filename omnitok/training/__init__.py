@@ -5,6 +5,7 @@ from omnitok.training.baseline import FitBaseline
 from omnitok.training.evaluate import Evaluation as Evaluation
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.task import Facts as Facts
+from omnitok.training.task import Flops as Flops
 from omnitok.training.task import NonFinite as NonFinite
 from omnitok.training.task import Task as Task
 
