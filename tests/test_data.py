@@ -22,6 +22,7 @@ from omnitok.data import (
     check_folder,
     embedded,
     make_procgen,
+    span,
     write_clip,
 )
 from omnitok.data.contract import Split
@@ -112,6 +113,20 @@ def test_a_sample_is_a_function_of_the_generators_state_alone(make: Make, frames
     second = [make("train").sample(draw, frames, 16) for _ in range(4)]
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not all(torch.equal(a, b) for a, b in itertools.pairwise(first))
+
+
+@pytest.mark.parametrize(("frames", "stride", "whole"), [(5, 2, 9), (5, 3, 13), (3, 4, 9), (1, 4, 1)])
+def test_a_stride_takes_every_so_manieth_frame_of_the_window_that_it_spans(
+    make: Make, frames: int, stride: int, whole: int
+) -> None:
+    dataset = make("train")
+    assert span(frames, stride) == whole
+    for seed in range(4):
+        thin, thick = (torch.Generator().manual_seed(seed) for _ in range(2))
+        long = dataset.sample(thick, whole, 16)
+        assert torch.equal(dataset.sample(thin, frames, 16, stride), long[:, ::stride])
+    with pytest.raises(DataError, match=r"4001 frames.*the longest has \d+"):
+        dataset.sample(torch.Generator(), 5, 16, 1000)
 
 
 def test_a_dataset_has_one_fingerprint_for_all_splits_and_survives_pickling(make: Make) -> None:
