@@ -15,10 +15,10 @@ from omnitok.discriminators import DISCRIMINATORS
 from omnitok.losses import LOSSES
 from omnitok.metrics import METRICS
 from omnitok.model import BASELINES, MODELS
-from omnitok.model.block import BLOCKS
 from omnitok.model.patch import PATCHES
 from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
+from omnitok.model.trunk import BLOCKS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.schedules import CURVES, SCHEDULES
 from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, near

@@ -5,12 +5,13 @@ import torch
 
 from omnitok.attention import ATTENTION
 from omnitok.model import BASELINES, MODELS, Inflatable
-from omnitok.model.block import BLOCKS, Transformer, in_pieces
+from omnitok.model.block import Transformer, in_pieces
 from omnitok.model.gated import geglu
 from omnitok.model.patch import PATCHES
 from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
 from omnitok.model.tokenizer import START, _refuse_others
+from omnitok.model.trunk import BLOCKS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.randomness import generator, initialise
 from omnitok.spec import choices, decode, read_value, resolve
@@ -371,7 +372,7 @@ def test_a_peg_is_the_convolution_by_brute_force():
 @pytest.mark.parametrize("name", list(BLOCKS))
 def test_a_block_keeps_width_first_token_and_causality(name):
     block = resolve(BLOCKS.default(name))(8)
-    x = torch.randn(1, 5, 4, 4, 8)
+    x = torch.randn(1, 5, *{"latent_queries": (16, 16), "from_queries": (1, 32)}.get(name, (4, 4)), 8)
     changed = x.clone()
     changed[:, 3:] += 1
     y, z = block(x), block(changed)

@@ -1,9 +1,9 @@
-"""What the trunk is made of: every block takes tokens [b t h w d] and gives tokens of the same width."""
+"""Blocks of a trunk: every block takes tokens [b t h w d] and gives tokens of the same width."""
 
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 from einops import rearrange, reduce, repeat
@@ -13,11 +13,12 @@ from torch.utils.checkpoint import checkpoint
 
 from omnitok.attention import Attention, AttentionPart, Past
 from omnitok.attention.full import FullAttention
+from omnitok.model.contract import BEGUN
 from omnitok.model.gated import geglu
 from omnitok.model.peg import NoPeg, PegPart
-from omnitok.spec import Count, Positive, Registry
+from omnitok.spec import Count, Positive
 
-BEGUN: Past = (True,)  # the past of a block that only asks whether there is one
+APART = {"space": (0, 1), "time": (0, 2, 3), "both": (0,)}  # the axes along which what it mixes leaves places alone
 
 
 def later(work: Callable[[Tensor], Tensor], x: Tensor, axis: int = 1) -> Tensor:
@@ -124,13 +125,13 @@ class Layer(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         x = self.peg(x)
-        return self._rest(x, in_pieces(self.attention, x, (0, 1) if self.attention.mixes == "space" else (0, 2, 3)))
+        return self._rest(x, in_pieces(self.attention, x, APART[self.attention.mixes]))
 
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
         at_peg, at_attention = past or ((), ())
         x, at_peg = self.peg.extend(x, at_peg)
         if self.attention.mixes == "space":
-            return self._rest(x, in_pieces(self.attention, x, (0, 1))), (at_peg, ())
+            return self._rest(x, in_pieces(self.attention, x, APART["space"])), (at_peg, ())
         added, at_attention = self.attention.extend(x, at_attention)
         return self._rest(x, added), (at_peg, at_attention)
 
@@ -245,18 +246,3 @@ class RepeatTime(Block):
 
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b s h w d"], Past]:
         return later(self, x) if past else self(x), BEGUN
-
-
-BLOCKS: Registry[Block] = Registry(
-    "block",
-    usual="transformer",
-    group="omnitok.blocks",
-    contract=Block,
-    transformer=Transformer,
-    norm=Norm,
-    pool_space=PoolSpace,
-    pool_time=PoolTime,
-    repeat_space=RepeatSpace,
-    repeat_time=RepeatTime,
-)
-BlockPart = Annotated[Callable[..., Block], BLOCKS]

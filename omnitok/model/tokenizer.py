@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from omnitok.attention import Past
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
-from omnitok.model.block import Block, BlockPart, Norm, Transformer, extended
+from omnitok.model.block import Block, Norm, Transformer, extended
 from omnitok.model.contract import Reconstruction, Reconstructor
 from omnitok.model.patch import LinearPatches, PatchesPart
 from omnitok.model.position import PositionPart, Sinusoidal
+from omnitok.model.trunk import BlockPart
 from omnitok.quantizers import Quantized, QuantizerPart
 from omnitok.quantizers.vq import VectorQuantizer
 from omnitok.spec import Count
