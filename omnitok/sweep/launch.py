@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from omnitok import runs, trial
 from omnitok.spec import Fault, Mark, SpecError, near, plain
+from omnitok.sweep.adopt import adopt
 from omnitok.sweep.drive import Executor, InProcess, View, drive
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.group import Together
-from omnitok.sweep.match import adopt
 from omnitok.sweep.plan import Plan, plan, plan_one, to_json
 from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
