@@ -319,7 +319,9 @@ def test_every_component_that_draws_is_a_function_of_its_draw(clip):
     assert torch.equal(model(clip, generator(0, "x"))[0], first)
     assert not torch.equal(model(clip, generator(0, "y"))[0], first)
     causal = {name for name in ATTENTION if resolve(ATTENTION.default(name))(8).causal}
-    assert causal == {"temporal", "temporal_cosine", "temporal_cosine_published"}
+    assert causal == {
+        "temporal", "temporal_block_causal", "temporal_cosine", "temporal_cosine_published", "space_time",
+    }  # fmt: skip
 
 
 SHAPE = {"patch": 4, "temporal_patch": 2}

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Annotated
 
+from omnitok.attention.axial import AxialAttention
 from omnitok.attention.contract import Attention as Attention
+from omnitok.attention.contract import Mixes as Mixes
 from omnitok.attention.contract import Past as Past
 from omnitok.attention.cosine import (
     CosineAttention,
@@ -12,8 +14,16 @@ from omnitok.attention.cosine import (
     TemporalCosineAttention,
 )
 from omnitok.attention.full import FullAttention
-from omnitok.attention.temporal import TemporalAttention
-from omnitok.attention.window import PublishedWindowAttention, WindowAttention
+from omnitok.attention.global_tokens import GlobalTokensAttention
+from omnitok.attention.linear import LinearAttention
+from omnitok.attention.neighbourhood import NeighbourhoodAttention
+from omnitok.attention.space_time import SpaceTimeAttention
+from omnitok.attention.temporal import (
+    BidirectionalTemporalAttention,
+    BlockCausalTemporalAttention,
+    TemporalAttention,
+)
+from omnitok.attention.window import PublishedWindowAttention, ShiftedWindowAttention, WindowAttention
 from omnitok.spec import Registry
 
 ATTENTION: Registry[Attention] = Registry(
@@ -22,11 +32,19 @@ ATTENTION: Registry[Attention] = Registry(
     contract=Attention,
     full=FullAttention,
     window=WindowAttention,
+    shifted_window=ShiftedWindowAttention,
     window_published=PublishedWindowAttention,
+    axial=AxialAttention,
+    neighbourhood=NeighbourhoodAttention,
+    global_tokens=GlobalTokensAttention,
+    linear=LinearAttention,
     cosine=CosineAttention,
     cosine_published=PublishedCosineAttention,
     temporal=TemporalAttention,
+    temporal_bidirectional=BidirectionalTemporalAttention,
+    temporal_block_causal=BlockCausalTemporalAttention,
     temporal_cosine=TemporalCosineAttention,
     temporal_cosine_published=PublishedTemporalCosineAttention,
+    space_time=SpaceTimeAttention,
 )
 AttentionPart = Annotated[Callable[..., Attention], ATTENTION]

@@ -1,6 +1,6 @@
 """Attention on l2-normalised queries and keys, as OmniTokenizer has it in its plain blocks (arXiv:2406.09399)."""
 
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omnitok.attention.contract import Attention, Past, causal_mask, extended, mixed
+from omnitok.attention.backends import mixed
+from omnitok.attention.contract import Attention, Mixes, Past
+from omnitok.attention.frames import OverFrames
+from omnitok.attention.grid import OVER_SPACE, OVER_TIME, Extent, Grid
 from omnitok.attention.places import NoPlaces, Places, PlacesPart
 from omnitok.spec import Count
 
@@ -21,7 +24,9 @@ class CosineHeads(nn.Module):
     ``from_residual``: keys and values come from the residual stream as it is, not normalised, as published.
     """
 
-    def __init__(self, dim: int, heads: int, dim_head: int, places: PlacesPart, from_residual: bool) -> None:
+    def __init__(
+        self, dim: int, heads: int, dim_head: int, places: PlacesPart, *, extent: Extent, from_residual: bool
+    ) -> None:
         super().__init__()
         self.heads, self.from_residual = heads, from_residual
         self.norm = nn.LayerNorm(dim)
@@ -29,40 +34,25 @@ class CosineHeads(nn.Module):
         self.to_kv = nn.Linear(dim, 2 * heads * dim_head, bias=False)
         self.out = nn.Linear(heads * dim_head, dim, bias=False)
         self.gains = Gains(dim_head)
-        self.places: Places = places(dim, heads)
+        self.places: Places = places(dim, heads, extent)
 
-    def over_space(self, x: Float[Tensor, "s n d"], rows: int, columns: int) -> Float[Tensor, "s n d"]:
-        """The tokens of a sequence are a grid."""
-        q, k, v = self._split(x, rows, columns, 0)
-        bias = self.places.bias(rows, columns)
-        return self._joined(mixed(q, k, v, None if bias is None else bias.to(q), SCALE))
+    def forward(self, x: Float[Tensor, "s n d"], at: Grid) -> Float[Tensor, "s n d"]:
+        """The tokens of a sequence stand ``at`` a grid."""
+        q, k, v = self.split(x, at)
+        return self.joined(mixed(q, k, v, self.places.bias(at, at, q.device), scale=SCALE))
 
-    def over_time(
-        self, x: Float[Tensor, "s n d"], past: Past | None, causal: bool, context: int | None
-    ) -> tuple[Float[Tensor, "s n d"], Past]:
-        """The tokens of a sequence are the frames after those of ``past``."""
-        q, k, v = self._split(x, 1, x.shape[1], past[2] if past else 0)
-        k, v, past = extended(past, k, v, context)
-        n, m = q.shape[2], k.shape[2]
-        bias = self.places.bias(1, m)
-        if bias is not None:
-            bias = bias[:, m - n :].to(q)
-        if causal:
-            hidden = causal_mask(n, m, context, q)
-            bias = hidden if bias is None else bias + hidden
-        return self._joined(mixed(q, k, v, bias, SCALE)), past
-
-    def _split(
-        self, x: Float[Tensor, "s n d"], rows: int, columns: int, start: int
+    def split(
+        self, x: Float[Tensor, "s n d"], at: Grid
     ) -> tuple[Float[Tensor, "s heads n e"], Float[Tensor, "s heads n e"], Float[Tensor, "s heads n e"]]:
+        """Queries, keys and values, turned."""
         normalised = self.norm(x)
         source = x if self.from_residual else normalised
         k, v = rearrange(self.to_kv(source), "s n (two heads e) -> two s heads n e", two=2, heads=self.heads)
         q = rearrange(self.to_q(normalised), "s n (heads e) -> s heads n e", heads=self.heads)
-        q, k = self.gains(self.places.turn(q, rows, columns, start), self.places.turn(k, rows, columns, start))
+        q, k = self.gains(self.places.turn(q, at), self.places.turn(k, at))
         return q, k, v
 
-    def _joined(self, x: Float[Tensor, "s heads n e"]) -> Float[Tensor, "s n d"]:
+    def joined(self, x: Float[Tensor, "s heads n e"]) -> Float[Tensor, "s n d"]:
         return self.out(rearrange(x, "s heads n e -> s n (heads e)"))
 
 
@@ -85,33 +75,27 @@ class Gains(nn.Module):
 
 
 class _Spatial(Attention):
-    mixes: ClassVar[Literal["space", "time"]] = "space"
+    mixes: ClassVar[Mixes] = "space"
     within: CosineHeads
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         b, _, h, w, _ = x.shape
         frames = rearrange(x, "b t h w d -> (b t) (h w) d")
-        return rearrange(self.within.over_space(frames, h, w), "(b t) (h w) d -> b t h w d", b=b, h=h)
+        return rearrange(self.within(frames, Grid(1, h, w)), "(b t) (h w) d -> b t h w d", b=b, h=h)
 
 
-class _Temporal(Attention):
-    mixes: ClassVar[Literal["space", "time"]] = "time"
+class _Temporal(OverFrames):
+    mixes: ClassVar[Mixes] = "time"
     within: CosineHeads
-    context: int | None = None
-
-    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        return self._extend(x, None)[0]
-
-    def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
-        return self._extend(x, past) if self.causal else super().extend(x, past)
 
     def _extend(self, x: Float[Tensor, "b t h w d"], past: Past | None) -> tuple[Float[Tensor, "b t h w d"], Past]:
-        b, _, h, _, _ = x.shape
+        b, t, h, _, _ = x.shape
+        at = self._grid(past, t)
         sequences = rearrange(
             x, "b t h w d -> (b h w) t d"
         ).contiguous()  # else a product copies its weights a sequence
-        y, past = self.within.over_time(sequences, past, self.causal, self.context)
-        return rearrange(y, "(b h w) t d -> b t h w d", b=b, h=h), past
+        seen, past = self._over_frames(self.within.split(sequences, at), at, past, self.within.places, SCALE)
+        return rearrange(self.within.joined(seen), "(b h w) t d -> b t h w d", b=b, h=h), past
 
 
 @final
@@ -125,7 +109,7 @@ class CosineAttention(_Spatial):
 
     def __init__(self, dim: int, *, heads: Count = 8, dim_head: Count = 64, places: PlacesPart = NoPlaces) -> None:
         super().__init__()
-        self.within = CosineHeads(dim, heads, dim_head, places, from_residual=False)
+        self.within = CosineHeads(dim, heads, dim_head, places, extent=OVER_SPACE, from_residual=False)
 
 
 @final
@@ -144,7 +128,7 @@ class PublishedCosineAttention(_Spatial):
 
     def __init__(self, dim: int, *, heads: Count = 8, dim_head: Count = 64, places: PlacesPart = NoPlaces) -> None:
         super().__init__()
-        self.within = CosineHeads(dim, heads, dim_head, places, from_residual=True)
+        self.within = CosineHeads(dim, heads, dim_head, places, extent=OVER_SPACE, from_residual=True)
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
         if x.shape[2] != x.shape[3]:
@@ -178,7 +162,7 @@ class TemporalCosineAttention(_Temporal):
         if context is not None and not causal:
             raise ValueError(f"context={context} is of a causal attention, and causal is false")
         self.causal, self.context = causal, context
-        self.within = CosineHeads(dim, heads, dim_head, places, from_residual=False)
+        self.within = CosineHeads(dim, heads, dim_head, places, extent=OVER_TIME, from_residual=False)
 
 
 @final
@@ -204,4 +188,4 @@ class PublishedTemporalCosineAttention(_Temporal):
     ) -> None:
         super().__init__()
         self.causal = causal
-        self.within = CosineHeads(dim, heads, dim_head, places, from_residual=True)
+        self.within = CosineHeads(dim, heads, dim_head, places, extent=OVER_TIME, from_residual=True)

@@ -1,5 +1,6 @@
-"""How a cosine attention knows where its tokens are: by turning queries and keys, by a bias on its logits, or not."""
+"""How an attention knows where its tokens are: by turning queries and keys, by a bias on its logits, or not."""
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,96 +11,160 @@ from einops import rearrange
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from omnitok.spec import Registry
+from omnitok.attention.grid import COLUMN, OVER_SPACE, ROW, TIME, Extent, Grid, distances, numbers, offsets
+from omnitok.spec import Count, Registry
 
 
 class Places(nn.Module, ABC):
-    """``Component(dim, heads, *, ...)``. The tokens of one sequence stand on a grid of rows x columns (n = r c)."""
+    """``Component(dim, heads, extent, *, ...)``; ``extent``: how many frames, rows and columns one attention spans, None
+    where that is as many as come. What it does depends on offsets between tokens alone."""
 
     version: ClassVar[int] = 1
     known_defects: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def turn(
-        self, x: Float[Tensor, "s heads n e"], rows: int, columns: int, start: int = 0
-    ) -> Float[Tensor, "s heads n e"]:
-        """Queries or keys, turned by where they are; the first column is number ``start``."""
+    def turn(self, x: Float[Tensor, "s heads n e"], at: Grid) -> Float[Tensor, "s heads n e"]:
+        """Queries or keys, turned by where they are."""
 
     @abstractmethod
-    def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
+    def bias(self, queries: Grid, keys: Grid, device: torch.device) -> Float[Tensor, "heads n m"] | None:
         """What is added to the logits; None where nothing is."""
 
 
+def _plane(extent: Extent) -> tuple[int, int]:
+    """The two axes of a frame; of an attention over time alone the frames are the columns of one row."""
+    return (ROW, TIME) if extent[1:] == (1, 1) else (ROW, COLUMN)
+
+
 class _Unturned(Places):
-    def turn(
-        self, x: Float[Tensor, "s heads n e"], rows: int, columns: int, start: int = 0
-    ) -> Float[Tensor, "s heads n e"]:
+    def turn(self, x: Float[Tensor, "s heads n e"], at: Grid) -> Float[Tensor, "s heads n e"]:
         return x
+
+
+class _Turned(Places):
+    """Rotary embedding (arXiv:2104.09864): pairs of features turn, each at its own speed, at absolute places, whatever the
+    size of the grid, so that a product depends on the offset."""
+
+    def turn(self, x: Float[Tensor, "s heads n e"], at: Grid) -> Float[Tensor, "s heads n e"]:
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        turns = _turns(at, self._pairs(x.shape[-1]), x.device, precise.dtype)
+        pairs = torch.view_as_complex(precise.unflatten(-1, (-1, 2)).contiguous())
+        return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+
+    def bias(self, queries: Grid, keys: Grid, device: torch.device) -> Float[Tensor, "heads n m"] | None:
+        return None
+
+    @abstractmethod
+    def _pairs(self, width: int) -> tuple[tuple[int, float], ...]:
+        """By which axis each pair of features turns, and how fast. Raises ValueError where the width does not fit."""
+
+
+@functools.lru_cache(maxsize=64)
+def _turns(
+    at: Grid, pairs: tuple[tuple[int, float], ...], device: torch.device, dtype: torch.dtype
+) -> Complex[Tensor, "n pairs"]:
+    """Unit complex numbers: the angle of each token and pair of features."""
+    with torch.inference_mode(False):  # what is made while measuring also serves training
+        places = at.at(device).to(dtype)[:, [axis for axis, _ in pairs]]
+        angles = places * torch.tensor([speed for _, speed in pairs], device=device, dtype=dtype)
+        return torch.polar(torch.ones_like(angles), angles)
 
 
 @final
 class NoPlaces(_Unturned):
     """Tokens are a set."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, extent: Extent = OVER_SPACE) -> None:
         super().__init__()
 
-    def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
+    def bias(self, queries: Grid, keys: Grid, device: torch.device) -> Float[Tensor, "heads n m"] | None:
         return None
 
 
 @final
-class AxialRotary(Places):
+class AxialRotary(_Turned):
     """Rotary embedding of two axes (arXiv:2104.09864; its 2-D form as OmniTokenizer's code has it): pairs of features
-    turn in turn by the column and by the row, at absolute places, whatever the size of the grid."""
+    turn in turn by the column and by the row. Of an attention over time alone, frames are columns."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, extent: Extent = OVER_SPACE) -> None:
+        super().__init__()
+        self.down, self.right = _plane(extent)
+
+    def _pairs(self, width: int) -> tuple[tuple[int, float], ...]:
+        if width % 4:
+            raise ValueError(f"places=rope turns pairs by two axes, so {width} features a head must be a multiple of 4")
+        speeds = [10000.0 ** (-i / width) for i in range(0, width, 4)]
+        return tuple((axis, speed) for speed in speeds for axis in (self.right, self.down))
+
+
+@final
+class SpaceTimeRotary(_Turned):
+    """Rotary embedding of time, row and column (arXiv:2104.09864 on three axes, as Qwen2-VL has it, arXiv:2409.12191): a
+    third of the pairs of features turns by each, what is left over by time."""
+
+    def __init__(self, dim: int, heads: int, extent: Extent = OVER_SPACE) -> None:
         super().__init__()
 
-    def turn(
-        self, x: Float[Tensor, "s heads n e"], rows: int, columns: int, start: int = 0
-    ) -> Float[Tensor, "s heads n e"]:
-        width = x.shape[-1]
-        if width % 4:
-            raise ValueError(f"dim_head={width} must be a multiple of 4 for rotary places of two axes")
-        precise = x.to(torch.promote_types(x.dtype, torch.float32))
-        turns = _turns(rows, columns, start, precise.new_empty(0, width))
-        pairs = torch.view_as_complex(precise.unflatten(-1, (-1, 2)).contiguous())
-        return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
-
-    def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
-        return None
+    def _pairs(self, width: int) -> tuple[tuple[int, float], ...]:
+        if width % 2 or width < 6:
+            raise ValueError(
+                f"places=rope_3d turns pairs by three axes, so {width} features a head must be even, 6 at least"
+            )
+        third = width // 6
+        counts = {TIME: width // 2 - 2 * third, ROW: third, COLUMN: third}
+        return tuple((axis, 10000.0 ** (-i / count)) for axis, count in counts.items() for i in range(count))
 
 
-def _turns(rows: int, columns: int, start: int, like: Tensor) -> Complex[Tensor, "n pairs"]:
-    """Unit complex numbers: the angle of each token and pair of features."""
-    width = like.shape[-1]
-    speeds = 10000.0 ** (-torch.arange(0, width, 4, device=like.device, dtype=like.dtype) / width)
-    row = torch.arange(rows, device=like.device, dtype=like.dtype).repeat_interleave(columns)
-    column = torch.arange(start, start + columns, device=like.device, dtype=like.dtype).repeat(rows)
-    angles = torch.stack([column[:, None] * speeds, row[:, None] * speeds], dim=-1).flatten(-2)
-    return torch.polar(torch.ones_like(angles), angles)
+@final
+class RelativeTable(_Unturned):
+    """A learned bias for each head and each offset between two tokens (Swin, arXiv:2103.14030).
+
+    reach: how many tokens away, on each axis, offsets are told apart; farther ones count as so far (arXiv:1803.02155).
+        A window needs no more than its side less one, and gets no more.
+    """
+
+    def __init__(self, dim: int, heads: int, extent: Extent = OVER_SPACE, *, reach: Count = 16) -> None:
+        super().__init__()
+        farthest = [reach if size is None else min(reach, size - 1) for size in extent]
+        self.high = (farthest[TIME], farthest[ROW], farthest[COLUMN])
+        self.low = (-farthest[TIME], -farthest[ROW], -farthest[COLUMN])
+        self.table = nn.Parameter(torch.empty(math.prod(2 * far + 1 for far in farthest), heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.trunc_normal_(self.table, std=0.02)
+
+    def bias(self, queries: Grid, keys: Grid, device: torch.device) -> Float[Tensor, "heads n m"] | None:
+        return rearrange(self.table[numbers(queries, keys, self.low, self.high, device)], "n m heads -> heads n m")
 
 
 @final
 class ContinuousBias(_Unturned):
     """A small network of the signed logarithmic offset gives each head a bias (Swin v2, arXiv:2111.09883)."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, extent: Extent = OVER_SPACE) -> None:
         super().__init__()
+        one_plane = extent[TIME] == 1 or extent[1:] == (1, 1)
+        self.axes = _plane(extent) if one_plane else (TIME, ROW, COLUMN)
         self.net = nn.Sequential(
-            nn.Linear(2, dim), nn.LeakyReLU(0.1), nn.Linear(dim, dim), nn.LeakyReLU(0.1), nn.Linear(dim, heads)
+            nn.Linear(len(self.axes), dim),
+            nn.LeakyReLU(0.1),
+            nn.Linear(dim, dim),
+            nn.LeakyReLU(0.1),
+            nn.Linear(dim, heads),
         )
 
-    def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
+    def bias(self, queries: Grid, keys: Grid, device: torch.device) -> Float[Tensor, "heads n m"] | None:
         weight = next(self.net.parameters())
-        row, column = (torch.arange(2 * side - 1, device=weight.device) - (side - 1) for side in (rows, columns))
-        offsets = torch.stack(torch.meshgrid(row, column, indexing="ij"), dim=-1).to(weight.dtype)
-        table = self.net(offsets.sign() * offsets.abs().log1p())  # one value an offset, not one a pair of tokens
-        here = torch.arange(rows * columns, device=weight.device)
-        down = here[:, None] // columns - here[None, :] // columns + rows - 1
-        right = here[:, None] % columns - here[None, :] % columns + columns - 1
-        return rearrange(table[down, right], "i j heads -> heads i j")
+        low, high = offsets(queries, keys)
+        sides = [torch.arange(a, b + 1, device=device) for a, b in zip(low, high, strict=True)]
+        box = (
+            torch.stack(torch.meshgrid(*sides, indexing="ij"), dim=-1)
+            .flatten(0, 2)[:, list(self.axes)]
+            .to(weight.dtype)
+        )
+        table = self.net(box.sign() * box.abs().log1p())  # one value an offset, not one a pair of tokens
+        return rearrange(table[numbers(queries, keys, low, high, device)], "n m heads -> heads n m")
 
 
 @final
@@ -108,26 +173,27 @@ class DroppedContinuousBias(_Unturned):
 
     known_defects: ClassVar[tuple[str, ...]] = ("position bias dropped by fused attention",)
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, extent: Extent = OVER_SPACE) -> None:
         super().__init__()
-        self.net = ContinuousBias(dim, heads).net
+        self.net = ContinuousBias(dim, heads, extent).net
 
-    def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
+    def bias(self, queries: Grid, keys: Grid, device: torch.device) -> Float[Tensor, "heads n m"] | None:
         return None
 
 
 @final
 class LinearBias(_Unturned):
-    """ALiBi (arXiv:2108.12409): logits fall with the distance in the sequence, each head at its own slope."""
+    """ALiBi (arXiv:2108.12409): logits fall with the distance, each head at its own slope. On a grid the distance is the
+    number of steps along its axes."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    version: ClassVar[int] = 2
+
+    def __init__(self, dim: int, heads: int, extent: Extent = OVER_SPACE) -> None:
         super().__init__()
         self.slopes = slopes(heads)
 
-    def bias(self, rows: int, columns: int) -> Float[Tensor, "heads n n"] | None:
-        here = torch.arange(rows * columns)
-        distance = (here[:, None] - here[None, :]).abs()
-        return -torch.tensor(self.slopes)[:, None, None] * distance
+    def bias(self, queries: Grid, keys: Grid, device: torch.device) -> Float[Tensor, "heads n m"] | None:
+        return -torch.tensor(self.slopes, device=device)[:, None, None] * distances(queries, keys, device)
 
 
 def slopes(heads: int) -> list[float]:
@@ -143,8 +209,10 @@ PLACES: Registry[Places] = Registry(
     contract=Places,
     none=NoPlaces,
     rope=AxialRotary,
+    rope_3d=SpaceTimeRotary,
+    alibi=LinearBias,
+    relative_table=RelativeTable,
     continuous_bias=ContinuousBias,
     continuous_bias_dropped=DroppedContinuousBias,
-    alibi=LinearBias,
 )
 PlacesPart = Annotated[Callable[..., Places], PLACES]

@@ -1,53 +1,53 @@
 """Tokens see their own window of the frame only."""
 
-from typing import ClassVar, Literal, final
+import functools
+from collections.abc import Callable
+from typing import ClassVar, final
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
-from omnitok.attention.contract import Attention, Heads
+from omnitok.attention.contract import Attention, Heads, Mixes
+from omnitok.attention.grid import Grid
+from omnitok.attention.places import PlacesPart, RelativeTable
 from omnitok.spec import Count
 
 
-class RelativeBias(nn.Module):
-    """A learned bias for each head and each offset between two places of a window (arXiv:2103.14030)."""
+def in_windows(
+    work: Callable[[Tensor, int, int], Tensor], x: Float[Tensor, "b t h w d"], window: int, first: int = 0
+) -> Float[Tensor, "b s h w d"]:
+    """``work(part, rows, columns)`` of the parts of a grid that windows of rows x columns divide: those of window x window,
+    and those at the border, which are smaller. ``first``: where the first whole window begins, on both axes."""
+    down = []
+    for strip, rows in _strips(x, 2, window, first):
+        across = [work(part, rows, columns) for part, columns in _strips(strip, 3, window, first)]
+        down.append(torch.cat(across, dim=3) if len(across) > 1 else across[0])
+    return torch.cat(down, dim=2) if len(down) > 1 else down[0]
 
-    offsets: Int[Tensor, "n n"]
 
-    def __init__(self, heads: int, window: int) -> None:
-        super().__init__()
-        self.window = window
-        self.table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
-        row, column = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
-        down = row.flatten()[:, None] - row.flatten()[None, :] + window - 1
-        right = column.flatten()[:, None] - column.flatten()[None, :] + window - 1
-        self.register_buffer("offsets", down * (2 * window - 1) + right, persistent=False)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        nn.init.trunc_normal_(self.table, std=0.02)
-
-    def forward(self, rows: int, columns: int) -> Float[Tensor, "heads n n"]:
-        """Of the first rows and columns of a window."""
-        offsets = self.offsets.view([self.window] * 4)[:rows, :columns, :rows, :columns]
-        return rearrange(self.table[offsets], "i j k l heads -> heads (i j) (k l)")
+def _strips(x: Float[Tensor, "b t h w d"], axis: int, window: int, first: int) -> list[tuple[Tensor, int]]:
+    """Along one axis: what lies before the whole windows, what they divide, and what is left. Each with its side."""
+    size = x.shape[axis]
+    before = min(first, size)
+    left = (size - before) % window
+    parts = [(0, before, before), (before, size - before - left, window), (size - left, left, left)]
+    return [(x.narrow(axis, start, length), side) for start, length, side in parts if length]
 
 
 class _Windows(Attention):
-    mixes: ClassVar[Literal["space", "time"]] = "space"
+    mixes: ClassVar[Mixes] = "space"
 
-    def __init__(self, dim: int, heads: int, window: int) -> None:
+    def __init__(self, dim: int, heads: int, window: int, places: PlacesPart) -> None:
         super().__init__()
         self.window = window
-        self.within = Heads(dim, heads)
-        self.bias = RelativeBias(heads, window)
+        self.within = Heads(dim, heads, places, (1, window, window))
 
     def _cut(self, x: Float[Tensor, "b t h w d"], rows: int, columns: int) -> Float[Tensor, "b t h w d"]:
         """Attention within windows of rows x columns, which divide the grid."""
         windows = rearrange(x, "b t (h i) (w j) d -> (b t h w) (i j) d", i=rows, j=columns)
-        mixed = self.within(windows, self.bias(rows, columns))
+        mixed = self.within(windows, Grid(1, rows, columns))
         b, _, h, w, _ = x.shape
         pattern = "(b t h w) (i j) d -> b t (h i) (w j) d"
         return rearrange(mixed, pattern, b=b, h=h // rows, w=w // columns, i=rows)
@@ -55,30 +55,40 @@ class _Windows(Attention):
 
 @final
 class WindowAttention(_Windows):
-    """Non-overlapping windows with a relative position bias, without a shift (Swin, arXiv:2103.14030).
+    """Non-overlapping windows, without a shift (Swin, arXiv:2103.14030).
 
     A grid of any size: the last windows of a row or column are smaller, which is what padding them and hiding the
     padding would come to.
 
     heads: how many mixtures are made side by side; must divide the width.
     window: side of a window in tokens; larger sees farther and costs more.
+    places: how tokens know where they are.
     """
 
-    def __init__(self, dim: int, *, heads: Count = 4, window: Count = 4) -> None:
-        super().__init__(dim, heads, window)
+    def __init__(self, dim: int, *, heads: Count = 4, window: Count = 4, places: PlacesPart = RelativeTable) -> None:
+        super().__init__(dim, heads, window, places)
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        down = []
-        for strip, rows in self._strips(x, 2):
-            down.append(torch.cat([self._cut(part, rows, columns) for part, columns in self._strips(strip, 3)], dim=3))
-        return torch.cat(down, dim=2) if len(down) > 1 else down[0]
+        return in_windows(self._cut, x, self.window)
 
-    def _strips(self, x: Float[Tensor, "b t h w d"], axis: int) -> list[tuple[Tensor, int]]:
-        """Along one axis: the part that windows divide, and what is left. Each with its windows' side."""
-        left = x.shape[axis] % self.window
-        whole = x.shape[axis] - left
-        parts = [(x.narrow(axis, 0, whole), self.window), (x.narrow(axis, whole, left), left)]
-        return [(part, side) for part, side in parts if part.shape[axis]]
+
+@final
+class ShiftedWindowAttention(_Windows):
+    """Windows that begin half a window later, so that they join what plain windows part (Swin, arXiv:2103.14030). Those at
+    the border are smaller, which is what rolling the grid and hiding what was not beside comes to.
+
+    heads: how many mixtures are made side by side; must divide the width.
+    window: side of a window in tokens, at least 2; larger sees farther and costs more.
+    places: how tokens know where they are.
+    """
+
+    def __init__(self, dim: int, *, heads: Count = 4, window: Count = 4, places: PlacesPart = RelativeTable) -> None:
+        if window < 2:
+            raise ValueError(f"window={window} cannot be shifted by a half of it; it must be at least 2")
+        super().__init__(dim, heads, window, places)
+
+    def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
+        return in_windows(self._cut, x, self.window, self.window // 2)
 
 
 @final
@@ -92,7 +102,7 @@ class PublishedWindowAttention(_Windows):
     known_defects: ClassVar[tuple[str, ...]] = ("non-square inputs refused",)
 
     def __init__(self, dim: int, *, heads: Count = 4, window: Count = 4) -> None:
-        super().__init__(dim, heads, window)
+        super().__init__(dim, heads, window, functools.partial(RelativeTable, reach=window))
         self.multiple = window
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:

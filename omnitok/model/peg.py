@@ -1,7 +1,7 @@
 """Position from a convolution: a depth-wise 3 x 3 x 3 kernel over the latent grid (CPVT, arXiv:2102.10882)."""
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal, final
+from typing import Annotated, ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omnitok.attention import Past
+from omnitok.attention import Mixes, Past
 from omnitok.spec import Registry
 
 BACK = 2  # frames before its own that a causal kernel sees
@@ -17,7 +17,7 @@ BACK = 2  # frames before its own that a causal kernel sees
 
 class Peg(nn.Module):
     """The residual stream -> the residual stream, with position added. ``Component(dim, mixes, *, ...)``; ``mixes``:
-    what the attention beside it mixes, "space" or "time"."""
+    what the attention beside it mixes, "space", "time" or "both"."""
 
     version: ClassVar[int] = 1
     known_defects: ClassVar[tuple[str, ...]] = ()
@@ -58,7 +58,7 @@ class _Convolution(nn.Module):
 class NoPeg(Peg):
     """Nothing is added."""
 
-    def __init__(self, dim: int, mixes: Literal["space", "time"]) -> None:
+    def __init__(self, dim: int, mixes: Mixes) -> None:
         super().__init__()
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
@@ -75,7 +75,7 @@ class ConvolutionPeg(Peg):
     causal: whether a frame sees only itself and what came before.
     """
 
-    def __init__(self, dim: int, mixes: Literal["space", "time"], *, causal: bool = True) -> None:
+    def __init__(self, dim: int, mixes: Mixes, *, causal: bool = True) -> None:
         super().__init__()
         self.causal = causal
         self.convolution = _Convolution(dim, causal)
@@ -101,13 +101,13 @@ class ScrambledPeg(Peg):
 
     known_defects: ClassVar[tuple[str, ...]] = ("scrambled PEG",)
 
-    def __init__(self, dim: int, mixes: Literal["space", "time"], *, causal: bool = True) -> None:
+    def __init__(self, dim: int, mixes: Mixes, *, causal: bool = True) -> None:
         super().__init__()
         self.mixes = mixes
         self.convolution = _Convolution(dim, causal)
 
     def forward(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t h w d"]:
-        if self.mixes == "space":
+        if self.mixes != "time":
             return x + self.convolution(x)
         lying = rearrange(x, "b t h w d -> b h w t d")
         added = self.convolution(lying.reshape(x.shape)).reshape(lying.shape)

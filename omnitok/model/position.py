@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omnitok.spec import Positive, Registry
+from omnitok.spec import Count, Positive, Registry
 
 
 class Position(nn.Module, ABC):
@@ -68,11 +68,41 @@ class Sinusoidal(Position):
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+@final
+class LearnedPosition(Position):
+    """A learned vector for each frame, row and column, added up (absolute embeddings as ViT has them, arXiv:2010.11929,
+    an axis each).
+
+    frames: how many latent frames have one; more let a clip be longer.
+    rows: how many rows of the latent grid have one; more let a frame be higher.
+    columns: how many columns have one; more let a frame be wider.
+    """
+
+    def __init__(self, dim: int, *, frames: Count = 16, rows: Count = 64, columns: Count = 64) -> None:
+        super().__init__()
+        self.frames, self.rows, self.columns = (nn.Parameter(torch.empty(n, dim)) for n in (frames, rows, columns))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for table in (self.frames, self.rows, self.columns):
+            nn.init.trunc_normal_(table, std=0.02)
+
+    def forward(self, x: Float[Tensor, "b t h w d"], start: int = 0) -> Float[Tensor, "b t h w d"]:
+        _, t, h, w, _ = x.shape
+        asked = {"frames": (self.frames, start + t), "rows": (self.rows, h), "columns": (self.columns, w)}
+        for name, (table, size) in asked.items():
+            if size > len(table):
+                raise ValueError(f"{name}={len(table)} cannot place a latent grid of {size} {name}")
+        grid = self.frames[start : start + t, None, None] + self.rows[:h, None] + self.columns[:w]
+        return x + grid.to(x.dtype)
+
+
 POSITIONS: Registry[Position] = Registry(
     "position",
     group="omnitok.positions",
     contract=Position,
     none=NoPosition,
     sinusoidal=Sinusoidal,
+    learned=LearnedPosition,
 )
 PositionPart = Annotated[Callable[..., Position], POSITIONS]

@@ -48,7 +48,7 @@ LAYER = {
     "1.k_scale": "attention.within.gains.k",
     "1.qkv.": "attention.within.qkv.",
     "1.proj.": "attention.within.out.",
-    "1.relative_position_bias_table": "attention.bias.table",
+    "1.relative_position_bias_table": "attention.within.places.table",
     "1.spatial_rel_pos_bias.net.0.0.": "attention.within.places.net.0.",
     "1.spatial_rel_pos_bias.net.1.0.": "attention.within.places.net.2.",
     "1.spatial_rel_pos_bias.net.2.": "attention.within.places.net.4.",
