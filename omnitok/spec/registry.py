@@ -27,6 +27,7 @@ from pydantic import (
     Strict,
     Tag,
     TypeAdapter,
+    ValidationError,
     create_model,
 )
 
@@ -262,19 +263,21 @@ def _plugin(registry: Registry[Any], sides: Sequence[Claim]) -> type[Spec]:
         _tried(registry, spec)
     except (Exception, SystemExit) as error:
         kind = "" if type(error) is TypeError else f"{type(error).__name__}: "
-        raise _Refused(f"of {who} cannot be used: {kind}{' '.join(str(error).split())}") from error
+        raise _Refused(f"of {who} cannot be used: {kind}{str(error).strip().partition(chr(10))[0]}") from error
     return spec
 
 
 def _tried(registry: Registry[Any], spec: type[Spec]) -> None:
     """Raises what is wrong with a component as far as can be seen without its parent."""
     component = spec.component
-    if missing := sorted(getattr(component, "__abstractmethods__", ())):
-        raise TypeError(f"it lacks {', '.join(missing)}")
     usual = facts(next(iter(registry.own.values())))
     if facts(component) != usual:
         said, wanted = (", ".join(names) or "nothing" for names in (facts(component), usual))
         raise TypeError(f"left of the bare * stands {said}, where a {registry.slot} has {wanted}")
     version_of(component)
     if not any(field.is_required() for field in spec.model_fields.values()):
-        spec.model_validate(json.loads(spec().model_dump_json()))
+        try:
+            spec.model_validate(json.loads(spec().model_dump_json()))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise TypeError(f"a file could not say the default of {first['loc'][0]}: {first['msg']}") from None

@@ -41,6 +41,8 @@ def checked(component: Callable[..., Any], contract: type[Any], reserved: frozen
     cannot be a schema: one without a default or named by a ``reserved`` word."""
     if not _makes(component, contract):
         raise TypeError(f"it is no {contract.__name__}, nor a function that is declared to return one")
+    if missing := sorted(getattr(component, "__abstractmethods__", ())):
+        raise TypeError(f"it lacks {', '.join(missing)}")
     found = choices(component)
     for choice, (hint, default) in found.items():
         if choice in reserved or choice.startswith("_"):
@@ -57,9 +59,10 @@ def facts(component: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _makes(component: Callable[..., Any], contract: type[Any]) -> bool:
-    made = component if inspect.isclass(component) else get_type_hints(component).get("return")
-    made = get_origin(made) or made
-    return contract is object or (inspect.isclass(made) and issubclass(made, contract))
+    if contract is object or inspect.isclass(component):
+        return contract is object or issubclass(component, contract)
+    made = get_type_hints(component).get("return") if inspect.isroutine(component) else None
+    return inspect.isclass(made) and issubclass(made, contract)
 
 
 def lax_tuples(hint: Any) -> Any:
