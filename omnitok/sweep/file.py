@@ -28,6 +28,7 @@ from omnitok.spec import (
     read_yaml,
     refused_key,
 )
+from omnitok.sweep.match import Match
 
 Design = Literal["full", "one_at_a_time", "cumulative", "leave_one_out", "zip"]
 
@@ -92,6 +93,7 @@ class SweepFile(BaseModel):
     question: Annotated[str, Field(min_length=1)]
     experiment: Annotated[str, Field(min_length=1)]
     vary: dict[str, Any]
+    match: Match | None = None
     design: Design = "full"
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False), Field(min_length=1)]
     evaluate: Annotated[tuple[Any, ...], Strict(False)] = ()
@@ -116,6 +118,8 @@ class Asked(NamedTuple):
     def digest(self) -> str:
         """The identity of the question: what is run, not what is measured, claimed or how it is run."""
         what = {"vary": self.said["vary"], "design": self.file.design, "seeds": self.file.seeds}
+        if self.file.match:
+            what["match"] = self.file.match.model_dump()
         texts = {"base": self.base, "others": self.others, "baselines": self.said.get("baselines", [])}
         return digest({"name": self.name, **what, **texts})
 
@@ -214,6 +218,9 @@ def _faults(file: SweepFile, said: Map) -> list[Fault]:
             faults.append(Fault(mark, f"vary.{path}", "must be {label: value, ...} or a list of plain values"))
         elif isinstance(values, list) and any(isinstance(value, Map | list) for value in values):
             faults.append(Fault(mark, f"vary.{path}", "a value that is not plain needs a label: {label: value, ...}"))
+        if isinstance(values, Map) and len({_bundles(value) for value in values.values()}) > 1:
+            said_so = f"either every value patches several paths, as {{{TOGETHER}: {{path: value, ...}}}}, or none does"
+            faults.append(Fault(mark, f"vary.{path}", said_so))
         named = labels(values) if isinstance(values, Map | list) else []
         twice = [label for i, label in enumerate(named) if label in named[:i]]
         faults += [Fault(mark, f"vary.{path}", f"the label {label!r} stands twice") for label in twice]
@@ -224,6 +231,31 @@ def _faults(file: SweepFile, said: Map) -> list[Fault]:
     if len(set(file.seeds)) < len(file.seeds):
         faults.append(Fault(said.marks["seeds"], "seeds", "a seed stands twice"))
     return faults
+
+
+TOGETHER = "set"  # the one key of a value that patches several paths
+
+
+def patches(vary: Map, factor: str, label: str) -> list[tuple[str, Any, Mark]]:
+    """(path, value, where it was said) of what a factor's value patches: the factor itself is the path, or, where the
+    value is ``{set: {path: value, ...}}``, each of those is, and the factor is a name."""
+    values = vary[factor]
+    key = label if isinstance(values, Map) else labels(values).index(label)
+    value, mark = values[key], values.marks[key]
+    if not _bundles(value):
+        return [(factor, value, mark)]
+    inner = value[TOGETHER]
+    return [(path, inner[path], inner.marks[path]) for path in inner]
+
+
+def paths(vary: Map, factor: str) -> list[str]:
+    """Every path that some value of a factor patches."""
+    named = labels(vary[factor]) if isinstance(vary[factor], Map | list) else []
+    return list(dict.fromkeys(path for label in named for path, _, _ in patches(vary, factor, label)))
+
+
+def _bundles(value: Any) -> bool:
+    return isinstance(value, Map) and list(value) == [TOGETHER] and isinstance(value[TOGETHER], Map)
 
 
 def labels(values: Any) -> list[str]:

@@ -9,7 +9,8 @@ from omnitok.metrics import Identity
 from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, dotted, kind, patched, plain, resolve
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.design import Arm, arms, name_of
-from omnitok.sweep.file import Asked, address, labels, read_experiment, read_sweep
+from omnitok.sweep.file import Asked, address, labels, patches, paths, read_experiment, read_sweep
+from omnitok.sweep.matching import Matching, Solved
 from omnitok.sweep.rehearse import Measurement, Rehearsal
 from omnitok.training import EVALUATIONS, TASKS, Facts
 from omnitok.training.evaluate import key_of, metric_specs, protocol_of
@@ -25,6 +26,7 @@ class Trial(NamedTuple):
     seed: int | None
     stages: tuple[str, ...]
     facts: Facts
+    solved: Solved | None = None
 
 
 class Plan(NamedTuple):
@@ -36,6 +38,7 @@ class Plan(NamedTuple):
     runs: dict[str, StageRun]
     measurements: list[Measurement]
     notices: list[str]
+    target: float | None  # what arms were matched to
 
 
 def plan(asked: Asked) -> Plan:
@@ -49,16 +52,19 @@ def plan(asked: Asked) -> Plan:
     found: dict[str, StageRun] = {}
     trials: list[Trial] = []
     rehearsal = Rehearsal(measurements, asked)
+    matching = Matching(asked, asked.file.match, rehearsal) if asked.file.match else None
+    faults += matching.faults() if matching else []
     for arm in _arms(asked, factors, faults):
         with gathering(faults):
-            trials += _arm_trials(asked, arm, found, rehearsal)
+            trials += _arm_trials(asked, arm, found, rehearsal, matching)
     with gathering(faults):
         trials += _baseline_trials(asked, found, rehearsal)
     faults += _twins(asked, trials)
     faults += claim_faults(asked, factors, measured)
     if faults:
         raise SpecError(faults)
-    return Plan(asked, factors, trials, found, measurements, _notices(asked))
+    target = matching.target if matching else None
+    return Plan(asked, factors, trials, found, measurements, _notices(asked), target)
 
 
 def _arms(asked: Asked, factors: dict[str, list[str]], faults: list[Fault]) -> list[Arm]:
@@ -93,28 +99,27 @@ def arm_text(asked: Asked, arm: Arm) -> Map:
     text = asked.base
     if "experiment" in arm:
         text = asked.others[arm["experiment"]]
-    for path, label in arm.items():
-        if path != "experiment":
-            value, mark = _value(vary, path, label)
-            text = patched(text, address(text, path, mark), value, mark)
+    for factor, label in arm.items():
+        if factor != "experiment":
+            for path, value, mark in patches(vary, factor, label):
+                text = patched(text, address(text, path, mark), value, mark)
     return text
 
 
-def _value(vary: Map, path: str, label: str) -> tuple[Any, Mark]:
-    values = vary[path]
-    key = label if isinstance(values, Map) else labels(values).index(label)
-    return values[key], values.marks[key]
-
-
-def _arm_trials(asked: Asked, arm: Arm, found: dict[str, StageRun], rehearsal: Rehearsal) -> list[Trial]:
-    stages = read_stages(arm_text(asked, arm))
+def _arm_trials(
+    asked: Asked, arm: Arm, found: dict[str, StageRun], rehearsal: Rehearsal, matching: Matching | None
+) -> list[Trial]:
+    text, solved = arm_text(asked, arm), None
+    if matching:
+        text, solved = matching.solved(name_of(arm), text)
+    stages = read_stages(text)
     facts = rehearsal.stages(stages)
     trials = []
     shared = [unseeded(stage) for stage in stages]
     for seed in asked.file.seeds:
         bound = _bound(shared, seed)
         found |= dict(bound)
-        trials.append(Trial("arm", name_of(arm), arm, seed, tuple(digest for digest, _ in bound), facts))
+        trials.append(Trial("arm", name_of(arm), arm, seed, tuple(digest for digest, _ in bound), facts, solved))
     return trials
 
 
@@ -208,14 +213,15 @@ def _twins(asked: Asked, trials: Sequence[Trial]) -> Iterator[Fault]:
 def _notices(asked: Asked) -> list[str]:
     """A bare path that a later stage says again does not reach that stage: say so."""
     stages = asked.base.get("stages", {})
-    bare = [
-        path for path in asked.said["vary"] if path not in {"experiment", "stages"} and not path.startswith("stages.")
-    ]
+    vary, match = asked.said["vary"], asked.file.match
+    every = [(f"vary.{path}", path) for factor in vary if factor != "experiment" for path in paths(vary, factor)]
+    every += [(f"match.solve: {match.solve}", match.solve)] if match else []
+    bare = [(said, path) for said, path in dict.fromkeys(every) if path != "stages" and not path.startswith("stages.")]
     return [
-        f"vary.{path}: the stage {name!r} says {said} itself, so the patch stops before it"
-        for path in bare
+        f"{said}: the stage {name!r} says {again} itself, so the patch stops before it"
+        for said, path in bare
         for name, stage in list(stages.items())[1:]
-        if (said := _said_again(stage, address(asked.base, path, Mark(""))[2:]))
+        if (again := _said_again(stage, address(asked.base, path, Mark(""))[2:]))
     ]
 
 
@@ -245,6 +251,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
     return {
         "factors": plan.factors,
         "seeds": list(plan.asked.file.seeds),
+        "match": plan.asked.file.match and {**plan.asked.file.match.model_dump(), "target": plan.target},
         "trials": [
             {
                 "kind": trial.kind,
@@ -255,6 +262,9 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "parameters": trial.facts.parameters,
                 "tokens": trial.facts.tokens,
                 "bits_per_token": trial.facts.bits_per_token,
+                "flops": {shape: flops._asdict() for shape, flops in trial.facts.flops.items()},
+                "largest": trial.facts.largest,
+                **({"solved": trial.solved._asdict()} if trial.solved else {}),
             }
             for trial in plan.trials
         ],

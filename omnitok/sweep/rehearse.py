@@ -27,7 +27,7 @@ class Measurement(NamedTuple):
 Shapes = tuple[tuple[int, int], ...]  # (frames, resolution)
 
 
-class _Met(NamedTuple):
+class Met(NamedTuple):
     """A stage as it is rehearsed: its task, what makes two models the same, what is trained on."""
 
     task: Task
@@ -40,7 +40,7 @@ class Rehearsal:
 
     def __init__(self, measurements: list[Measurement], asked: Asked | None) -> None:
         self.measurements, self.asked = measurements, asked
-        self.met: dict[str, _Met] = {}
+        self.met: dict[str, Met] = {}
         self.codecs: dict[str, Reconstructor] = {}
         self.costs: dict[tuple[str, int, int], Cost] = {}
         self.probed: dict[tuple[str, int], tuple[int, int]] = {}  # (model, resolution) -> (frames, tokens)
@@ -51,11 +51,11 @@ class Rehearsal:
     def stages(self, stages: Sequence[Stage]) -> Facts:
         """-> the facts of the last stage. Raises SpecError with a fault for each stage that does not fit."""
         faults: list[Fault] = []
-        met: dict[str, _Met] = {}
+        met: dict[str, Met] = {}
         facts = None
         for stage in stages:
             try:
-                here = met[stage.name] = self._meet(stage)
+                here = met[stage.name] = self.meet(stage)
                 if stage is stages[-1]:
                     facts = self._facts(here)
                 for shape in sorted(here.shapes, reverse=True):  # the longest first: what it passes, a prefix passes
@@ -70,27 +70,19 @@ class Rehearsal:
             raise SpecError(faults)
         return facts
 
-    def spent(self, stage: Stage) -> tuple[str, Cost]:
-        """What one clip of the largest shape that a stage trains on costs, with that shape. Raises what a model that
-        does not fit raises."""
-        met = self._meet(stage)
-        frames, resolution = largest(met.shapes)
-        return f"{frames}x{resolution}", self._cost(met, frames, resolution)
-
-    def _facts(self, met: _Met) -> Facts:
+    def _facts(self, met: Met) -> Facts:
         longest = {r: max(f for f, side in met.shapes if side == r) for _, r in met.shapes}
-        costs = {f"{f}x{r}": self._cost(met, f, r) for r, f in longest.items()}
+        costs = {f"{f}x{r}": self.cost(met, f, r) for r, f in longest.items()}
         flops = {shape: Flops(found.encode, found.decode) for shape, found in costs.items()}
         tokens = {f"{f}x{r}": self._probe(met, f, r) for f, r in met.shapes}
         frames, resolution = largest(met.shapes)
         shape = f"{frames}x{resolution}"
         return Facts(costs[shape].parameters, tokens, costs[shape].bits_per_token, flops, shape)
 
-    def _meet(self, stage: Stage) -> _Met:
-        """A stage's task, built once for all stages that a rehearsal does not tell apart."""
-        said = plain(stage.spec)
-        component: Any = TASKS.components[said["task"]]
-        seen = {k: v for k, v in said.items() if k not in component.unseen}
+    def meet(self, stage: Stage) -> Met:
+        """A stage's task, built once for all stages that a rehearsal does not tell apart. Raises what a model that does
+        not fit raises."""
+        component, seen = _seen(stage)
         memo = json.dumps(seen, sort_keys=True)
         if memo not in self.met:
             model = json.dumps(seen.pop(component.codec_choice), sort_keys=True)
@@ -99,10 +91,10 @@ class Rehearsal:
             around = json.dumps(seen, sort_keys=True)
             if around not in self.trained_on:
                 self.trained_on[around] = task.shapes()
-            self.met[memo] = _Met(task, model, self.trained_on[around])
+            self.met[memo] = Met(task, model, self.trained_on[around])
         return self.met[memo]
 
-    def _hand_over(self, stage: Stage, met: Mapping[str, _Met]) -> None:
+    def _hand_over(self, stage: Stage, met: Mapping[str, Met]) -> None:
         """Whether what the parent has fits, by name and shape."""
         init, handover, (task, model, _) = stage.lineage.init, stage.lineage.handover, met[stage.name]
         parent = f"{id(met[init].task.codec)}" if isinstance(init, str) and init in met else str(init)
@@ -125,7 +117,8 @@ class Rehearsal:
         task: Task = whole(0, data_root(), **{choice: lambda: self.codecs[model]})
         return task
 
-    def _cost(self, met: _Met, frames: int, resolution: int) -> Cost:
+    def cost(self, met: Met, frames: int, resolution: int) -> Cost:
+        """What one clip of a shape costs, counted once for each model."""
         key = (met.model, frames, resolution)
         if key not in self.costs:
             found = self.costs[key] = cost(met.task.codec, frames, resolution)
@@ -133,7 +126,7 @@ class Rehearsal:
                 self.probed[met.model, resolution] = frames, found.tokens
         return self.costs[key]
 
-    def _probe(self, met: _Met, frames: int, resolution: int) -> int:
+    def _probe(self, met: Met, frames: int, resolution: int) -> int:
         """Tokens of a clip. One that is a prefix of a clip that was passed is not passed again."""
         codec = met.task.codec
         longest, tokens = self.probed.get((met.model, resolution), (0, 0))
@@ -144,7 +137,7 @@ class Rehearsal:
             self.probed[met.model, resolution] = longest, tokens
         return tokens * (1 + steps) // (1 + (longest - 1) // codec.frame_step)
 
-    def _measured(self, met: _Met) -> Iterator[Fault]:
+    def _measured(self, met: Met) -> Iterator[Fault]:
         """Whether what is to be evaluated is there and fits the model."""
         for i, measurement in enumerate(self.measurements):
             try:
@@ -156,6 +149,18 @@ class Rehearsal:
             except (ValueError, DataError, RuntimeError) as error:
                 assert self.asked is not None
                 yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
+
+
+def _seen(stage: Stage) -> tuple[Any, dict[str, Any]]:
+    """The component of a stage, and all that a rehearsal sees of its choices."""
+    said = plain(stage.spec)
+    component: Any = TASKS.components[said["task"]]
+    return component, {name: value for name, value in said.items() if name not in component.unseen}
+
+
+def memo(stages: Sequence[Stage]) -> str:
+    """What makes two arms the same to a rehearsal."""
+    return json.dumps([_seen(stage)[1] for stage in stages], sort_keys=True)
 
 
 def largest(shapes: Shapes) -> tuple[int, int]:

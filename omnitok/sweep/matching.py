@@ -1,0 +1,248 @@
+"""Arms made equal: what ``match:`` solves for in each, on the meta device, and how near it comes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from omnitok.data import DataError
+from omnitok.model.cost import parameters
+from omnitok.quantizers import Quantizer
+from omnitok.spec import Fault, Map, Mark, Seq, Spec, SpecError, kind, mark_of, patched, plain
+from omnitok.sweep.file import Asked, address, paths
+from omnitok.sweep.match import Match, around
+from omnitok.sweep.rehearse import Rehearsal, largest, memo
+from omnitok.training.stage import read_stages
+
+WORDS = {"flops": "FLOPs", "params": "parameters", "bits": "bits a token"}
+Path = tuple[str | int, ...]
+Patches = tuple[tuple[Path, Any], ...]
+
+
+class Solved(NamedTuple):
+    """What one arm was given: the number, or the quantizer's choices; what it has then, on a clip of which shape where
+    that matters; how far that is from what is aimed at, as a part of it."""
+
+    value: Any
+    cost: float
+    shape: str
+    off: float
+
+
+class _Arm(NamedTuple):
+    """What is solved in: an arm, its text, where in it, what stands there as text and what that means; what it has as it
+    stands, if it can be built so."""
+
+    name: str
+    text: Map
+    at: Path
+    said: Any
+    meant: Any
+    stands: tuple[float, str] | None
+
+
+class Matching:
+    """Solves each arm once, whatever its seeds; arms with the same models share a solution."""
+
+    def __init__(self, asked: Asked, match: Match, rehearsal: Rehearsal) -> None:
+        self.asked, self.match, self.rehearsal = asked, match, rehearsal
+        self.mark = self._mark("solve")
+        self.known: dict[str, tuple[Patches, Solved]] = {}
+        self._target: float | None = None
+
+    @property
+    def target(self) -> float:
+        """What is aimed at. Raises SpecError where the experiment as it stands does not say it."""
+        if self._target is None:
+            found = self._of_base() if self.match.to == "base" else float(self.match.to)
+            if not found or (self.match.by == "bits" and found % 1):
+                said = f"the experiment as it stands has {_count(found)} {WORDS[self.match.by]}; say a whole number"
+                raise SpecError([Fault(self._mark("to"), "match.to", said)])
+            self._target = found
+        return self._target
+
+    def solved(self, name: str, text: Map) -> tuple[Map, Solved]:
+        """An arm's text with what was solved in it. Raises SpecError where nothing comes near enough."""
+        target, stages = self.target, read_stages(text)
+        at = address(text, self.match.solve, self.mark)
+        key = json.dumps([memo(stages), at, said := _beneath(text, at)])
+        if key not in self.known:
+            meant = _beneath(next((stage.spec for stage in stages if stage.name == at[1]), None), at[2:])
+            arm = _Arm(name, text, at, said, meant, self._stands(text))
+            if self.match.by == "bits":
+                self._refuse_other_than_quantizers(arm)
+            else:
+                self._refuse_other_than_numbers(arm)
+            if arm.stands and arm.stands[0] == target:
+                self.known[key] = (), Solved(_shown(arm), *arm.stands, 0.0)
+            else:
+                self.known[key] = self._setting(arm) if self.match.by == "bits" else self._number(arm)
+        patches, found = self.known[key]
+        return self._patched(text, patches), found
+
+    def faults(self) -> list[Fault]:
+        """What of the sweep's text does not go together with solving."""
+        solve, vary = self.match.solve, self.asked.said["vary"]
+        twice = [factor for factor in vary if factor != "experiment" and solve in paths(vary, factor)]
+        if self.match.by == "bits" or not twice:
+            return []
+        return [Fault(self.mark, "match.solve", f"{solve} is varied; it cannot be solved for too")]
+
+    def _refuse_other_than_numbers(self, arm: _Arm) -> None:
+        if arm.meant is not None and (not isinstance(arm.meant, int) or isinstance(arm.meant, bool)):
+            raise self._refused(f"by {self.match.by} a whole number is solved for, and this is {_kind(arm.meant)}")
+
+    def _refuse_other_than_quantizers(self, arm: _Arm) -> None:
+        component = arm.meant.component if isinstance(arm.meant, Spec) else None
+        if not isinstance(component, type) or not issubclass(component, Quantizer):
+            raise self._refused(f"by bits a quantizer is solved for, and this is {_kind(arm.meant)}")
+
+    def _number(self, arm: _Arm) -> tuple[Patches, Solved]:
+        """The multiple that comes nearest."""
+        shapes = {}
+
+        def cost(value: int) -> float:
+            found, shapes[value] = self._tried(arm, ((arm.at, value),), f"{self.match.solve}={value}")
+            return found
+
+        step = self.match.multiple_of
+        try:
+            beside = around(cost, self.target, step, arm.meant or step)
+        except SpecError:
+            raise
+        except ValueError as error:
+            raise self._refused(f"the arm {arm.name!r}: the number of {WORDS[self.match.by]} {error}") from None
+        self._refuse_far(arm, [(f"{self.match.solve}={value}", found) for value, found in beside])
+        value, found = beside[0]
+        return ((arm.at, value),), Solved(value, found, shapes[value], found / self.target - 1)
+
+    def _setting(self, arm: _Arm) -> tuple[Patches, Solved]:
+        """The quantizer's first setting that names no other component than the arm does."""
+        bits, tag = int(self.target), arm.meant.registry.tag
+        name, every = getattr(arm.meant, tag), arm.meant.component.settings(bits)
+        agreeing = [setting for setting in every if _agrees(arm.said, setting, tag)]
+        if not agreeing:
+            of = " made of what it names" if every else ""
+            raise self._refused(f"the arm {arm.name!r}: no setting of {name!r}{of} spends {bits} bits a token")
+        said = arm.said if isinstance(arm.said, Map) else Map({tag: name}, self.mark, {tag: self.mark})
+        patches = ((arm.at, _merged(said, agreeing[0], self.mark)),)
+        found, shape = self._tried(arm, patches, shown := json.dumps(agreeing[0]))
+        self._refuse_far(arm, [(shown, found)])
+        return patches, Solved(dict(agreeing[0]), found, shape, found / self.target - 1)
+
+    def _of_base(self) -> float:
+        try:
+            return self._measured(self.asked.base)[0]
+        except (ValueError, DataError, RuntimeError, OSError):
+            self.rehearsal.stages(read_stages(self.asked.base))  # which places the fault
+            raise
+
+    def _stands(self, text: Map) -> tuple[float, str] | None:
+        try:
+            return self._measured(text)
+        except (ValueError, DataError, RuntimeError, OSError):
+            return None
+
+    def _tried(self, arm: _Arm, patches: Patches, shown: str) -> tuple[float, str]:
+        try:
+            return self._measured(self._patched(arm.text, patches))
+        except SpecError:
+            raise
+        except (ValueError, DataError, RuntimeError, OSError) as error:
+            if arm.stands is None:  # the arm's own fault, then
+                self.rehearsal.stages(read_stages(arm.text))
+            said = f"the arm {arm.name!r} with {shown}, which was tried: {str(error).splitlines()[0]}"
+            raise SpecError([Fault(self._mark("multiple_of"), "match", said)]) from None
+
+    def _measured(self, text: Map) -> tuple[float, str]:
+        """What is matched, of a text's last stage; FLOPs are of one clip of the largest shape that it trains on."""
+        met = self.rehearsal.meet(read_stages(text)[-1])
+        if self.match.by == "flops":
+            frames, resolution = largest(met.shapes)
+            return float(self.rehearsal.cost(met, frames, resolution).flops), f"{frames}x{resolution}"
+        codec = met.task.codec
+        return float(parameters(codec) if self.match.by == "params" else codec.bits_per_token), ""
+
+    def _patched(self, text: Map, patches: Patches) -> Map:
+        for at, value in patches:
+            text = patched(text, at, value, self.mark)
+        return text
+
+    def _refuse_far(self, arm: _Arm, beside: Sequence[tuple[str, float]]) -> None:
+        if abs(beside[0][1] / self.target - 1) <= self.match.within:
+            return
+        aim = f"{_count(self.target)} {WORDS[self.match.by]}" + (" of base" if self.match.to == "base" else "")
+        near = ", ".join(
+            f"{shown} has {_count(found)} ({100 * found / self.target - 100:+,.2f} %)" for shown, found in beside
+        )
+        said = f"the arm {arm.name!r} does not come within {100 * self.match.within:g} % of the {aim}: {near}"
+        raise SpecError([Fault(self._mark("within"), "match", said)])
+
+    def _refused(self, said: str) -> SpecError:
+        return SpecError([Fault(self.mark, f"match.solve: {self.match.solve}", said)])
+
+    def _mark(self, key: str) -> Mark:
+        return mark_of(self.asked.said, ("match", key))
+
+
+def _beneath(data: Any, steps: Path) -> Any:
+    """What stands at a path of a text or a spec; None where nothing does."""
+    for step in steps:
+        if isinstance(data, Spec):
+            data = getattr(data, str(step)) if step in type(data).model_fields else None
+        elif isinstance(data, Mapping):
+            data = data.get(step)
+        elif isinstance(data, tuple | list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            return None
+    return data
+
+
+def _agrees(said: Any, setting: Mapping[str, Any], tag: str) -> bool:
+    """Whether a setting names no other component anywhere than what is said."""
+    if isinstance(said, str):
+        return setting.get(tag, said) == said
+    if not isinstance(said, Map):
+        return True
+    if setting.get(tag, said.get(tag)) != said.get(tag, setting.get(tag)):
+        return False
+    return all(_agrees(said.get(key), value, tag) for key, value in setting.items() if isinstance(value, Mapping))
+
+
+def _merged(said: Map, setting: Mapping[str, Any], mark: Mark) -> Map:
+    """What is said, with what a setting says in its place."""
+    items, marks = dict(said), dict(said.marks)
+    for key, value in setting.items():
+        before = items.get(key)
+        items[key] = (
+            _merged(before, value, mark)
+            if isinstance(before, Map) and isinstance(value, Mapping)
+            else _marked(value, mark)
+        )
+        marks[key] = mark
+    return Map(items, mark, marks)
+
+
+def _marked(value: Any, mark: Mark) -> Any:
+    if isinstance(value, Mapping):
+        return Map({key: _marked(one, mark) for key, one in value.items()}, mark, dict.fromkeys(value, mark))
+    if isinstance(value, list | tuple):
+        return Seq([_marked(one, mark) for one in value], mark, [mark] * len(value))
+    return value
+
+
+def _shown(arm: _Arm) -> Any:
+    """What an arm has that needs no solving."""
+    if not isinstance(arm.meant, Spec):
+        return arm.meant
+    return {key: value for key, value in plain(arm.meant).items() if isinstance(arm.said, Map) and key in arm.said}
+
+
+def _count(number: float) -> str:
+    return f"{number:,.4g}" if number % 1 else f"{number:,.0f}"
+
+
+def _kind(value: Any) -> str:
+    return (
+        f"the {value.registry.slot} {getattr(value, value.registry.tag)!r}" if isinstance(value, Spec) else kind(value)
+    )
