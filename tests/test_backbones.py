@@ -1,9 +1,13 @@
 """Backbones to compare with: what each of them promises, and what is particular to it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+import omnitok
+from omnitok import runs
 from omnitok.model import MODELS
 from omnitok.model.convolution_layers import CausalConvolution, DepthToSpace, FrameAttention, Normed
 from omnitok.model.patch import PATCHES
@@ -220,3 +224,32 @@ def test_a_probe_on_the_meta_device_passes(patches):
     with torch.device("meta"):
         model = resolve(decode(MODELS, read_value(f"{{dim: 12, patches: {patches}, encoder: [], decoder: []}}", "x")))()
     assert model.probe(1 + model.frame_step, 16) == 2 * 4 * 4
+
+
+# Their experiments
+
+ROOT = Path(__file__).parent.parent / "experiments"
+SMALL = [
+    "losses=[l1]",
+    "adversary=none",
+    "model.dim=32",
+    "batch=2",
+    "resolution=16",
+    "steps=2",
+    "validate_every=2",
+    "data.short_side=16",
+]
+SMALLER = {
+    "backbone_causal_cnn": ["model.patches.widths=[0.25, 1.0]", "model.patches.depth=1"],
+    "backbone_cnn_2d": ["model.patches.widths=[0.25, 1.0]", "model.patches.depth=1"],
+    "backbone_vit": [],
+    "backbone_titok": ["model.encoder[0].grid=[2, 2]", "model.decoder[0].grid=[2, 2]", "model.patches.patch=8"],
+}
+
+
+@pytest.mark.parametrize("name", SMALLER)
+def test_a_backbones_experiment_trains_on_pictures_and_then_on_clips_too(name, runs_root):
+    later = ["stages.joint.schedule={type: joint, frames: 5}", "stages.joint.batch=2", "stages.joint.adversary=none"]
+    first = [f"stages.images.{said}" for said in [*SMALL, *SMALLER[name]]]
+    done = omnitok.run_experiment(ROOT / f"{name}.yaml", [*first, *later])
+    assert done.trained == 2 and all((folder / runs.RESULT).exists() for folder in done.folders)

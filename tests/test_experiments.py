@@ -28,6 +28,10 @@ MILLIONS = {
     "omnitokenizer_l": 171.9,
     "omnitokenizer_xl": 405.5,
     "omnitokenizer_published": 51.6,
+    "backbone_causal_cnn": 6.9,
+    "backbone_cnn_2d": 6.8,
+    "backbone_vit": 6.8,
+    "backbone_titok": 6.8,
 }
 
 

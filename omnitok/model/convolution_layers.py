@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from omnitok.attention import Past
-from omnitok.attention.contract import mixed
+from omnitok.attention.backends import mixed
 from omnitok.model.contract import Inflation, in_full
 
 GROUPS = 32  # of channels that are normalised together, or as many of them as divide both

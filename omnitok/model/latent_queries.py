@@ -28,7 +28,8 @@ class _Learned(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.normal_(self.values, std=self.values.shape[1] ** -0.5)
 
-    def forward(self, like: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t 1 n d"]:
+    def beside(self, like: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t 1 n d"]:
+        """The same in every frame; no ``forward``, as its hooks cannot take what has neither gradient nor history."""
         return self.values.to(like.dtype).expand(*like.shape[:2], 1, -1, -1)
 
 
@@ -44,7 +45,7 @@ class _Frames(Block):
     def _filled(self, x: Float[Tensor, "b t h w d"]) -> Float[Tensor, "b t 1 n d"]:
         """The learned tokens after the layers."""
         given = rearrange(x, "b t h w d -> b t 1 (h w) d")
-        mixed: Tensor = self.layers(torch.cat([given + self.places(x), self.learned(x)], dim=3))
+        mixed: Tensor = self.layers(torch.cat([given + self.places.beside(x), self.learned.beside(x)], dim=3))
         return mixed[:, :, :, given.shape[3] :]
 
 
