@@ -1,7 +1,6 @@
 """What every quantizer promises, asked of every quantizer in the table; then each against its paper."""
 
 import itertools
-import math
 
 import pytest
 import torch
@@ -9,10 +8,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from omnitok.quantizers import QUANTIZERS
-from omnitok.quantizers.entropy import TEMPERATURE, entropy_gap
 from omnitok.quantizers.fsq import FiniteScalarQuantizer
 from omnitok.quantizers.gaussian import GaussianBottleneck
-from omnitok.quantizers.search import MOST_ROWS, nearest
+from omnitok.quantizers.search import MOST_ROWS
 from omnitok.quantizers.vq import VectorQuantizer
 from omnitok.quantizers.vq_published import PublishedVectorQuantizer
 from omnitok.randomness import generator
@@ -98,13 +96,6 @@ def test_a_spec_survives_a_file(name):
     assert decode(QUANTIZERS, plain(QUANTIZERS.default(name))) == QUANTIZERS.default(name)
 
 
-def test_nearest_is_the_nearest_by_brute_force_in_float64_and_ties_go_to_the_lowest():
-    tokens, codes = torch.randn(2000, 5), torch.randn(33, 5)
-    brute = torch.cdist(tokens.double(), codes.double()).argmin(-1)
-    assert torch.equal(nearest(tokens, codes), brute)
-    assert nearest(torch.zeros(1, 5), torch.ones(4, 5)).item() == 0
-
-
 @pytest.mark.parametrize("normalise", [True, False])
 def test_vq_moves_its_codes_as_the_appendix_of_its_paper_says(normalise):
     vq = VectorQuantizer(codebook_size=3, code_dim=2, decay=0.9, commitment_weight=0.25, normalise=normalise)
@@ -123,7 +114,9 @@ def test_vq_moves_its_codes_as_the_appendix_of_its_paper_says(normalise):
         hits[k] = 0.9 * hits[k] + 0.1 * len(mine)
         sums[k] = 0.9 * sums[k] + 0.1 * sum(mine, torch.zeros(2, dtype=torch.double))
     smoothed = (hits + 1e-7) / (hits.sum() + 3e-7) * hits.sum()
-    torch.testing.assert_close(vq.codebook, F.normalize(sums / smoothed[:, None], dim=-1) if normalise else sums / smoothed[:, None])
+    torch.testing.assert_close(
+        vq.codebook, F.normalize(sums / smoothed[:, None], dim=-1) if normalise else sums / smoothed[:, None]
+    )
 
 
 def test_vq_fills_its_codebook_from_the_first_batch_and_only_then():
@@ -285,21 +278,8 @@ def test_the_search_never_holds_tokens_times_codes(kind):
     assert max(seen) <= MOST_ROWS * 300 < 4096 * 300
 
 
-def test_the_entropy_gap_is_its_formula_and_least_where_choices_are_sure_and_even():
-    codebook = torch.eye(4, dtype=torch.double)
-    tokens = torch.randn(6, 4, dtype=torch.double)
-    shares = (-(torch.cdist(tokens, codebook) ** 2) / TEMPERATURE).softmax(-1)
-    each = torch.stack([-(row * row.log()).sum() for row in shares]).mean()
-    mean = shares.mean(0)
-    torch.testing.assert_close(entropy_gap(tokens, codebook), each + (mean * mean.log()).sum())
-    even, uneven = entropy_gap(codebook, codebook), entropy_gap(codebook[:1].repeat(4, 1), codebook)
-    assert even == pytest.approx(-math.log(4), abs=1e-3) and uneven == pytest.approx(0, abs=1e-3)
-
-
 def test_an_entropy_weight_adds_to_the_loss_and_its_gradient_reaches_the_encoder():
-    plain, asked = (
-        VectorQuantizer(codebook_size=8, code_dim=4, entropy_weight=w).train() for w in (0.0, 0.1)
-    )
+    plain, asked = (VectorQuantizer(codebook_size=8, code_dim=4, entropy_weight=w).train() for w in (0.0, 0.1))
     x = torch.randn(1, 1, 3, 3, 4)
     losses, gradients = [], []
     for made in (plain, asked):

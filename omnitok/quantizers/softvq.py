@@ -49,9 +49,7 @@ class SoftVectorQuantizer(Quantizer):
 
     def forward(self, x: Float[Tensor, "b t h w z"], draw: torch.Generator | None = None) -> Quantized:
         with precise(x):
-            tokens, codebook = x.to(self.codebook.dtype).flatten(0, -2), self.codebook
-            if self.normalise:
-                tokens, codebook = F.normalize(tokens, dim=-1), F.normalize(codebook, dim=-1)
+            tokens, codebook = self._unit(x.to(self.codebook.dtype).flatten(0, -2)), self._unit(self.codebook)
             latents = blended(tokens, codebook, codebook, 1 / self.temperature)
             loss = latents.new_zeros(())
             if self.kl_weight and self.training:  # log k more than the paper's, so that 0 is the least
@@ -59,6 +57,9 @@ class SoftVectorQuantizer(Quantizer):
                 loss = self.kl_weight * (choice_gap(tokens, keys, keys.new_zeros(len(keys))) + math.log(len(keys)))
         codes = torch.empty((*x.shape[:-1], 0), dtype=torch.long, device=x.device)
         return Quantized(latents.view(x.shape).to(x.dtype), codes, loss)
+
+    def _unit(self, x: Float[Tensor, "*n z"]) -> Float[Tensor, "*n z"]:
+        return F.normalize(x, dim=-1) if self.normalise else x
 
     def decode(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b t h w z"]:
         raise ValueError("a soft choice names none of its vectors: there is no codebook for codes to be decoded with")
@@ -68,5 +69,5 @@ def blended(
     tokens: Float[Tensor, "n z"], keys: Float[Tensor, "k z"], values: Float[Tensor, "k y"], scale: float
 ) -> Float[Tensor, "n y"]:
     """Each token's mean of ``values``, weighted by the softmax of its scaled inner products with ``keys``."""
-    asked = (part[None, None] for part in (tokens, keys, values))
-    return F.scaled_dot_product_attention(*asked, scale=scale)[0, 0]
+    asked = tokens[None, None], keys[None, None], values[None, None]
+    return F.scaled_dot_product_attention(asked[0], asked[1], asked[2], scale=scale)[0, 0]
