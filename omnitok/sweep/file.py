@@ -66,6 +66,9 @@ class Resources(BaseModel):
     checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
     recompute: bool | None = Field(None, description="memory for time: layers are computed anew for their gradients")
     compile: bool | None = Field(None, description="torch.compile in training; equal to rounding")
+    attention: Literal["auto", "manual", "sdpa", "flex"] | None = Field(
+        None, description="how attentions are computed; equal to rounding; default auto, by shape and device"
+    )
     timeout_min: Count | None = Field(None, description="Slurm: minutes that a job may take")
     gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a job")
     cpus_per_task: Count | None = Field(None, description="Slurm: cores of a task")
@@ -75,7 +78,8 @@ class Resources(BaseModel):
     def environment(self) -> dict[str, str]:
         """What is said here of what processes read from their environment."""
         said = {"OMNITOK_RECOMPUTE": self.recompute, "OMNITOK_COMPILE": self.compile}
-        return {name: str(int(value)) for name, value in said.items() if value is not None}
+        numbers = {name: str(int(value)) for name, value in said.items() if value is not None}
+        return numbers if self.attention is None else {**numbers, "OMNITOK_ATTENTION": self.attention}
 
     @model_validator(mode="after")
     def _only_slurm_more(self) -> "Resources":
