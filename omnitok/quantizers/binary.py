@@ -47,7 +47,7 @@ class SignQuantizer(Nested):
         self.codebook_sizes = (2**bits,)
         self.commitment_weight, self.entropy_weight = commitment_weight, entropy_weight
         self.diversity_gamma, self.temperature, self.group_size = diversity_gamma, temperature, group_size
-        self.register_buffer("powers", 2 ** torch.arange(bits), persistent=False)
+        self.register_buffer("powers", 2 ** torch.arange(bits, dtype=torch.int32), persistent=False)
         self.register_buffer("one", torch.ones(()), persistent=False)
 
     @property
@@ -64,7 +64,7 @@ class SignQuantizer(Nested):
                 logits = latents.flatten(0, -2) * (4 * self.corner / self.temperature)
                 each, shortfall = entropies(logits, self.group_size)
                 loss = loss + self.entropy_weight * (each + self.diversity_gamma * shortfall)
-            codes = (above * self.powers).sum(-1, keepdim=True)
+            codes = (above * self.powers).sum(-1, keepdim=True, dtype=torch.int32).long()
             passed = straight_through(latents, chosen) if self.training else chosen
         return Quantized(passed, codes, loss)
 
@@ -72,7 +72,7 @@ class SignQuantizer(Nested):
         return self._corners(codes.bitwise_and(self.powers) > 0)
 
     def _corners(self, above: Tensor) -> Float[Tensor, "b t h w z"]:
-        return torch.where(above, self.one, -self.one) * self.corner
+        return (above.to(self.one.dtype) * (2 * self.corner)).sub_(self.corner)
 
     @abstractmethod
     def _commitment(self, latents: Tensor, chosen: Tensor) -> Float[Tensor, ""]:

@@ -73,7 +73,7 @@ class FiniteScalarQuantizer(Nested):
 
     def remainder(self, x: Float[Tensor, "b t h w z"], draw: torch.Generator | None = None) -> Quantized:
         half = self.counts // 2
-        whole = ((x.detach() - self._centre) * half).round().clamp(-half, self.counts - 1 - half)
+        whole = (x.detach() - self._centre).mul_(half).round_().clamp_(-half, self.counts - 1 - half)
         return Quantized(straight_through(x, whole / half + self._centre), self._codes(whole, half), x.new_zeros(()))
 
     def restored(self, codes: Int[Tensor, "b t h w q"]) -> Float[Tensor, "b t h w z"]:

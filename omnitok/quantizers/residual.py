@@ -100,6 +100,8 @@ def _quantized(
 ) -> Quantized:
     if not isinstance(level, Nested):
         return level(left, draw)
+    if place == 0:
+        return level.remainder(left, draw)
     scale = level.ratio**place
     out = level.remainder(left / scale, draw)
     return out._replace(latents=out.latents * scale)
