@@ -49,11 +49,21 @@ def run_experiment(
     return run_experiment(Path(path), sets, seed=seed, threads=threads, processes=processes, view=view)
 
 
-def plan_sweep(path: Path | str, sets: Sequence[str] = ()) -> "Plan":
-    """``omnitok plan``: what a sweep would run. Nothing is run."""
+def plan_sweep(path: Path | str, sets: Sequence[str] = (), *, plot: Path | str | None = None) -> "Plan":
+    """``omnitok plan``: what a sweep would run. Nothing is run.
+
+    ``plot``: a .png, .svg or .pdf to write, with what is trained when over the whole run of every arm."""
     from omnitok.sweep.plan import plan_sweep
 
-    return plan_sweep(Path(path), sets)
+    if plot is None:
+        return plan_sweep(Path(path), sets)
+    from omnitok.report.overview import refuse_other_suffix, write_overview
+    from omnitok.sweep.picture import wholes
+
+    refuse_other_suffix(Path(plot))
+    planned = plan_sweep(Path(path), sets)
+    write_overview(Path(plot), planned.asked.name, wholes(planned))
+    return planned
 
 
 def launch_sweep(
@@ -99,11 +109,11 @@ def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | s
     return render_report(str(reference), sets, None if out is None else Path(out))
 
 
-def list_components(slot: str | None = None) -> "list[Entry]":
-    """``omnitok components``: of one slot, or of all."""
+def list_components(slot: str | None = None, *, bits: int | None = None) -> "list[Entry]":
+    """``omnitok components``: of one slot, or of all; of quantizers with the settings that spend so many bits a token."""
     from omnitok.catalogue import entries
 
-    return entries(slot)
+    return entries(slot, bits)
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:

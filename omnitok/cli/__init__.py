@@ -91,21 +91,30 @@ def run(file: Path, sets: tuple[str, ...], seed: int, **how: int) -> None:
     sys.exit(1 if failed else 0)
 
 
-@command("plan", "omnitok plan sweeps/quickstart.yaml", "omnitok plan sweeps/quickstart.yaml --json | jq .trials[0]")
+@command(
+    "plan",
+    "omnitok plan sweeps/quickstart.yaml",
+    "omnitok plan sweeps/quickstart.yaml --json | jq .trials[0]",
+    "omnitok plan sweeps/quickstart.yaml --plot quickstart.png",
+)
 @click.argument("sweep", type=click.Path(path_type=Path))
 @SETS
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
-def plan(sweep: Path, sets: tuple[str, ...], as_json: bool) -> None:
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
+              help="Also draw what is trained when, over whole runs, into a .png, .svg or .pdf.")  # fmt: skip
+def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
     """Show what SWEEP would run: its arms, what they cost, what is already there. Nothing is run."""
     from omnitok import plan_sweep
     from omnitok.cli.tables import print_plan
     from omnitok.sweep.plan import to_json
 
-    planned = plan_sweep(sweep, sets)
+    planned = plan_sweep(sweep, sets, plot=plot)
     if as_json:
         click.echo(json.dumps(to_json(planned), indent=1))
     else:
         print_plan(to_json(planned), planned.asked.file.question)
+    if plot:
+        click.echo(f"wrote: {plot}", err=as_json)
 
 
 @command(
@@ -197,14 +206,24 @@ def report(sweep_or_report: str, sets: tuple[str, ...], out: Path | None) -> Non
     click.echo(done.answer)
 
 
-@command("components", "omnitok components", "omnitok components quantizer")
+@command(
+    "components",
+    "omnitok components",
+    "omnitok components quantizer",
+    "omnitok components quantizer --bits 13",
+)
 @click.argument("slot", required=False)
-def components(slot: str | None) -> None:
-    """List the components of every SLOT: their choices, defaults, meaning, papers."""
+@click.option("--bits", type=click.IntRange(min=1), help="The settings of each quantizer that spend so many a token.")
+def components(slot: str | None, bits: int | None) -> None:
+    """List the components of every SLOT: their choices, defaults, meaning, cost, papers."""
     from omnitok import list_components
-    from omnitok.cli.tables import print_components
+    from omnitok.cli.listing import print_components, print_settings
 
-    print_components(list_components(slot), whole=slot is not None)
+    found = list_components(slot, bits=bits)
+    if bits is None:
+        print_components(found, whole=slot is not None)
+    else:
+        print_settings(found, bits)
 
 
 @command("schema", "omnitok schema", "omnitok schema --check")

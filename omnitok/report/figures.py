@@ -30,6 +30,11 @@ STYLE: Final[Any] = {
     "axes.formatter.useoffset": False, "image.composite_image": False,
 }  # fmt: skip
 
+QUIET: Final[Mapping[str, Any]] = {
+    "png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}  # fmt: skip
+
 Looks = Mapping[str, tuple[str, Any]]
 
 
@@ -66,17 +71,20 @@ def learning_curves(curves: pd.DataFrame, looks: Looks) -> Figure | None:
 
 def save(figure: Figure, stem: Path) -> dict[str, bytes]:
     """Write ``stem``.png (150 dpi), .pdf and .svg without dates or versions; gives their bytes by suffix."""
-    quiet = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-             "svg": {"Date": None, "Creator": None}}  # fmt: skip
     written = {}
-    with mpl.rc_context(STYLE):
-        for suffix, metadata in quiet.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
-            figure.set_layout_engine("none")  # all formats have the layout of the first
-            written[suffix] = buffer.getvalue()
-            runs.write(stem.with_name(f"{stem.name}.{suffix}"), written[suffix])
+    for suffix in QUIET:
+        written[suffix] = encoded(figure, suffix)
+        figure.set_layout_engine("none")  # all formats have the layout of the first
+        runs.write(stem.with_name(f"{stem.name}.{suffix}"), written[suffix])
     return written
+
+
+def encoded(figure: Figure, suffix: str) -> bytes:
+    """The figure as a file of one of the kinds in ``QUIET``."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format=suffix, dpi=150, metadata=QUIET[suffix])
+    return buffer.getvalue()
 
 
 def legible(text: str) -> str:
