@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+import torch
 from pydantic_core import PydanticUndefined
 
 from omnitok.attention import ATTENTION
@@ -15,13 +16,14 @@ from omnitok.discriminators import DISCRIMINATORS
 from omnitok.losses import LOSSES
 from omnitok.metrics import METRICS
 from omnitok.model import BASELINES, MODELS
+from omnitok.model.cost import cost, counted, parameters
 from omnitok.model.patch import PATCHES
 from omnitok.model.peg import PEGS
 from omnitok.model.position import POSITIONS
 from omnitok.model.trunk import BLOCKS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.schedules import CURVES, SCHEDULES
-from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, near
+from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, decode, near, resolve
 from omnitok.sweep.file import SweepFile
 from omnitok.training import EVALUATIONS, TASKS
 from omnitok.training.adversary import ADVERSARIES
@@ -51,8 +53,18 @@ class Choice(NamedTuple):
     line: str
 
 
+class Setting(NamedTuple):
+    """Choices of a quantizer that spend so many bits a token, as a file would say them; what it has with them."""
+
+    choices: dict[str, Any]
+    bits: float
+    channels: int
+    codebook_sizes: tuple[int, ...]
+
+
 class Entry(NamedTuple):
-    """One component: what it promises, its papers, its choices, bits a token at its defaults where it has any."""
+    """One component: what it promises, its papers, its choices, and what it has at its defaults: bits a token, and, where
+    one slot is listed, parameters and floating-point operations in that slot's ``MEASURED``."""
 
     slot: str
     name: str
@@ -62,19 +74,31 @@ class Entry(NamedTuple):
     bits: float | None
     origin: str = ""  # the package that it is of, where that is another one
     fault: str = ""  # why it cannot be named
+    parameters: int | None = None
+    flops: int | None = None
+    settings: tuple[Setting, ...] = ()  # of the bits that were asked for
 
 
-def entries(slot: str | None = None) -> list[Entry]:
-    """The components of one slot, or of all, with those of other packages, usable or not. Raises SpecError where there
-    is no such slot."""
+def entries(slot: str | None = None, bits: int | None = None) -> list[Entry]:
+    """The components of one slot, or of all, with those of other packages, usable or not; of one slot, with what they
+    cost; of quantizers, with their settings of so many ``bits``. Raises SpecError where there is no such slot, and for
+    bits of another."""
     if slot is not None and slot not in SLOTS:
         raise SpecError([Fault(Mark("components"), "", f"no slot {slot!r}{near(slot, SLOTS)}")])
-    wanted = [SLOTS[slot]] if slot else list(SLOTS.values())
-    return [entry for registry in wanted for entry in _listed(registry)]
+    if bits is not None and slot != QUANTIZERS.slot:
+        said = f"a quantizer spends bits, and nothing else does; say: omnitok components quantizer --bits {bits}"
+        raise SpecError([Fault(Mark(f"--bits {bits}"), "", said)])
+    if bits is not None:
+        return [_with_settings(entry, bits) for entry in _listed(QUANTIZERS)]
+    return [
+        entry for registry in ([SLOTS[slot]] if slot else SLOTS.values()) for entry in _listed(registry, bool(slot))
+    ]
 
 
-def _listed(registry: Registry[Any]) -> Iterator[Entry]:
-    yield from (_entry(registry, name) for name in registry)
+def _listed(registry: Registry[Any], costs: bool = False) -> Iterator[Entry]:
+    for name in registry:
+        entry = _entry(registry, name)
+        yield _with_costs(entry, registry) if costs and registry.slot in MEASURED else entry
     for name, fault in registry.refused.items():
         yield Entry(registry.slot, name, "", (), (), None, fault=fault)
 
@@ -110,6 +134,60 @@ def _bits(component: Callable[..., Any], foreign: bool) -> float | None:
         if foreign:
             return None
         raise
+
+
+WIDTH, GRID, CLIP = 512, (5, 32, 32), (17, 256)  # what components are measured at
+_TOKENS: Final = f"{GRID[0]} x {GRID[1]} x {GRID[2]} tokens of width {WIDTH}"
+_A_CLIP: Final = f"a clip of {CLIP[0]} x {CLIP[1]} x {CLIP[1]}"
+MEASURED: Final = {
+    "attention": f"one layer without its feed-forward network, {_TOKENS}",
+    "block": f"{_TOKENS}",
+    "peg": f"{_TOKENS}",
+    "patches": f"{_A_CLIP}, into tokens of width {WIDTH} and back",
+    "model": f"{_A_CLIP}, there and back",
+    "quantizer": f"{GRID[0]} x {GRID[1]} x {GRID[2]} tokens",
+}
+
+
+def _with_costs(entry: Entry, registry: Registry[Any]) -> Entry:
+    """What a component costs at its defaults; nothing where it has none for some choice, or does not take such tokens."""
+    if any(field.is_required() for field in registry.specs[entry.name].model_fields.values()):
+        return entry
+    try:
+        with torch.device("meta"):
+            made, flops = _measured(registry.slot, registry.components[entry.name])
+    except ValueError:
+        return entry
+    except Exception:
+        if entry.origin:
+            return entry
+        raise
+    return entry._replace(parameters=parameters(made), flops=flops)
+
+
+def _measured(slot: str, component: Callable[..., Any]) -> tuple[Any, int]:
+    """A component, and the floating-point operations of its work on what components are measured at."""
+    tokens, clip = torch.empty(1, *GRID, WIDTH), torch.empty(1, 3, CLIP[0], CLIP[1], CLIP[1])
+    if slot == "model":
+        made = component()
+        return made, cost(made, *CLIP).flops
+    facts = {"quantizer": (), "peg": (WIDTH, "space")}.get(slot, (WIDTH,))
+    made = component(*facts).eval()
+    if slot == "quantizer":
+        tokens = torch.empty(1, *GRID, made.in_channels)
+    return made, counted(lambda: made.pixels(made.embed(clip)) if slot == "patches" else made(tokens))[0]
+
+
+def _with_settings(entry: Entry, bits: int) -> Entry:
+    """The settings of a quantizer, each built and looked at."""
+    if entry.fault:
+        return entry
+    found = []
+    for setting in QUANTIZERS.components[entry.name].settings(bits):  # type: ignore[attr-defined]
+        with torch.device("meta"):
+            made = resolve(decode(QUANTIZERS, {QUANTIZERS.tag: entry.name, **setting}))()
+        found.append(Setting(dict(setting), made.bits_per_token, made.channels, made.codebook_sizes))
+    return entry._replace(settings=tuple(found))
 
 
 def _shown(value: Any) -> str:

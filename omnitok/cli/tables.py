@@ -25,7 +25,7 @@ def console() -> Console:
     return made
 
 
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+def table_of(*columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -34,21 +34,22 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def print_plan(plan: dict[str, Any], question: str) -> None:
     """Arms with their cost and state, then the stages that they share, then notices."""
-    out, root = console(), runs.root()
+    out, root, match = console(), runs.root(), plan["match"]
     out.print(f"[bold]{escape(question)}[/bold]\n")
-    numbers = ("stages", "parameters", "tokens", "bits a token", "done")
-    table = _table("arm", "seeds", *numbers, right=numbers)
+    solved = (match["solve"], "off") if match else ()
+    numbers = ("stages", "parameters", "GFLOPs", "tokens", "bits a token", *solved, "done")
+    table = table_of("arm", "seeds", *numbers, right=numbers)
     names = list(dict.fromkeys(trial["name"] for trial in plan["trials"]))
     for name in names:
         trials = [trial for trial in plan["trials"] if trial["name"] == name]
         seeds = ", ".join(str(trial["seed"]) for trial in trials if trial["seed"] is not None) or "-"
         stages = [stage for trial in trials for stage in trial["stages"]]
         done = sum((root / stage / runs.RESULT).exists() for stage in stages)
-        tokens = " ".join(f"{shape}:{count}" for shape, count in trials[0]["tokens"].items())
-        bits = f"{trials[0]['bits_per_token']:.4g}" if trials[0]["bits_per_token"] else "-"
-        cells = [str(len(stages)), f"{trials[0]['parameters']:,}", tokens, bits, f"{done} of {len(stages)}"]
-        table.add_row(escape(name), seeds, *cells)
+        costs = _costs(trials[0], bool(match))
+        table.add_row(escape(name), seeds, str(len(stages)), *costs, f"{done} of {len(stages)}")
     out.print(table)
+    if match:
+        out.print(f"\n{escape(_matched(plan))}")
     asked = [stage for trial in plan["trials"] for stage in trial["stages"]]
     done = sum((root / stage / runs.RESULT).exists() for stage in plan["stages"])
     steps = sum(
@@ -64,10 +65,38 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
         out.print(f"[yellow]note:[/yellow] {escape(notice)}")
 
 
+def _costs(trial: dict[str, Any], matched: bool) -> list[str]:
+    """The cells of what one arm costs, and of what was solved in it."""
+    flops = {shape: sum(halves.values()) for shape, halves in trial["flops"].items()}
+    cells = [
+        f"{trial['parameters']:,}",
+        " ".join(f"{shape}:{giga(count)}" for shape, count in flops.items() if count) or "-",
+        " ".join(f"{shape}:{count}" for shape, count in trial["tokens"].items()),
+        f"{trial['bits_per_token']:.4g}" if trial["bits_per_token"] else "-",
+    ]
+    if matched and "solved" in trial:
+        off = trial["solved"]["off"]
+        cells += [escape(flow(trial["solved"]["value"])), f"{100 * off:+.2g} %" if off else "0"]
+    return cells + ["", ""] * (matched and "solved" not in trial)
+
+
+def _matched(plan: dict[str, Any]) -> str:
+    """What the arms have in common, and how."""
+    match = plan["match"]
+    shapes = dict.fromkeys(trial["solved"]["shape"] for trial in plan["trials"] if "solved" in trial)
+    words = {"flops": f"FLOPs of a clip of {', '.join(shapes)}, there and back", "params": "parameters"}
+    of = "of the experiment as it stands" if match["to"] == "base" else "said"
+    step = "" if match["by"] == "bits" else f" in steps of {match['multiple_of']}"
+    return (
+        f"matched by {words.get(match['by'], 'bits a token')}: {match['target']:,.0f}, {of}, to {100 * match['within']:g} %; "
+        f"solved: {match['solve']}{step}"
+    )
+
+
 def print_states(states: Sequence[Any], only_open: bool = False) -> None:
     """A line a trial, then how many of each status."""
     out = console()
-    table = _table("trial", "seed", "status", "why")
+    table = table_of("trial", "seed", "status", "why")
     for state in states:
         if not (only_open and state.status == "done"):
             style = STYLES.get(state.status, "default")
@@ -79,33 +108,10 @@ def print_states(states: Sequence[Any], only_open: bool = False) -> None:
     out.print(", ".join(f"{count} {status}" for status, count in counts.items()))
 
 
-def print_components(entries: Sequence[Any], whole: bool) -> None:
-    """One slot with every choice, or all slots with a line a component."""
-    out = console()
-    for slot in dict.fromkeys(entry.slot for entry in entries):
-        table = _table(slot, "choices" if not whole else "default", "what")
-        for entry in (one for one in entries if one.slot == slot):
-            bits = f" {entry.bits:.4g} bits a token at its defaults." if entry.bits else ""
-            papers = f" [{', '.join(entry.papers)}]" if entry.papers else ""
-            of = f" (of {entry.origin})" if entry.origin else ""
-            said = escape(f"{entry.promise}{bits}" + ("" if entry.promise.count("arXiv") else papers) + of)
-            if entry.fault:
-                table.add_row(f"[red]{escape(entry.name)}[/red]", "", escape(entry.fault))
-                continue
-            if not whole:
-                table.add_row(f"[bold]{entry.name}[/bold]", ", ".join(c.name for c in entry.choices), said)
-                continue
-            table.add_row(f"[bold]{entry.name}[/bold]", "", said)
-            for choice in entry.choices:
-                table.add_row(f"  {choice.name}", escape(choice.default), escape(choice.line))
-        out.print(table)
-        out.print()
-
-
 def print_checked(checked: Any) -> None:
     """What a folder holds, and the line that an experiment says about it."""
     out, manifest = console(), checked.manifest
-    table = _table("split", "kind", "class", "files", right=("files",))
+    table = table_of("split", "kind", "class", "files", right=("files",))
     for (split, kind, label), count in manifest.counts.items():
         table.add_row(split, kind, escape(label or "-"), str(count))
     out.print(table)
@@ -134,6 +140,20 @@ def _below_data(folder: Path) -> tuple[str, Path | None]:
     return folder.name, folder.parent
 
 
+def giga(flops: float) -> str:
+    """Three digits, in units of 10^9."""
+    return f"{flops / 1e9:,.0f}" if flops >= 1e12 else f"{flops / 1e9:.3g}"
+
+
+def flow(value: Any) -> str:
+    """Plain data as YAML in one line, to be pasted."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_yaml(key)}: {flow(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(flow, value))}]"
+    return _yaml(value) if isinstance(value, str) else json.dumps(value)
+
+
 def _yaml(text: str) -> str:
     """A text as YAML, quoted where it would not be read as that text."""
     plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text, flags=re.ASCII)
@@ -143,7 +163,7 @@ def _yaml(text: str) -> str:
 def print_weights(listed: Sequence[Any]) -> None:
     """A line a file, and below it what it is and under which terms."""
     out = console()
-    table = _table("weights", "MB", "where", right=("MB",))
+    table = table_of("weights", "MB", "where", right=("MB",))
     for one in listed:
         missing = f"[yellow]missing[/]; omnitok weights fetch {one.name}"
         where = (
@@ -156,7 +176,7 @@ def print_weights(listed: Sequence[Any]) -> None:
 
 def print_findings(findings: Sequence[Any]) -> None:
     out = console()
-    table = _table("", "what", "seen")
+    table = table_of("", "what", "seen")
     for finding in findings:
         table.add_row("[green]ok[/]" if finding.fine else "[red]NO[/]", finding.what, escape(finding.seen))
     out.print(table)

@@ -1,12 +1,14 @@
 """What a model costs, in one place: parameters, floating-point operations, tokens, bits. Nothing is computed for it."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from omnitok.model.contract import Reconstructor, refuse_other_shape
 from omnitok.model.tokenizer import Tokenizer
@@ -37,19 +39,33 @@ class Cost(NamedTuple):
 
 
 def cost(model: Reconstructor, frames: int, resolution: int) -> Cost:
-    """What a model on the meta device spends on a square clip that comes back at ``resolution``.
+    """What a model on the meta device, as it is after training, spends on a square clip that comes back at
+    ``resolution``.
 
     Raises ValueError with both numbers where something does not fit."""
     clip = torch.empty(1, 3, frames, resolution, resolution, device="meta")
-    if isinstance(model, Tokenizer):
-        encode, found = counted(lambda: model.encode(model.reduced(clip)))
-        decode, back = counted(lambda: model.decode(found.latents))
-        codes = found.codes
-    else:
-        (encode, decode), (back, codes) = (0, 0), model.reconstruct(clip)
+    with _trained(model):
+        if isinstance(model, Tokenizer):
+            encode, found = counted(lambda: model.encode(model.reduced(clip)))
+            decode, back = counted(lambda: model.decode(found.latents))
+            codes = found.codes
+        else:
+            (encode, decode), (back, codes) = (0, 0), model.reconstruct(clip)
     refuse_other_shape(back, clip)
     tokens = math.prod(codes.shape[1:-1])
     return Cost(parameters(model), encode, decode, tokens, model.bits_per_token, frames * resolution**2)
+
+
+@contextmanager
+def _trained(model: nn.Module) -> Iterator[None]:
+    """Without what only training computes."""
+    before = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
 
 
 def parameters(module: nn.Module) -> int:
@@ -59,6 +75,23 @@ def parameters(module: nn.Module) -> int:
 
 def counted(work: Callable[[], T]) -> tuple[int, T]:
     """(its floating-point operations, what ``work`` gives)."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    counter = _Counter()
+    with torch.inference_mode(False), torch.no_grad(), counter:
         made = work()
-    return counter.get_total_flops(), made
+    return counter.flops, made
+
+
+class _Counter(TorchDispatchMode):
+    """Sums torch's own formulas of every product and convolution that is dispatched. Its ``FlopCounterMode`` does so too,
+    and tracks modules meanwhile, which takes half as long again and fails at views of parameters without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=made)
+        return made
