@@ -40,6 +40,7 @@ CASES = [
         {"step": "shared"},
     ),
     ({"type": "vq", "codebook_size": 16, "code_dim": 4}, {"step": {"type": "shared", "accumulate": 2}}),
+    ({"type": "vq", "codebook_size": 16, "code_dim": 4}, {"frozen": ["encoder", "quantizer"]}),
     ({"type": "gaussian", "latent_channels": 4}, {"step": "two_passes_published", "adversary": NOISY}),
     ({"type": "gaussian", "latent_channels": 4}, {"patches": {"type": "cnn", "patch": 4, "temporal_patch": 2}}),
 ]
