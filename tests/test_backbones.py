@@ -142,6 +142,15 @@ def test_statistics_are_those_of_a_frame_and_a_group_of_channels():
     assert Normed(12).num_groups == 4  # as many of 32 as divide the channels
 
 
+def test_statistics_of_a_whole_clip_would_leak(monkeypatch, clip):
+    patches, changed = patches_of("causal_cnn"), clip.clone()
+    changed[:, :, 5:] = 7.0
+    monkeypatch.setattr(
+        Normed, "of_frames", lambda self, x: F.group_norm(x.movedim(-1, 1), self.num_groups).movedim(1, -1)
+    )
+    assert not torch.equal(patches.embed(clip)[:, 0], patches.embed(changed)[:, 0])
+
+
 def test_a_frames_attention_is_the_equation():
     layer = FrameAttention(4).double()
     x = torch.randn(1, 2, 3, 2, 4, dtype=torch.double)

@@ -99,8 +99,8 @@ class Patches(Inflatable):
         return [module for name, module in self.named_children() if name not in self.ways_out]
 
     def exit(self) -> list[nn.Module]:
-        """The modules that ``pixels`` uses."""
-        return [module for name, module in self.named_children() if name in self.ways_out]
+        """The modules that ``pixels`` uses. Raises AttributeError where ``ways_out`` names none of them."""
+        return [self.get_submodule(name) for name in self.ways_out]
 
     def check(self, clip: Float[Tensor, "b c T H W"], past: Past = ()) -> None:
         frames, height, width = clip.shape[2:]
