@@ -1,13 +1,29 @@
 """Arms made equal: what ``match:`` solves for in each, on the meta device, and how near it comes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import torch
 
 from omnitok.data import DataError
 from omnitok.model.cost import parameters
 from omnitok.quantizers import Quantizer
-from omnitok.spec import Fault, Map, Mark, Seq, Spec, SpecError, kind, mark_of, patched, plain
+from omnitok.spec import (
+    Fault,
+    Map,
+    Mark,
+    Registry,
+    Seq,
+    Spec,
+    SpecError,
+    decode,
+    kind,
+    mark_of,
+    patched,
+    plain,
+    resolve,
+)
 from omnitok.sweep.file import Asked, address, paths
 from omnitok.sweep.match import Match, around
 from omnitok.sweep.rehearse import Rehearsal, largest, memo
@@ -116,18 +132,17 @@ class Matching:
         return ((arm.at, value),), Solved(value, found, shapes[value], found / self.target - 1)
 
     def _setting(self, arm: _Arm) -> tuple[Patches, Solved]:
-        """The quantizer's first setting that names no other component than the arm does."""
-        bits, tag = int(self.target), arm.meant.registry.tag
-        name, every = getattr(arm.meant, tag), arm.meant.component.settings(bits)
-        agreeing = [setting for setting in every if _agrees(arm.said, setting, tag)]
-        if not agreeing:
-            of = " made of what it names" if every else ""
-            raise self._refused(f"the arm {arm.name!r}: no setting of {name!r}{of} spends {bits} bits a token")
-        said = arm.said if isinstance(arm.said, Map) else Map({tag: name}, self.mark, {tag: self.mark})
-        patches = ((arm.at, _merged(said, agreeing[0], self.mark)),)
-        found, shape = self._tried(arm, patches, shown := json.dumps(agreeing[0]))
+        """The quantizer's first setting, of the components that the arm names for what is inside."""
+        slot, bits = arm.meant.registry, int(self.target)
+        name = getattr(arm.meant, slot.tag)
+        setting = next(_settings(slot, name, arm.said, bits), None)
+        if setting is None:
+            raise self._refused(f"the arm {arm.name!r}: no setting of {name!r}, as it is, spends {bits} bits a token")
+        said = arm.said if isinstance(arm.said, Map) else Map({slot.tag: name}, self.mark, {slot.tag: self.mark})
+        patches = ((arm.at, _merged(said, setting, self.mark)),)
+        found, shape = self._tried(arm, patches, shown := json.dumps(setting))
         self._refuse_far(arm, [(shown, found)])
-        return patches, Solved(dict(agreeing[0]), found, shape, found / self.target - 1)
+        return patches, Solved(setting, found, shape, found / self.target - 1)
 
     def _of_base(self) -> float:
         try:
@@ -198,15 +213,24 @@ def _beneath(data: Any, steps: Path) -> Any:
     return data
 
 
-def _agrees(said: Any, setting: Mapping[str, Any], tag: str) -> bool:
-    """Whether a setting names no other component anywhere than what is said."""
-    if isinstance(said, str):
-        return setting.get(tag, said) == said
-    if not isinstance(said, Map):
-        return True
-    if setting.get(tag, said.get(tag)) != said.get(tag, setting.get(tag)):
-        return False
-    return all(_agrees(said.get(key), value, tag) for key, value in setting.items() if isinstance(value, Mapping))
+def _settings(slot: Registry[Any], name: str, said: Any, bits: int) -> Iterator[dict[str, Any]]:
+    """The settings of a component, the usual one first. Where what is said names another component inside, that one takes
+    its own first setting of as many bits as the one in its place has; where it has none, neither has the whole."""
+    for setting in slot.specs[name].component.settings(bits):  # type: ignore[attr-defined]
+        made = dict(setting)
+        for choice, inner in slot.specs[name].slots.items():
+            there, other = said.get(choice) if isinstance(said, Map) else None, made.get(choice)
+            wanted = there.get(inner.tag) if isinstance(there, Map) else there
+            if wanted is None or other is None or wanted == other[inner.tag]:
+                continue
+            with torch.device("meta"):
+                spent = resolve(decode(inner, other))().bits_per_token
+            first = None if spent % 1 else next(_settings(inner, wanted, there, int(spent)), None)
+            if first is None:
+                break
+            made[choice] = {inner.tag: wanted, **first}
+        else:
+            yield made
 
 
 def _merged(said: Map, setting: Mapping[str, Any], mark: Mark) -> Map:
