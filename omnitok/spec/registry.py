@@ -257,9 +257,10 @@ def _plugin(registry: Registry[Any], sides: Sequence[Claim]) -> type[Spec]:
         if not re.fullmatch(r"[A-Za-z]\w*", sides[0].name, re.ASCII):
             raise TypeError("a name has letters, digits and underscores")
         component = sides[0].load()
-        spec = _schema(
-            registry, sides[0].name, component, checked(component, registry.contract, RESERVED | {registry.tag})
-        )
+        if inspect.isclass(next(iter(registry.own.values()))) and not inspect.isclass(component):
+            raise TypeError(f"it is no class, as every {registry.slot} is")
+        said = checked(component, registry.contract, RESERVED | {registry.tag})
+        spec = _schema(registry, sides[0].name, component, said)
         _tried(registry, spec)
     except (Exception, SystemExit) as error:
         kind = "" if type(error) is TypeError else f"{type(error).__name__}: "

@@ -40,7 +40,8 @@ def checked(component: Callable[..., Any], contract: type[Any], reserved: frozen
     """The choices of a component that keeps to ``contract``. Raises TypeError where it does not, or where its choices
     cannot be a schema: one without a default or named by a ``reserved`` word."""
     if not _makes(component, contract):
-        raise TypeError(f"it is no {contract.__name__}, nor a function that is declared to return one")
+        said = "it is no" if inspect.isclass(component) else "it is not declared to return a"
+        raise TypeError(f"{said} {contract.__name__}")
     if missing := sorted(getattr(component, "__abstractmethods__", ())):
         raise TypeError(f"it lacks {', '.join(missing)}")
     found = choices(component)
