@@ -60,10 +60,10 @@ def facts(component: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _makes(component: Callable[..., Any], contract: type[Any]) -> bool:
-    if contract is object or inspect.isclass(component):
-        return contract is object or issubclass(component, contract)
-    made = get_type_hints(component).get("return") if inspect.isroutine(component) else None
-    return inspect.isclass(made) and issubclass(made, contract)
+    made: Any = component if inspect.isclass(component) else None
+    if inspect.isroutine(component):
+        made = get_type_hints(component).get("return")
+    return contract is object or (inspect.isclass(made) and issubclass(made, contract))
 
 
 def lax_tuples(hint: Any) -> Any:
