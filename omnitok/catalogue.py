@@ -179,15 +179,22 @@ def _measured(slot: str, component: Callable[..., Any]) -> tuple[Any, int]:
 
 
 def _with_settings(entry: Entry, bits: int) -> Entry:
-    """The settings of a quantizer, each built and looked at."""
+    """The settings of a quantizer, each built and looked at; why not, where another package's cannot be."""
     if entry.fault:
         return entry
-    found = []
-    for setting in QUANTIZERS.components[entry.name].settings(bits):  # type: ignore[attr-defined]
+    try:
+        return entry._replace(settings=tuple(_settings(entry.name, bits)))
+    except Exception as error:
+        if entry.origin:
+            return entry._replace(fault=f"of {entry.origin}: its settings of {bits} bits fail: {error!r}")
+        raise
+
+
+def _settings(name: str, bits: int) -> Iterator[Setting]:
+    for setting in QUANTIZERS.components[name].settings(bits):  # type: ignore[attr-defined]
         with torch.device("meta"):
-            made = resolve(decode(QUANTIZERS, {QUANTIZERS.tag: entry.name, **setting}))()
-        found.append(Setting(dict(setting), made.bits_per_token, made.channels, made.codebook_sizes))
-    return entry._replace(settings=tuple(found))
+            made = resolve(decode(QUANTIZERS, {QUANTIZERS.tag: name, **setting}))()
+        yield Setting(dict(setting), made.bits_per_token, made.channels, made.codebook_sizes)
 
 
 def _shown(value: Any) -> str:
