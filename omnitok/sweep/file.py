@@ -1,7 +1,7 @@
 """What a sweep file says. Reading it loads no torch, so that a status or a report is quick."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -217,24 +217,25 @@ def _faults(file: SweepFile, said: Map) -> list[Fault]:
     if not file.vary:
         faults.append(Fault(said.marks["vary"], "vary", "is empty; name at least one path with two or more values"))
     for path, values in file.vary.items():
-        mark = said["vary"].marks[path]
-        if not isinstance(values, Map | list) or not values:
-            faults.append(Fault(mark, f"vary.{path}", "must be {label: value, ...} or a list of plain values"))
-        elif isinstance(values, list) and any(isinstance(value, Map | list) for value in values):
-            faults.append(Fault(mark, f"vary.{path}", "a value that is not plain needs a label: {label: value, ...}"))
-        if isinstance(values, Map) and len({_bundles(value) for value in values.values()}) > 1:
-            said_so = f"either every value patches several paths, as {{{TOGETHER}: {{path: value, ...}}}}, or none does"
-            faults.append(Fault(mark, f"vary.{path}", said_so))
-        named = labels(values) if isinstance(values, Map | list) else []
-        twice = [label for i, label in enumerate(named) if label in named[:i]]
-        faults += [Fault(mark, f"vary.{path}", f"the label {label!r} stands twice") for label in twice]
-        for label in named:
-            if not label.replace("_", "").replace("-", "").replace(".", "").isalnum():
-                said_so = f"the label {label!r} may have letters, digits, '_', '-' and '.' only"
-                faults.append(Fault(mark, f"vary.{path}", said_so))
+        faults += [Fault(said["vary"].marks[path], f"vary.{path}", sentence) for sentence in _refused(values)]
     if len(set(file.seeds)) < len(file.seeds):
         faults.append(Fault(said.marks["seeds"], "seeds", "a seed stands twice"))
     return faults
+
+
+def _refused(values: Any) -> Iterator[str]:
+    """Why the values of one factor cannot be."""
+    if not isinstance(values, Map | list) or not values:
+        yield "must be {label: value, ...} or a list of plain values"
+    if isinstance(values, list) and any(isinstance(value, Map | list) for value in values):
+        yield "a value that is not plain needs a label: {label: value, ...}"
+    if isinstance(values, Map) and len({_bundles(value) for value in values.values()}) > 1:
+        yield f"either every value patches several paths, as {{{TOGETHER}: {{path: value, ...}}}}, or none does"
+    named = labels(values) if isinstance(values, Map | list) else []
+    yield from (f"the label {label!r} stands twice" for i, label in enumerate(named) if label in named[:i])
+    for label in named:
+        if not label.replace("_", "").replace("-", "").replace(".", "").isalnum():
+            yield f"the label {label!r} may have letters, digits, '_', '-' and '.' only"
 
 
 TOGETHER = "set"  # the one key of a value that patches several paths
