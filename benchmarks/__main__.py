@@ -7,9 +7,11 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # before to
 
 from rich.console import Console  # noqa: E402
 
+from benchmarks.attention import attending  # noqa: E402
 from benchmarks.commands import helping, stored_status  # noqa: E402
 from benchmarks.launching import in_pool, in_process  # noqa: E402
 from benchmarks.planning import decoding, planning  # noqa: E402
+from benchmarks.quantizers import quantizing, searching  # noqa: E402
 from benchmarks.stepping import mirroring, stepping  # noqa: E402
 from benchmarks.table import machine, readme, table  # noqa: E402
 from benchmarks.tokenizer import coding, streaming, training  # noqa: E402
@@ -26,6 +28,8 @@ ALL = (
     coding,
     streaming,
     training,
+    searching,
+    quantizing,
 )
 
 

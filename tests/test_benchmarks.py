@@ -10,12 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.attention import attending
+from benchmarks.attention import here as of_attention
 from benchmarks.commands import helping, stored_status
 from benchmarks.launching import in_pool, in_process
 from benchmarks.measure import Row
 from benchmarks.planning import decoding, here, planning
 from benchmarks.published import PAPER, PatchDiscriminator, PublishedStep, PublishedTokenizer
 from benchmarks.published.adversary import LPIPS, feature_matching, hinge, vanilla
+from benchmarks.quantizers import here as in_place
+from benchmarks.quantizers import quantizing, searching
 from benchmarks.stepping import mirroring, stepping
 from benchmarks.table import cells, readme
 from benchmarks.tokenizer import coding, streaming, training
@@ -42,6 +46,8 @@ SMALLEST = {
     coding: {"repeats": 1, "shapes": ((5, 32),), **ALONE},
     streaming: {"lengths": (9, 17), "side": 32, "context": 2, "chunk": 2, **ALONE},
     training: {"repeats": 1, "shapes": ((1, 32), (5, 32)), "width": 4, **ALONE},
+    searching: {"shape": (1, 1, 4, 4), "codes": 16, "measured": in_place},
+    quantizing: {"repeats": 1, "shape": (1, 1, 4, 4), "codes": 16, "names": ("vq", "bsq"), "measured": in_place},
 }
 
 
