@@ -116,7 +116,7 @@ def test_a_sample_is_a_function_of_the_generators_state_alone(make: Make, frames
 
 
 @pytest.mark.parametrize(("frames", "stride", "whole"), [(5, 2, 9), (5, 3, 13), (3, 4, 9), (1, 4, 1)])
-def test_a_stride_takes_every_so_manieth_frame_of_the_window_that_it_spans(
+def test_a_stride_takes_every_nth_frame_of_the_window_that_it_spans(
     make: Make, frames: int, stride: int, whole: int
 ) -> None:
     dataset = make("train")

@@ -121,10 +121,13 @@ def test_the_same_plan_is_the_same_bytes(suffix, begins, tmp_path):
     assert one == two and one.startswith(begins)
 
 
-def test_json_stays_json_beside_a_picture(sweep, tmp_path):
-    result = CliRunner().invoke(main, ["plan", str(sweep), "--json", "--plot", str(tmp_path / "a.svg")])
-    assert json.loads(result.stdout)["seeds"] == [0, 1]
-    assert "wrote: " in result.stderr and (tmp_path / "a.svg").is_file()
+def test_the_command_says_what_it_wrote_and_json_stays_json(sweep, tmp_path, capsys):
+    main(["plan", str(sweep), "--json", "--plot", str(tmp_path / "a.svg")], standalone_mode=False)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["seeds"] == [0, 1]
+    assert said.err == f"wrote: {tmp_path / 'a.svg'}\n" and (tmp_path / "a.svg").is_file()
+    main(["plan", str(sweep), "--plot", str(tmp_path / "b.png")], standalone_mode=False)
+    assert capsys.readouterr().out.endswith(f"wrote: {tmp_path / 'b.png'}\n") and (tmp_path / "b.png").is_file()
 
 
 def test_other_kinds_of_files_and_missing_folders_are_refused(sweep, tmp_path):

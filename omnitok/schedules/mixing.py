@@ -198,7 +198,7 @@ def frame_rates(
     second helped VidTok (arXiv:2412.13061, table 4).
 
     frames: how many frames a clip has; must be 1 more than a multiple of the model's temporal patch.
-    strides: a clip takes every so-manieth frame of its video, in the order of training; larger shows more motion and
+    strides: a clip takes every n-th frame of its video, for each n in the order of training; larger shows more motion and
         needs longer videos.
     shares: how large a part of the steps each stride has; none said is equal parts.
     image_share: how large a part of the steps sees images, everywhere alike.
