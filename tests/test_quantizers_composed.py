@@ -183,14 +183,14 @@ def written_out(made, frame):
 def test_multi_scale_is_vars_algorithm_frame_by_frame():
     scales = (0.2, 0.5, 0.75, 1.0)
     made = scattered(MultiScaleQuantizer(of=partial(VQ, commitment_weight=0.0), scales=scales, convolutions=2)).double()
-    x = torch.randn(2, 2, 4, 6, 4, dtype=torch.double)
+    x = torch.randn(2, 2, 5, 6, 4, dtype=torch.double)
     out, losses = made.train()(x), []
     for sample, time in itertools.product(range(2), range(2)):
         codes, total, loss = written_out(made, x[sample, time].permute(2, 0, 1))
         torch.testing.assert_close(out.latents[sample, time], total.permute(1, 2, 0))
         for i, cells in enumerate(codes):
             found = out.codes[sample, time, ..., i]
-            expected = F.interpolate(cells[None, None].double(), size=(4, 6), mode="nearest")[0, 0].long()
+            expected = F.interpolate(cells[None, None].double(), size=(5, 6), mode="nearest")[0, 0].long()
             assert torch.equal(found, expected)
         losses.append(loss)
     torch.testing.assert_close(out.loss, sum(losses) / 4)
@@ -200,11 +200,17 @@ def test_multi_scale_is_vars_algorithm_frame_by_frame():
 def test_multi_scale_trains_its_codebook_once_with_the_remainders_of_all_scales_and_its_convolutions_by_the_loss():
     made = scattered(MultiScaleQuantizer(of=partial(VQ, decay=0.0), scales=(0.5, 1.0))).train()
     x = torch.randn(2, 3, 4, 4, 4, requires_grad=True)
+    before = {name: value.clone() for name, value in made.state_dict().items()}
     out = made(x, draw())
     cells = torch.cat([out.codes[:, :, ::2, ::2, 0].flatten(), out.codes[..., 1].flatten()])
     assert torch.equal(made.element.hits, cells.bincount(minlength=16).float())
     out.loss.backward()
     assert all(p.grad.abs().sum() > 0 for p in made.convolutions.parameters())
+    pulled = MultiScaleQuantizer(of=partial(VQ, commitment_weight=9.0), scales=(0.5, 1.0)).train()
+    pulled.load_state_dict(before)
+    pulled(x, draw()).loss.backward()  # a code's pull on remainders is the encoder's, and no convolution's
+    for one, other in zip(pulled.convolutions.parameters(), made.convolutions.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
     learned = MultiScaleQuantizer(of=partial(LearnedVectorQuantizer, normalise=False, start="spread")).train()
     learned(torch.randn(1, 1, 4, 4, 8), draw()).loss.backward()
     assert learned.element.codebook.grad.abs().sum() > 0 and learned.element.training
@@ -218,6 +224,7 @@ def test_choices_that_do_not_fit_are_refused_with_both_numbers():
         ResidualQuantizer(depth=1, dropout=0.5)
     with pytest.raises(ValueError, match=r"^sizes=\[8, 16\] name 128 codes, .* 1024"):
         FactorisedQuantizer(of=LookupFreeQuantizer, sizes=(8, 16))
+    assert MultiScaleQuantizer(scales=(0.07, 1.0))._sizes(100, 5) == [(7, 1), (100, 5)]
     for scales in ((), (0.5,), (0.5, 0.5, 1.0), (0.0, 1.0), (0.5, 0.25, 1.0)):
         with pytest.raises(ValueError, match=r"^scales=\["):
             MultiScaleQuantizer(scales=scales)

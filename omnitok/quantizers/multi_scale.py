@@ -94,7 +94,7 @@ class MultiScaleQuantizer(Quantizer):
             return _clip(torch.stack(found).sum(0), grid[0])
 
     def _sizes(self, rows: int, columns: int) -> list[tuple[int, int]]:
-        return [(math.ceil(scale * rows), math.ceil(scale * columns)) for scale in self.scales]
+        return [(_cells(scale, rows), _cells(scale, columns)) for scale in self.scales]
 
     @torch.no_grad()
     def _searched(self, cells: Float[Tensor, "b t rows columns z"]) -> Int[Tensor, "b t rows columns q"]:
@@ -124,6 +124,10 @@ class MultiScaleQuantizer(Quantizer):
         together = torch.cat([some.flatten(1, 3) for some in remainders], dim=1)
         loss: Float[Tensor, ""] = self.element(together[:, None, None], draw).loss
         return loss
+
+
+def _cells(scale: float, side: int) -> int:
+    return math.ceil(scale * side - 1e-9)  # 0.07 * 100 is more than 7
 
 
 def _frames(x: Float[Tensor, "b t h w z"]) -> Float[Tensor, "frames z h w"]:
