@@ -53,7 +53,10 @@ def quantizing(
     for name in names:
         what, peer, step, time_below, memory_below = SUBJECTS[name]
         taken = measured("speeds", name=name, codes=codes, shape=shape, repeats=repeats)
-        how = f"{step} on a batch of {' x '.join(map(str, shape))} tokens, one thread, in turn with `{peer}` of vector-quantize-pytorch"
+        how = (
+            f"{step} on a batch of {' x '.join(map(str, shape))} tokens, one thread, in turn with `{peer}` of "
+            "vector-quantize-pytorch"
+        )
         best = f"{1e3 * min(taken['ours']):.3g} ms, theirs {1e3 * min(taken['theirs']):.4g} ms at best"
         samples = tuple(a / b for a, b in zip(taken["ours"], taken["theirs"], strict=True))
         rows.append(Row(f"time of {what}", f"processor time of {how}", "of the peer's", samples, time_below, best))

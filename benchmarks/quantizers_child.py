@@ -1,4 +1,4 @@
-"""What a process of its own measures of quantizers and their peers: ``python -m benchmarks.quantizers_child NAME JSON``."""
+"""What a process of its own measures of quantizers: ``python -m benchmarks.quantizers_child NAME JSON``."""
 
 import json
 import os
@@ -114,7 +114,7 @@ def _processor(call: Callable[[], object], times: int) -> float:
 
 
 def peak(name: str, side: str, codes: int, shape: Sequence[int]) -> float:
-    """MiB that a training step needs above what was there before it; a small step before has loaded what is loaded once."""
+    """MiB that a training step needs above what was there before it; a small step has loaded what is loaded once."""
     _calls(name, min(codes, 64), [1, 1, 4, 4])[side]()
     call = _calls(name, codes, shape)[side]
     before = watch_memory()

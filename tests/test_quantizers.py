@@ -272,10 +272,10 @@ def test_the_search_never_holds_tokens_times_codes(kind):
             seen.extend(t.numel() for t in (out if isinstance(out, tuple | list) else (out,)) if torch.is_tensor(t))
             return out
 
-    vq = kind(codebook_size=300, code_dim=4).train()
+    vq = kind(codebook_size=384, code_dim=4).train()
     with Watch():
         vq(torch.randn(1, 4, 32, 32, 4), draw())
-    assert max(seen) <= MOST_ROWS * 300 < 4096 * 300
+    assert max(seen) <= MOST_ROWS * 384 < 4096 * 384
 
 
 def test_an_entropy_weight_adds_to_the_loss_and_its_gradient_reaches_the_encoder():

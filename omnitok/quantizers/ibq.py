@@ -19,8 +19,8 @@ TEMPERATURE = 0.01  # of the choices that entropies are taken of
 
 @final
 class IndexBackpropagationQuantizer(OneCodebook):
-    """The vector with the largest inner product; gradients pass by the softmax over all of them, so that each step moves
-    every code (Shi et al. 2024, arXiv:2412.02692).
+    """The vector with the largest inner product; gradients pass by the softmax over all of them, so that each step
+    moves every code (Shi et al. 2024, arXiv:2412.02692).
 
     codebook_size: how many vectors can be named; larger keeps more detail.
     code_dim: their width; the paper's is 256.

@@ -45,7 +45,8 @@ def _best(
     decides; there are few of those."""
     found = torch.empty(len(tokens), dtype=torch.long, device=tokens.device)
     lead = torch.empty(len(tokens), dtype=tokens.dtype, device=tokens.device)  # over the second, beyond rounding
-    rows, narrow, blocks = rows_at_once(tokens, len(keys)), keys.to(tokens.dtype), -(-len(keys) // BLOCK)
+    narrow, blocks = keys.to(tokens.dtype), -(-len(keys) // BLOCK)
+    rows = rows_at_once(tokens, blocks * BLOCK)
     scratch = tokens.new_full((min(rows, len(tokens)), blocks * BLOCK), -torch.inf)
     unit = 2 * (keys.shape[1] + 3) * torch.finfo(tokens.dtype).eps * narrow.norm(dim=-1).max()
     for some, index, ahead in zip(tokens.split(rows), found.split(rows), lead.split(rows), strict=True):

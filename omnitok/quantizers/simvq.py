@@ -13,8 +13,8 @@ from omnitok.spec import Count, Weight
 
 @final
 class SimVectorQuantizer(GradientCodebook):
-    """The nearest of k frozen random vectors after a learned linear map of all of them, so that each gradient moves each
-    code and none dies (Zhu et al. 2024, arXiv:2411.02038).
+    """The nearest of k frozen random vectors after a learned linear map of all of them, so that each gradient moves
+    each code and none dies (Zhu et al. 2024, arXiv:2411.02038).
 
     codebook_size: how many vectors can be named; larger keeps more detail.
     code_dim: their width; the paper's is 128.

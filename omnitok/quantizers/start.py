@@ -23,8 +23,8 @@ def spread(size: int, dim: int) -> Float[Tensor, "k z"]:
 
 @torch.no_grad()
 def picked(tokens: Float[Tensor, "n z"], size: int, draw: torch.Generator, normalise: bool) -> Float[Tensor, "k z"]:
-    """Different tokens of all processes at random, of which ``tokens`` are this one's; slightly apart copies where there
-    are fewer tokens than codes."""
+    """Different tokens of all processes at random, of which ``tokens`` are this one's; slightly apart copies where
+    there are fewer tokens than codes."""
     everyone = gathered(tokens)
     rows = torch.randperm(max(size, len(everyone)), generator=draw)[:size].to(tokens.device) % len(everyone)
     codes = everyone[rows]

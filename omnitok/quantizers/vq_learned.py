@@ -62,8 +62,8 @@ class GradientCodebook(OneCodebook):
 
 @final
 class LearnedVectorQuantizer(GradientCodebook):
-    """The nearest of k vectors, which gradients pull to what chose them (arXiv:1711.00937, eq. 3); latents and codes are
-    of unit length and narrow (arXiv:2110.04627).
+    """The nearest of k vectors, which gradients pull to what chose them (arXiv:1711.00937, eq. 3); latents and codes
+    are of unit length and narrow (arXiv:2110.04627).
 
     codebook_size: how many vectors can be named; larger keeps more detail and is harder to keep in use.
     code_dim: their width; narrower keeps more of the codebook in use.
