@@ -80,6 +80,8 @@ class Matching:
         """An arm's text with what was solved in it. Raises SpecError where nothing comes near enough."""
         target, stages = self.target, read_stages(text)
         at = address(text, self.match.solve, self.mark)
+        if len(at) < 3:
+            raise self._refused("names a stage, not a choice of one")
         key = json.dumps([memo(stages), at, said := _beneath(text, at)])
         if key not in self.known:
             meant = _beneath(next((stage.spec for stage in stages if stage.name == at[1]), None), at[2:])
@@ -259,7 +261,8 @@ def _shown(arm: _Arm) -> Any:
     """What an arm has that needs no solving."""
     if not isinstance(arm.meant, Spec):
         return arm.meant
-    return {key: value for key, value in plain(arm.meant).items() if isinstance(arm.said, Map) and key in arm.said}
+    said = set(arm.said if isinstance(arm.said, Map) else ()) - {arm.meant.registry.tag}
+    return {key: value for key, value in plain(arm.meant).items() if key in said}
 
 
 def _count(number: float) -> str:
