@@ -30,6 +30,7 @@ ALL = (
     training,
     searching,
     quantizing,
+    attending,
 )
 
 

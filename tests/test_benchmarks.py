@@ -48,6 +48,12 @@ SMALLEST = {
     training: {"repeats": 1, "shapes": ((1, 32), (5, 32)), "width": 4, **ALONE},
     searching: {"shape": (1, 1, 4, 4), "codes": 16, "measured": in_place},
     quantizing: {"repeats": 1, "shape": (1, 1, 4, 4), "codes": 16, "names": ("vq", "bsq"), "measured": in_place},
+    attending: {
+        "repeats": 1,
+        "shapes": ({"sequences": 2, "tokens": 70, "heads": 2, "width": 4},),
+        "targets": (None,),
+        "measured": of_attention,
+    },
 }
 
 

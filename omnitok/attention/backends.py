@@ -93,8 +93,8 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, logits: Logits) -> Tensor:
     if bias is None and isinstance(mask, FrameCausal) and mask.triangular:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
     more = logits.added(q)
-    if more is not None:
-        more = more.contiguous()[None]  # one of three dimensions would be taken the slow way
+    if more is not None:  # one of three dimensions, or one that asks for a gradient, is taken the slow way
+        more = (more if torch.is_grad_enabled() else more.detach()).contiguous()[None]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=more, scale=scale)
 
 
