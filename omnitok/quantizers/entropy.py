@@ -59,8 +59,9 @@ class _Gap(torch.autograd.Function):
             expected = torch.linalg.vecdot(shares, logs)[:, None]
             each = shares.mul_(logs.sub_(expected))
             torch.mm(each, keys, out=at)
-            found[1].addmm_(each.T, some)
-            found[2].add_(each.sum(0))
+            if any(ctx.needs_input_grad[1:]):  # codes of a moving average have none
+                found[1].addmm_(each.T, some)
+                found[2].add_(each.sum(0))
         factor = gradient / len(tokens)
         return found[0] * factor, found[1] * factor, found[2] * factor
 

@@ -23,7 +23,7 @@ def nearest(tokens: Float[Tensor, "n z"], codebook: Float[Tensor, "k z"]) -> Int
         centre = codebook.double().mean(0)  # far from the origin the expanded square would lose its digits
         codes = codebook.double() - centre
         keys = torch.cat([codes, codes.square().sum(-1, keepdim=True) / -2], -1)
-        return _best(tokens, keys.to(tokens.device), lambda rows: F.pad(rows.double() - centre, (0, 1), value=1.0))
+        return _best(tokens, keys, lambda rows: F.pad(rows.double() - centre, (0, 1), value=1.0))
 
 
 @torch.no_grad()
