@@ -238,6 +238,7 @@ def _quantized(rank: int, world: int, place: str, out: str) -> None:
     found = {}
     for name in QUANTIZERS:
         said = {"restart_below": 1.5, "codebook_size": 40} if name.startswith("vq") else {}
+        said |= {"start": "kmeans", "entropy_weight": 0.1} if name == "vq_learned" else {}
         quantizer = QUANTIZERS.components[name](**said).train()
         x = batches[:, mine, ..., : quantizer.in_channels]
         outs = [quantizer(part, draw(step)) for step, part in enumerate(x)]
