@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import tiny
+from click.testing import CliRunner
 
+from omnitok.cli import main
 from omnitok.spec import SpecError
 from omnitok.sweep import rehearse
 from omnitok.sweep.file import read_sweep
@@ -99,6 +101,23 @@ def test_a_convolution_and_a_transformer_are_brought_to_the_same_flops(tmp_path,
     path = written(tmp_path, "{by: flops, solve: model.dim, to: 3000000, multiple_of: 2, within: 0.04}", PATCHES)
     found = arms(path)
     assert {abs(flops(trial) / 3e6 - 1) <= 0.04 for trial in found.values()} == {True} and len(found) == 2
+
+
+BACKBONES = """\
+  backbone:
+    transformer: {set: {"model.position": none}}
+    cnn: {set: {"model.patches": {type: causal_cnn, patch: 4, temporal_patch: 2}, "model.encoder": [], "model.decoder": []}}"""
+
+
+def test_backbones_are_brought_to_the_same_parameters_and_the_plan_says_so(tmp_path, runs_root):
+    path = written(tmp_path, "{by: params, solve: model.dim, to: 200000, multiple_of: 4, within: 0.1}", BACKBONES)
+    transformer, cnn = arms(path).values()
+    assert abs(transformer["parameters"] / cnn["parameters"] - 1) < 0.2 and flops(cnn) > 2 * flops(transformer)
+    result = CliRunner().invoke(main, ["plan", str(path)], catch_exceptions=False)
+    line = next(line for line in result.output.splitlines() if line.startswith("cnn")).split()
+    assert str(cnn["solved"]["value"]) in line and f"{100 * cnn['solved']['off']:+.2g}" in line
+    said = "matched by parameters: 200,000, as was said, to 10 %; solved: model.dim in steps of 4"
+    assert said in result.output and "3x16:" in result.output
 
 
 def test_by_bits_each_quantizer_takes_its_first_setting_and_keeps_what_is_said(tmp_path, runs_root):

@@ -85,7 +85,7 @@ def _matched(plan: dict[str, Any]) -> str:
     match = plan["match"]
     shapes = dict.fromkeys(trial["solved"]["shape"] for trial in plan["trials"] if "solved" in trial)
     words = {"flops": f"FLOPs of a clip of {', '.join(shapes)}, there and back", "params": "parameters"}
-    of = "of the experiment as it stands" if match["to"] == "base" else "said"
+    of = "as the experiment has" if match["to"] == "base" else "as was said"
     step = "" if match["by"] == "bits" else f" in steps of {match['multiple_of']}"
     return (
         f"matched by {words.get(match['by'], 'bits a token')}: {match['target']:,.0f}, {of}, to {100 * match['within']:g} %; "

@@ -99,7 +99,7 @@ def stages(sweep: Sweep) -> dict[str, Stage]:
 
 
 def rows(stored: Path, mirror: Mirror | None = None) -> pd.DataFrame:
-    """One row a trial: identity, status, a column a factor (its label), a choice (of the last stage) and a metric.
+    """One row a trial: identity, status, cost, a column a factor (its label), a choice (of the last stage) and a metric.
 
     A factor's column holds its label, also where a choice has the same path, and nothing where an arm leaves the
     factor as the experiment says. Numbers come from the folders; from ``mirror`` only where a folder is out of reach.
@@ -118,7 +118,8 @@ def rows_of(sweep: Sweep, known: Mapping[str, Stage], mirror: Mirror | None = No
     metrics = [metric.column for metric in sweep.metrics]
     frame = pd.DataFrame(found, columns=[name for name in columns if name not in metrics] + metrics)
     whole: pd.DataFrame = frame.convert_dtypes()
-    return whole.astype({"seed": "Int64", "parameters": "Int64"} | dict.fromkeys(["seconds", *metrics], float))
+    counts = dict.fromkeys(("seed", "parameters", "flops"), "Int64")
+    return whole.astype(counts | dict.fromkeys(["bits_per_token", "seconds", *metrics], float))
 
 
 def curves(stored: Path, quantities: Collection[str] | None = None) -> pd.DataFrame:
@@ -167,8 +168,8 @@ def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, str, dict
             yield name, label, evaluation, runs.read_json(path) if path.exists() else None
 
 
-_FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "parameters", "seconds",
-                 "commit", "dirty", "device")  # fmt: skip
+_FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "parameters", "flops",
+                 "bits_per_token", "seconds", "commit", "dirty", "device")  # fmt: skip
 
 
 def _stage(folder: Path) -> Stage:
@@ -191,12 +192,18 @@ def _row(sweep: Sweep, state: State, path: list[Stage], mirror: Mirror) -> dict[
     fixed = {
         "sweep": sweep.said["name"], "kind": trial["kind"], "arm": trial["name"], "seed": trial["seed"],
         "digest": last.digest, "digests": tuple(stage.digest for stage in path), "status": status, "reason": reason,
-        "parameters": trial.get("parameters"), "seconds": math.fsum(stage.seconds for stage in path),
+        "parameters": trial.get("parameters"), "flops": _flops(trial), "bits_per_token": trial.get("bits_per_token"),
+        "seconds": math.fsum(stage.seconds for stage in path),
         "commit": last.provenance.get("commit"), "dirty": last.provenance.get("dirty"),
         "device": last.provenance.get("device"),
     }  # fmt: skip
     choices = {name: tuple(value) if isinstance(value, list) else value for name, value in flat(last.spec).items()}
     return {**choices, **fixed, **dict.fromkeys(sweep.factors), **trial["arm"], **values}
+
+
+def _flops(trial: Mapping[str, Any]) -> int | None:
+    """Of one clip of the largest shape that was trained on, there and back."""
+    return sum(trial["flops"][trial["largest"]].values()) if trial.get("flops") else None
 
 
 def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float], list[str]]:

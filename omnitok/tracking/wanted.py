@@ -213,8 +213,9 @@ def _results(folder: Path) -> dict[str, float]:
 def _facts(trial: Mapping[str, Any]) -> dict[str, float]:
     """What the plan knows of an arm before it is trained."""
     tokens = {f"tokens/{shape}": float(count) for shape, count in trial.get("tokens", {}).items()}
+    flops = {f"flops/{shape}": float(sum(halves.values())) for shape, halves in trial.get("flops", {}).items()}
     known = [name for name in ("parameters", "bits_per_token") if trial.get(name) is not None]
-    return tokens | {name: float(trial[name]) for name in known}
+    return tokens | flops | {name: float(trial[name]) for name in known}
 
 
 def _trial_status(root: Path, sweep: Sweep, digests: Sequence[str]) -> str:
