@@ -66,11 +66,12 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
 
 
 def _costs(trial: dict[str, Any], matched: bool) -> list[str]:
-    """The cells of what one arm costs, and of what was solved in it."""
-    flops = {shape: sum(halves.values()) for shape, halves in trial["flops"].items()}
+    """The cells of what one arm costs, FLOPs of a clip of its largest shape, and of what was solved in it."""
+    largest = trial["largest"]
+    flops = sum(trial["flops"][largest].values())
     cells = [
         f"{trial['parameters']:,}",
-        " ".join(f"{shape}:{giga(count)}" for shape, count in flops.items() if count) or "-",
+        f"{largest}:{giga(flops)}" if flops else "-",
         " ".join(f"{shape}:{count}" for shape, count in trial["tokens"].items()),
         f"{trial['bits_per_token']:.4g}" if trial["bits_per_token"] else "-",
     ]
