@@ -180,7 +180,7 @@ def test_a_window_that_no_machine_holds_is_refused_in_one_line(tmp_path, window)
         said = json.dumps(json.loads(opened.metadata()["omnitok"])["model"])
     assert '"window": 2' in said
     model = json.loads(said.replace('"window": 2', f'"window": {window}'))
-    with pytest.raises(SpecError, match="its model is too large to be built") as caught:
+    with pytest.raises(SpecError, match="its model is too large to be built|its model asks for") as caught:
         omnitok.load(rewritten(file, tmp_path / "other.safetensors", model=model))
     assert len(str(caught.value).splitlines()) == 1
 

@@ -37,6 +37,7 @@ def _strips(x: Float[Tensor, "b t h w d"], axis: int, window: int, first: int) -
 
 
 class _Windows(Attention):
+    version: ClassVar[int] = 3  # 2 drew the first values of its table under another name
     mixes: ClassVar[Mixes] = "space"
 
     def __init__(self, dim: int, heads: int, window: int, places: PlacesPart) -> None:
