@@ -11,7 +11,7 @@ from omnitok.sweep.plan import plan_sweep
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+*BLOCKS, FAIR = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -28,6 +28,13 @@ def written(tmp_path, runs_root, monkeypatch):
 def test_the_readmes_experiment_and_sweep_plan(written):
     planned = plan_sweep(written[1])
     assert len(planned.trials) == 4 * 3 + 2
+
+
+def test_the_readmes_fair_comparison_plans(tmp_path, runs_root):
+    head = f"question: q\nexperiment: {ROOT / 'experiments' / 'mini.yaml'}\nseeds: [0]\n"
+    (tmp_path / "fair.yaml").write_text(head + FAIR)
+    full, axial = plan_sweep(tmp_path / "fair.yaml").trials
+    assert (full.name, axial.name) == ("full", "axial") and full.stages != axial.stages
 
 
 def test_the_readmes_refusals_are_what_its_own_files_get_for_these_two_mistakes(written):
