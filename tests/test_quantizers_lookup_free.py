@@ -36,7 +36,8 @@ def brute(latents, codes, temperature):
 def test_the_loss_and_its_gradient_are_those_of_a_softmax_over_all_codes(kind, temperature, monkeypatch):
     monkeypatch.setattr(binary, "ROWS", 16)
     bits, gamma = 5, 0.7
-    made = kind(bits=bits, temperature=temperature, entropy_weight=0.3, diversity_gamma=gamma, group_size=8).double()
+    weights = {"commitment_weight": 0.25, "entropy_weight": 0.3, "diversity_gamma": gamma}
+    made = kind(bits=bits, temperature=temperature, group_size=8, **weights).double()
     x = torch.randn(2, 2, 3, 3, bits, dtype=torch.double, requires_grad=True)
     loss = made.train()(x).loss
     flat = x.flatten(0, -2)
@@ -75,6 +76,17 @@ def test_bsq_spends_no_table_on_its_codebook_entropy_which_is_the_papers_sum_ove
     mean = one.mean(0)
     together = sum(entropy(torch.stack([mean[i], 1 - mean[i]])) for i in range(bits))
     torch.testing.assert_close(made.train()(x).loss, each + bits * math.log(2) - together)
+
+
+def test_by_default_bsq_has_the_loss_of_its_authors():
+    """No commitment, and 0.1 of the entropies of sigmoids of 4 u / sqrt(bits): a temperature of 1."""
+    x = torch.randn(1, 2, 4, 4, 18)
+    one = torch.sigmoid(4 * x / x.norm(dim=-1, keepdim=True) / 18**0.5).flatten(0, -2)
+    one = torch.stack([one, 1 - one], -1)
+    shortfall = 18 * math.log(2) - entropy(one.mean(0)).sum()
+    made = BinarySphericalQuantizer(bits=18)
+    torch.testing.assert_close(made.train()(x).loss, 0.1 * (entropy(one).sum(-1).mean() + shortfall))
+    assert made.eval()(x).loss == 0
 
 
 @pytest.mark.parametrize("spherical", [False, True])

@@ -15,7 +15,8 @@ from omnitok.spec import Count, Positive, Weight
 class BinarySphericalQuantizer(SignQuantizer):
     """Latents are brought to unit length, then the sign of each channel is kept, 1 or -1 over the root of their number
     (arXiv:2406.07548). In training each choice is to be sure and all bits are to be used alike, by the entropies of a
-    softmax over all codes of -(squared distance) / temperature; the paper's tau is 2 / temperature.
+    softmax over all codes of -(squared distance) / temperature; the paper's tau is 2 / temperature. By default
+    weights and temperature are those of its authors' code.
 
     bits: how many channels there are; one more doubles the codebook.
     commitment_weight: how hard latents are pulled to their code, on the squared distance.
@@ -30,10 +31,10 @@ class BinarySphericalQuantizer(SignQuantizer):
         self,
         *,
         bits: Count = 18,
-        commitment_weight: Weight = 0.25,
+        commitment_weight: Weight = 0.0,
         entropy_weight: Weight = 0.1,
         diversity_gamma: Weight = 1.0,
-        temperature: Positive = 0.01,
+        temperature: Positive = 1.0,
         group_size: Count = 1,
     ) -> None:
         super().__init__(
