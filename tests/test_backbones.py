@@ -135,11 +135,19 @@ def test_a_convolution_inflated_to_the_first_of_its_frames_sees_only_that():
 def test_statistics_are_those_of_a_frame_and_a_group_of_channels():
     norm = Normed(64).double()
     x = torch.randn(2, 3, 4, 5, 64, dtype=torch.double) * torch.tensor([1.0, 10.0, 100.0])[:, None, None, None]
-    groups = x.reshape(2, 3, 20, 32, 2)
+    groups = x.reshape(2, 3, 20, 16, 4)
     mean, variance = groups.mean((2, 4), keepdim=True), groups.var((2, 4), keepdim=True, unbiased=False)
     expected = ((groups - mean) / (variance + norm.eps).sqrt()).reshape(x.shape)
     torch.testing.assert_close(norm(x), expected * torch.sigmoid(expected))
-    assert Normed(12).num_groups == 4  # as many of 32 as divide the channels
+    widths = {1: 1, 3: 1, 7: 1, 12: 2, 20: 4, 32: 8, 96: 16, 128: 32, 512: 32}  # 4 channels or more, 32 groups at most
+    assert {width: Normed(width).num_groups for width in widths} == widths
+
+
+@pytest.mark.parametrize("name", ["causal_cnn", "cnn_2d"])
+def test_a_picture_of_one_token_tells_the_network_its_colour(name):
+    patches = patches_of(name, 32, patch=8).train()
+    dark, light = (patches.embed(torch.full((1, 3, 1, 8, 8), value, dtype=torch.double)) for value in (-0.5, 0.5))
+    assert dark.shape == (1, 1, 1, 1, 32) and (dark - light).abs().max() > 1e-2
 
 
 def test_statistics_of_a_whole_clip_would_leak(monkeypatch, clip):
@@ -217,6 +225,12 @@ def test_a_chunk_that_does_not_fit_is_refused():
     _, past = patches.embed_chunk(torch.rand(1, 3, 3, 8, 8, dtype=torch.double), ())
     with pytest.raises(ValueError, match="frames=3 of a later chunk must be a multiple of 2"):
         patches.embed_chunk(torch.rand(1, 3, 3, 8, 8, dtype=torch.double), past)
+
+
+def test_a_clip_without_pixels_is_refused():
+    for shape in ((0, 3, 1, 8, 8), (1, 3, 0, 8, 8), (1, 3, 1, 0, 8)):
+        with pytest.raises(ValueError, match=f"a clip has pixels, and this is \\{list(shape)}"):
+            tokenizer(FLAT).encode(torch.empty(shape, dtype=torch.double))
 
 
 @pytest.mark.parametrize("patches", [CAUSAL, FLAT])

@@ -18,7 +18,7 @@ from omnitok.attention import Past
 from omnitok.attention.backends import mixed
 from omnitok.model.contract import Inflation, in_full
 
-GROUPS = 32  # of channels that are normalised together, or as many of them as divide both
+GROUPS = 32  # of channels that are normalised together, at most; fewer where one would have less than four channels
 
 
 class ClipLayer(nn.Module, ABC):
@@ -74,7 +74,8 @@ class Normed(nn.GroupNorm):
     """Group norm (arXiv:1803.08494) with the statistics of each frame alone, then SiLU."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(math.gcd(GROUPS, width), width)
+        of_four = 1 << max(width.bit_length() - 3, 0)  # of one channel each, they would leave nothing of a lone token
+        super().__init__(math.gcd(GROUPS, of_four, width), width)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         return F.silu(self.of_frames(x))

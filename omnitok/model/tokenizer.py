@@ -54,6 +54,8 @@ def _refuse_others(clip: Tensor) -> None:
     """Raises ValueError for what is no clip."""
     if clip.ndim != 5 or clip.shape[1] != 3:
         raise ValueError(f"a clip is [b, 3, T, H, W], an image has T = 1; this is {list(clip.shape)}")
+    if not clip.numel():
+        raise ValueError(f"a clip has pixels, and this is {list(clip.shape)}")
     if not clip.is_floating_point():
         raise ValueError(f"a clip has numbers in [-1, 1], not {clip.dtype}")
 
