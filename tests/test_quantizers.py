@@ -230,8 +230,8 @@ def test_under_autocast_codes_averages_and_gradients_are_those_of_full_precision
     assert torch.equal(vq.eval()(low).codes, vq(low.float()).codes)
 
 
-def _quantized(rank: int, world: int, place: str, out: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=world)
+def _quantized(rank: int, world: int):
+    """Of every quantizer, what came through it in each step and what it holds in the end."""
     torch.manual_seed(0)
     batches = torch.randn(3, 4, 2, 3, 3, 64)
     mine = slice(rank * 4 // world, (rank + 1) * 4 // world)
@@ -243,15 +243,20 @@ def _quantized(rank: int, world: int, place: str, out: str) -> None:
         x = batches[:, mine, ..., : quantizer.in_channels]
         outs = [quantizer(part, draw(step)) for step, part in enumerate(x)]
         found[name] = [[out.latents, out.codes, out.loss.detach()] for out in outs], quantizer.state_dict()
-    torch.save(found, f"{out}.{rank}")
+    return found
+
+
+def _together(rank: int, place: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
+    torch.save(_quantized(rank, 2), f"{place}.{rank}")
     dist.destroy_process_group()
 
 
 def test_two_processes_with_half_a_batch_are_one_with_the_whole(tmp_path):
-    for world in (1, 2):
-        place, out = str(tmp_path / f"meet{world}"), str(tmp_path / f"out{world}")
-        torch.multiprocessing.spawn(_quantized, (world, place, out), nprocs=world)
-    whole, *halves = [torch.load(f"{tmp_path}/{name}") for name in ("out1.0", "out2.0", "out2.1")]
+    place = tmp_path / "meet"
+    torch.multiprocessing.spawn(_together, (str(place),), nprocs=2)
+    whole, *halves = _quantized(0, 1), *(torch.load(f"{place}.{rank}") for rank in range(2))
     for name in QUANTIZERS:
         (steps, state), *parts = whole[name], *(half[name] for half in halves)
         for i, (latents, codes, loss) in enumerate(steps):

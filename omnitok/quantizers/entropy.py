@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from omnitok.processes import total, world
 from omnitok.quantizers.contract import precise
@@ -48,6 +49,7 @@ class _Gap(torch.autograd.Function):
         return sure / len(tokens) + torch.dot(mean, logs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         tokens, keys, offsets, mean_logs = ctx.saved_tensors
         found = torch.empty_like(tokens), torch.zeros_like(keys), torch.zeros_like(offsets)
