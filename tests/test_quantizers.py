@@ -231,7 +231,7 @@ def test_under_autocast_codes_averages_and_gradients_are_those_of_full_precision
 
 
 def _quantized(rank: int, world: int):
-    """Of every quantizer, what came through it in each step and what it holds in the end."""
+    """Of every quantizer, what came through it in each step, the gradient of its loss, and what it holds in the end."""
     torch.manual_seed(0)
     batches = torch.randn(3, 4, 2, 3, 3, 64)
     mine = slice(rank * 4 // world, (rank + 1) * 4 // world)
@@ -240,9 +240,14 @@ def _quantized(rank: int, world: int):
         said = {"restart_below": 1.5, "codebook_size": 40} if name.startswith("vq") else {}
         said |= {"start": "kmeans", "entropy_weight": 0.1} if name == "vq_learned" else {}
         quantizer = QUANTIZERS.components[name](**said).train()
-        x = batches[:, mine, ..., : quantizer.in_channels]
-        outs = [quantizer(part, draw(step)) for step, part in enumerate(x)]
-        found[name] = [[out.latents, out.codes, out.loss.detach()] for out in outs], quantizer.state_dict()
+        steps = []
+        for step, x in enumerate(batches[:, mine, ..., : quantizer.in_channels]):
+            x.requires_grad_().grad = None
+            out = quantizer(x, draw(step))
+            (out.loss + 0 * x.sum()).backward()  # not every loss has a gradient
+            steps.append((out.latents.detach(), out.codes, out.loss.detach(), x.grad))
+        gradients = {key: value.grad for key, value in quantizer.named_parameters() if value.grad is not None}
+        found[name] = steps, quantizer.state_dict(), gradients
     return found
 
 
@@ -258,14 +263,17 @@ def test_two_processes_with_half_a_batch_are_one_with_the_whole(tmp_path):
     torch.multiprocessing.spawn(_together, (str(place),), nprocs=2)
     whole, *halves = _quantized(0, 1), *(torch.load(f"{place}.{rank}") for rank in range(2))
     for name in QUANTIZERS:
-        (steps, state), *parts = whole[name], *(half[name] for half in halves)
-        for i, (latents, codes, loss) in enumerate(steps):
+        (steps, state, gradients), *parts = whole[name], *(half[name] for half in halves)
+        for i, (latents, codes, loss, gradient) in enumerate(steps):
             torch.testing.assert_close(torch.cat([part[0][i][0] for part in parts]), latents)
             assert torch.equal(torch.cat([part[0][i][1] for part in parts]), codes)
             torch.testing.assert_close(sum(part[0][i][2] for part in parts) / 2, loss)
+            torch.testing.assert_close(torch.cat([part[0][i][3] for part in parts]) / 2, gradient, msg=name)
         for key, value in state.items():
-            for _, found in parts:
+            for _, found, _ in parts:
                 torch.testing.assert_close(found[key], value, msg=f"{name}: {key}")
+        for key, value in gradients.items():
+            torch.testing.assert_close(sum(part[2][key] for part in parts) / 2, value, msg=f"{name}: {key}")
 
 
 @pytest.mark.parametrize("kind", [VectorQuantizer, PublishedVectorQuantizer])
