@@ -1,6 +1,7 @@
 """What is listed of components: what they cost, and the settings of quantizers that spend a number of bits."""
 
 import math
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -52,7 +53,14 @@ def test_every_setting_spends_the_bits_that_were_asked_for(bits):
 def test_settings_are_printed_to_be_pasted_and_the_others_say_why():
     output = call("components", "quantizer", "--bits", "8")
     assert "{type: vq, codebook_size: 256}" in output and "continuous, so its latents have no codes" in output
-    assert "none at 13 bits" in call("components", "quantizer", "--bits", "13")
+    output = call("components", "quantizer", "--bits", "13")
+    assert "none at 13 bits" in output and "  13 x 2  " in output and "  16 + 512  " in output
+    header, *lines = output.split("\n\n")[0].splitlines()
+    pasted = "\n".join(line[header.index("to be pasted") :] for line in lines)
+    said = [text for text in re.split(r"^(?=[{a-z])", pasted, flags=re.M) if text.startswith("{")]
+    assert len(said) == sum(len(entry.settings) for entry in entries("quantizer", 13))
+    for text in said:
+        assert resolve(decode(QUANTIZERS, read_value(text, "here")))().bits_per_token == 13
 
 
 @pytest.mark.parametrize("words", [("attention",), ()])

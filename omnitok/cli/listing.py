@@ -1,5 +1,6 @@
 """What ``omnitok components`` prints."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,13 +48,18 @@ def print_settings(entries: Sequence[Any], bits: int) -> None:
     for entry in entries:
         for i, one in enumerate(entry.settings):
             name = f"[bold]{entry.name}[/bold]" if i == 0 else ""
-            sizes = " + ".join(f"{size:,}" for size in one.codebook_sizes)
             said = flow({"type": entry.name, **one.choices})
-            table.add_row(name, f"{one.bits:.6g}", str(one.channels), sizes, escape(said))
+            table.add_row(name, f"{one.bits:.6g}", str(one.channels), _sizes(one.codebook_sizes), escape(said))
         if not entry.settings:
             table.add_row(entry.name, "-", "", "", escape(_why(entry, bits)))
     out.print(table)
     out.print("\nThe first of each is its usual one, which match: {by: bits, ...} in a sweep takes.")
+
+
+def _sizes(sizes: Sequence[int]) -> str:
+    """As a sum, in which equal ones that follow each other are counted."""
+    runs = [(len(list(same)), size) for size, same in itertools.groupby(sizes)]
+    return " + ".join(f"{count} x {size:,}" if count > 1 else f"{size:,}" for count, size in runs)
 
 
 def _said(entry: Any, whole: bool) -> str:
