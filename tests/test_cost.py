@@ -13,6 +13,7 @@ from omnitok.attention.full import FullAttention
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
 from omnitok.model import MeanColour, Tokenizer, block
+from omnitok.model import cost as model_cost
 from omnitok.model.block import Transformer
 from omnitok.model.cost import cost, counted, parameters
 from omnitok.model.patch import ConvolutionPatches, LinearPatches
@@ -172,3 +173,30 @@ def test_a_plan_has_what_its_arms_cost_and_counts_each_model_once(tmp_path, runs
     shape = trial["largest"]
     assert shape == "3x16" and sorted(trial["flops"]) == ["3x16"] and trial["flops"][shape]["encode"] > 0
     assert len(asked) == len(set(asked)) == 3  # two quantizers and the baseline, whatever the seeds and schedules
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_is_kept_of_operations_changes_neither_counts_nor_shapes_nor_refusals(kind, monkeypatch):
+    found, clip = [], torch.empty(1, 3, 3, 16, 16, device="meta")
+    monkeypatch.setattr(model_cost, "_KNOWN", known := {})
+    for _ in range(2):
+        model = on("meta", **MODELS[kind]).eval()
+        flops, (back, quantized) = counted(lambda model=model: model(clip))
+        outlines = [(one.shape, one.stride(), one.dtype, one.device.type) for one in (back, *quantized[:2])]
+        found.append((flops, outlines, len(known)))
+    assert found[0] == found[1] and known
+    x = torch.empty(2, 3, device="meta")
+    assert [counted(lambda n=n: x @ torch.empty(3, n, device="meta"))[0] for n in (5, 7, 5)] == [60, 84, 60]
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            counted(lambda: x + torch.empty(4, device="meta"))
+
+
+def test_numbers_views_and_what_is_written_into_are_never_kept(monkeypatch):
+    monkeypatch.setattr(model_cost, "_KNOWN", known := {})
+
+    def work():
+        real = torch.arange(3.0)
+        return [float((real * factor).sum()) for factor in (1, 2)] + [real.add_(1).view(3)[0].item()]
+
+    assert counted(work)[1] == [3.0, 6.0, 1.0] and not known
