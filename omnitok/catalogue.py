@@ -25,6 +25,7 @@ from omnitok.quantizers import QUANTIZERS
 from omnitok.schedules import CURVES, SCHEDULES
 from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, decode, near, resolve
 from omnitok.sweep.file import SweepFile
+from omnitok.sweep.match import MOST_BITS
 from omnitok.training import EVALUATIONS, TASKS
 from omnitok.training.adversary import ADVERSARIES
 from omnitok.training.average import AVERAGES
@@ -81,13 +82,15 @@ class Entry(NamedTuple):
 
 def entries(slot: str | None = None, bits: int | None = None) -> list[Entry]:
     """The components of one slot, or of all, with those of other packages, usable or not; of one slot, with what they
-    cost; of quantizers, with their settings of so many ``bits``. Raises SpecError where there is no such slot, and for
-    bits of another."""
+    cost; of quantizers, with their settings of so many ``bits``. Raises SpecError where there is no such slot, for bits
+    of another, and for more of them than any token has."""
     if slot is not None and slot not in SLOTS:
         raise SpecError([Fault(Mark("components"), "", f"no slot {slot!r}{near(slot, SLOTS)}")])
     if bits is not None and slot != QUANTIZERS.slot:
         said = f"a quantizer spends bits, and nothing else does; say: omnitok components quantizer --bits {bits}"
         raise SpecError([Fault(Mark(f"--bits {bits}"), "", said)])
+    if bits is not None and bits > MOST_BITS:
+        raise SpecError([Fault(Mark(f"--bits {bits}"), "", f"a token has at most {MOST_BITS} bits")])
     if bits is not None:
         return [_with_settings(entry, bits) for entry in _listed(QUANTIZERS)]
     return [

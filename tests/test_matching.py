@@ -8,7 +8,9 @@ import tiny
 from click.testing import CliRunner
 
 from omnitok.cli import main
-from omnitok.spec import SpecError
+from omnitok.quantizers import QUANTIZERS as SLOT
+from omnitok.quantizers.fsq import FiniteScalarQuantizer
+from omnitok.spec import Origin, SpecError
 from omnitok.sweep import rehearse
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.match import LARGEST, around
@@ -20,6 +22,7 @@ PATCHES = "  model.patches: {linear: {type: linear, patch: 4, temporal_patch: 2}
 QUANTIZERS = (
     "  model.quantizer: {vq: {type: vq, code_dim: 4}, fsq: fsq, rvq: {type: residual, of: {type: vq, decay: 0.9}}}"
 )
+TWO = "  model.quantizer: {vq: {type: vq, code_dim: 4}, fsq: fsq}"
 
 
 def written(folder: Path, match: str, vary: str, rest: str = "seeds: [0]", experiment: str = EXPERIMENT) -> Path:
@@ -222,3 +225,26 @@ def test_a_plan_with_solved_values_is_json_and_reproducible(tmp_path, runs_root)
     path = written(tmp_path, "{by: bits, solve: model.quantizer, to: 6}", QUANTIZERS)
     one, two = (json.dumps(to_json(plan_sweep(path))) for _ in range(2))
     assert one == two and '"value": {"levels": [8, 8]}' in one
+
+
+@pytest.mark.parametrize("settings", [lambda bits: 1 // 0, lambda bits: (bits for _ in "a"), lambda: ()])
+def test_another_packages_quantizer_whose_settings_fail_is_refused_and_ours_is_a_bug(
+    settings, tmp_path, runs_root, monkeypatch
+):
+    path = written(tmp_path, "{by: bits, solve: model.quantizer, to: 6}", TWO)
+    monkeypatch.setattr(FiniteScalarQuantizer, "settings", staticmethod(settings))
+    with pytest.raises((ZeroDivisionError, TypeError)):
+        plan(read_sweep(path))
+    monkeypatch.setitem(SLOT.origins, "fsq", Origin("their-parts", "0.3", "parts:Signs"))
+    said = (
+        "ask.yaml:5: match.solve: model.quantizer: the arm 'fsq': 'fsq' of their-parts 0.3: its settings of 6 bits fail"
+    )
+    assert refused(path).startswith(said)
+
+
+def test_more_bits_than_any_token_has_are_refused_at_once(tmp_path, runs_root):
+    path = written(tmp_path, "{by: bits, solve: model.quantizer, to: 1000000}", TWO)
+    assert refused(path) == "ask.yaml:5: match.to: a token has at most 1024 bits, not 1000000"
+    listed = CliRunner().invoke(main, ["components", "quantizer", "--bits", "1000000"])
+    assert (listed.exit_code, listed.output) == (2, "--bits 1000000: a token has at most 1024 bits\n")
+    assert FiniteScalarQuantizer.settings(10**6) == ()

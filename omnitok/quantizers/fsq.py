@@ -42,11 +42,13 @@ class FiniteScalarQuantizer(Nested):
         """Channels of 4, 8 and 16 levels, whose product is exact; the paper's (7, 5, 5, 5, 5) and their like are not. First
         as many of 8 as leave a whole number of 4, which is nearest to the paper's width; then the fewer channels first.
         """
+        if not 2 <= bits < 31:
+            return ()
         found = [
             (16,) * wide + (8,) * usual + (4,) * (rest // 2)
             for wide in range(bits // 4 + 1)
             for usual in range((bits - 4 * wide) // 3 + 1)
-            if (rest := bits - 4 * wide - 3 * usual) % 2 == 0 and 2 <= bits < 31
+            if (rest := bits - 4 * wide - 3 * usual) % 2 == 0
         ]
         found.sort(key=lambda levels: (16 in levels or levels.count(4) > 2, len(levels), levels))
         return tuple({"levels": list(levels)} for levels in found)

@@ -11,6 +11,7 @@ from omnitok.spec import STRICT, Count, Positive, Share, refused_key
 
 By = Literal["flops", "params", "bits"]
 LARGEST = 2**24  # the largest number that is tried
+MOST_BITS = 1024  # of a token
 
 
 def _aim(said: Any) -> Any:
@@ -38,6 +39,8 @@ class Match(BaseModel):
             raise refused_key("multiple_of", "by bits no number is searched; a quantizer says which settings it has")
         if self.by == "bits" and self.to != "base" and self.to % 1:
             raise refused_key("to", f"bits a token are whole, not {self.to}")
+        if self.by == "bits" and self.to != "base" and self.to > MOST_BITS:
+            raise refused_key("to", f"a token has at most {MOST_BITS} bits, not {self.to:.0f}")
         return self
 
 

@@ -137,7 +137,10 @@ class Matching:
         """The quantizer's first setting, of the components that the arm names for what is inside."""
         slot, bits = arm.meant.registry, int(self.target)
         name = getattr(arm.meant, slot.tag)
-        setting = next(_settings(slot, name, arm.said, bits), None)
+        try:
+            setting = next(_settings(slot, name, arm.said, bits), None)
+        except _OthersFault as error:
+            raise self._refused(f"the arm {arm.name!r}: {error}") from error
         if setting is None:
             raise self._refused(f"the arm {arm.name!r}: no setting of {name!r}, as it is, spends {bits} bits a token")
         said = arm.said if isinstance(arm.said, Map) else Map({slot.tag: name}, self.mark, {slot.tag: self.mark})
@@ -215,11 +218,23 @@ def _beneath(data: Any, steps: Path) -> Any:
     return data
 
 
+class _OthersFault(Exception):
+    """Another package's quantizer does not say its settings."""
+
+
+def _listed(slot: Registry[Any], name: str, bits: int) -> list[dict[str, Any]]:
+    try:
+        return [dict(setting) for setting in slot.specs[name].component.settings(bits)]  # type: ignore[attr-defined]
+    except Exception as error:
+        if name not in slot.origins:
+            raise
+        raise _OthersFault(f"{name!r} of {slot.origins[name]}: its settings of {bits} bits fail: {error!r}") from error
+
+
 def _settings(slot: Registry[Any], name: str, said: Any, bits: int) -> Iterator[dict[str, Any]]:
     """The settings of a component, the usual one first. Where what is said names another component inside, that one takes
     its own first setting of as many bits as the one in its place has; where it has none, neither has the whole."""
-    for setting in slot.specs[name].component.settings(bits):  # type: ignore[attr-defined]
-        made = dict(setting)
+    for made in _listed(slot, name, bits):
         for choice, inner in slot.specs[name].slots.items():
             there, other = said.get(choice) if isinstance(said, Map) else None, made.get(choice)
             wanted = there.get(inner.tag) if isinstance(there, Map) else there
