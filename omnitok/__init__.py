@@ -57,10 +57,10 @@ def plan_sweep(path: Path | str, sets: Sequence[str] = (), *, plot: Path | str |
 
     if plot is None:
         return plan_sweep(Path(path), sets)
-    from omnitok.report.overview import refuse_other_suffix, write_overview
+    from omnitok.report.overview import refuse_file, write_overview
     from omnitok.sweep.picture import wholes
 
-    refuse_other_suffix(Path(plot))
+    refuse_file(Path(plot))
     planned = plan_sweep(Path(path), sets)
     write_overview(Path(plot), planned.asked.name, wholes(planned))
     return planned

@@ -137,5 +137,6 @@ def test_other_kinds_of_files_and_missing_folders_are_refused(sweep, tmp_path):
         with pytest.raises(SpecError, match=f"'{name}' must end in"):
             omnitok.plan_sweep(sweep, plot=name)
         assert not Path(name).exists()
-    with pytest.raises(FileNotFoundError):
-        write_overview(tmp_path / "gone" / "a.png", "ask", [])
+    gone = str(tmp_path / "gone")
+    result = CliRunner().invoke(main, ["plan", "no/such.yaml", "--plot", f"{gone}/a.png"])
+    assert result.exit_code == 2 and result.output == f"--plot: '{gone}/a.png': there is no folder '{gone}'\n"

@@ -131,6 +131,11 @@ def test_a_stage_in_which_nothing_learns_is_refused_at_its_line(quantizer, tmp_p
         plan_one(path, sets, 0)
 
 
+def test_a_part_that_is_frozen_twice_is_refused():
+    with pytest.raises(ValueError, match=r"^frozen=\['encoder', 'encoder'\]: of 2 parts 1 are different$"):
+        task(frozen=["encoder", "encoder"])
+
+
 REFUSED = [
     ("schedule: {type: frame_rates, frames: 5, strides: [2, 20]}", r"joint.schedule.strides: strides=20: 5 frames span 81: the train split has nothing with that many frames; its longest clip has 61"),
     ("schedule: {type: joint, frames: 99}", r"joint.schedule.frames: frames=99: .*its longest clip has 61"),

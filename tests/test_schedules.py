@@ -1,6 +1,7 @@
 """Schedules and curves against their closed forms, and against a count by brute force."""
 
 import math
+import re
 from collections import Counter
 from functools import partial
 from itertools import pairwise
@@ -136,8 +137,8 @@ def test_what_is_rare_is_counted_where_a_look_here_and_there_would_miss_it():
         (partial(frame_rates, strides=(2, 1), shares=(0.5, 0.4)), r"^shares=.*their sum is 0.9, and must be 1"),
         (partial(mixing, points=((0.0, 1.0), (0.9, 0.0))), r"^points=.*\[0.0, 0.9\] must rise from 0 to 1"),
         (partial(mixing, points=((0.0, 1.0), (0.5, 0.0), (0.5, 1.0), (1.0, 1.0))), "^points=.*must rise"),
-        (partial(wsd, warmup_share=0.6, decay_share=0.5), "^decay_share=0.5: with warmup_share=0.6"),
-        (partial(delayed, begin_share=0.6, rise_share=0.5), "^rise_share=0.5: with begin_share=0.6"),
+        (partial(wsd, warmup_share=0.6, decay_share=0.5), "^warmup_share=0.6: with decay_share=0.5"),
+        (partial(delayed, begin_share=0.6, rise_share=0.5), "^begin_share=0.6: with rise_share=0.5"),
     ],
 )
 def test_what_does_not_fit_is_refused(asked, message):
@@ -172,3 +173,16 @@ def test_what_is_delayed_is_nothing_and_then_rises():
     found = [delayed(step, 20, begin_share=0.5, rise_share=0.2) for step in range(20)]
     assert found == pytest.approx([0] * 10 + [0.25, 0.5, 0.75, 1.0] + [1] * 6)
     assert [delayed(step, 4, begin_share=0.5, rise_share=0.0) for step in range(4)] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        (partial(wsd, warmup_share=0.9), "warmup_share=0.9: with decay_share=0.2 it is more than the whole stage"),
+        (partial(wsd, decay_share=0.96), "decay_share=0.96: with warmup_share=0.05 it is more than the whole stage"),
+        (partial(delayed, begin_share=0.95), "begin_share=0.95: with rise_share=0.1 it is more than the whole stage"),
+    ],
+)
+def test_shares_that_are_too_much_are_refused_at_the_one_that_was_said(curve, said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        curve(0, 10)

@@ -1,11 +1,12 @@
 """What can be said, and how what cannot is refused."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from omnitok.spec import (
     REQUIRED,
@@ -351,6 +352,7 @@ def test_a_validators_refusal_is_its_own_words_at_the_key_that_it_names(said):
     for text, line in [
         ("resources:\n  workers: 2\n  worker: 2\n", "x.yaml:3: resources.worker: no such {resource}"),
         ("resources:\n  workers: 0\n", "x.yaml:1: resources: say some workers"),
+        ("resources: []\n", "x.yaml:1: resources: must be a mapping, not a list"),
     ]:
         with pytest.raises(SpecError) as caught:
             check(Asked, said(text))
@@ -381,3 +383,18 @@ def test_a_fault_that_a_stage_inherits_is_said_once_and_different_faults_are_all
         MODELS, read_value("{data: d, spatial: [{type: window, window: 0}, {type: window, window: 0}]}", "h")
     )
     assert [line.split(": ")[1] for line in lines] == ["spatial[0].window", "spatial[1].window"]
+
+
+class Lists(BaseModel):
+    some: Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)] = (1,)
+    pair: Annotated[tuple[int, int], Strict(False)] = (1, 2)
+
+
+def test_a_list_of_the_wrong_length_is_refused_by_its_own_length_and_not_for_what_is_wrong_in_it(said):
+    for text, line in [
+        ("some: []", "some: must be a list of at least 1, not of 0"),
+        ("some: [0]", "some[0]: must be greater than or equal to 1, not 0"),
+        ("pair: [1, 2, 3]", "pair: must be a list of at most 2, not of 3"),
+    ]:
+        with pytest.raises(SpecError, match=f"^{re.escape('x.yaml:1: ' + line)}$"):
+            check(Lists, said(text))

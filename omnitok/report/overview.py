@@ -25,16 +25,18 @@ LEAST: Final = 0.6  # of an equal share of the width: what a short stage has at 
 Ends = list[tuple[float, float]]
 
 
-def refuse_other_suffix(file: Path) -> None:
-    """Raises SpecError where the picture could not be written as that kind of file."""
+def refuse_file(file: Path) -> None:
+    """Raises SpecError where the picture could not be written there or as that kind of file."""
     if file.suffix.removeprefix(".") not in QUIET:
         known = ", ".join(f".{suffix}" for suffix in QUIET)
         raise SpecError([Fault(Mark("--plot"), "", f"{str(file)!r} must end in one of {known}")])
+    if not file.parent.is_dir():
+        raise SpecError([Fault(Mark("--plot"), "", f"{str(file)!r}: there is no folder {str(file.parent)!r}")])
 
 
 def write_overview(file: Path, name: str, found: Sequence[Whole]) -> None:
     """Draw ``found`` into ``file``, in the format that its suffix says. ``name``: of the sweep."""
-    refuse_other_suffix(file)
+    refuse_file(file)
     runs.write(file, encoded(overview(name, found), file.suffix.removeprefix(".")))
 
 

@@ -57,7 +57,7 @@ def wsd(
     final_share: how much is left at the end, as a part of the full size.
     """
     if warmup_share + decay_share > 1:
-        raise ValueError(f"decay_share={decay_share}: with warmup_share={warmup_share} it is more than the whole stage")
+        raise _too_much(warmup_share=warmup_share, decay_share=decay_share)
     start = (1 - decay_share) * total
     if step < start:
         return _rise(step, total, warmup_share)
@@ -73,10 +73,16 @@ def delayed(step: int, total: int, *, begin_share: Share = 0.0, rise_share: Shar
     rise_share: how large a part of the steps the rise after that takes; 0 is at once.
     """
     if begin_share + rise_share > 1:
-        raise ValueError(f"rise_share={rise_share}: with begin_share={begin_share} it is more than the whole stage")
+        raise _too_much(begin_share=begin_share, rise_share=rise_share)
     begin = math.floor(begin_share * total)
     return 0.0 if step < begin else _rise(step - begin, total, rise_share)
 
 
 def _rise(step: int, total: int, warmup_share: float) -> float:
     return min(1.0, (step + 1) / max(1.0, warmup_share * total))
+
+
+def _too_much(**shares: float) -> ValueError:
+    """Of two shares, the larger first: it is more than a half, so it is no default and stands in a file."""
+    (more, much), (less, little) = sorted(shares.items(), key=lambda one: -one[1])
+    return ValueError(f"{more}={much}: with {less}={little} it is more than the whole stage")

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, ValidationError
@@ -36,7 +37,15 @@ def check(model: type[BaseModel], data: Any) -> Any:
 
 def explain(error: ValidationError, data: Any, schema: Any) -> list[Fault]:
     """Pydantic's findings as faults: where in the file, which dotted path, what is legal, the nearest name."""
-    return [_fault(found, data, schema) for found in error.errors(include_url=False)]
+    every = error.errors(include_url=False)
+    inside = [found["loc"] for found in every]
+    return [_fault(found, data, schema) for found in every if not _follows(found, inside)]
+
+
+def _follows(found: Any, places: Sequence[Any]) -> bool:
+    """Whether a list is found too short only because of what is refused in it."""
+    loc = found["loc"]
+    return found["type"] == "too_short" and any(len(one) > len(loc) and one[: len(loc)] == loc for one in places)
 
 
 def _fault(found: Any, data: Any, schema: Any) -> Fault:
@@ -98,9 +107,16 @@ def _sentence(found: Any, path: tuple[Any, ...], owner: Any) -> str:
     if said in {"refused_key", "value_error"}:  # a validator's own words, which need no input beside them
         return found["msg"].removeprefix("Value error, ")
     value = found["input"]
+    if said in {"too_short", "too_long"}:
+        least, limit = ("least", "min_length") if said == "too_short" else ("most", "max_length")
+        return f"must be a list of at {least} {found['ctx'][limit]}, not of {len(value)}"
     sentence = re.sub(r"^(Input|Value|Tuple|Dictionary|List) should", "must", found["msg"]).replace("valid ", "")
     sentence = sentence.replace("valid tuple", "list").replace("tuple", "list").replace("dictionary", "mapping")
-    sentence = sentence.replace("a integer", "a whole number").replace("a boolean", "true or false")
+    sentence = (
+        re.sub(r" or instance of \w+", "", sentence)
+        .replace("a integer", "a whole number")
+        .replace("a boolean", "true or false")
+    )
     return f"{sentence}, not {_shown(value)}" + (" (text)" if isinstance(value, str) and "number" in sentence else "")
 
 

@@ -162,7 +162,11 @@ class Reconstruct(Task):
         return tuple(sorted({(kind.frames, self.step.side(self.resolution, kind.scale)) for kind in kinds}))
 
     def _learned(self) -> list[nn.Parameter]:
-        """Raises ValueError where nothing is left."""
+        """Raises ValueError where a part stands twice or nothing is left."""
+        if len(set(self.frozen)) < len(self.frozen):
+            raise ValueError(
+                f"frozen={list(self.frozen)}: of {len(self.frozen)} parts {len(set(self.frozen))} are different"
+            )
         kept = {id(parameter) for part in self.frozen for parameter in self.codec.parameters_of(part)}
         every = list(self.codec.parameters())
         learned = [parameter for parameter in every if id(parameter) not in kept]
