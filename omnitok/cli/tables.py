@@ -77,7 +77,7 @@ def _costs(trial: dict[str, Any], matched: bool) -> list[str]:
     ]
     if matched and "solved" in trial:
         off = trial["solved"]["off"]
-        cells += [escape(flow(trial["solved"]["value"])), f"{100 * off:+.2g} %" if off else "0"]
+        cells += [escape(flow(trial["solved"]["value"])), f"{100 * off:+.2g} %" if abs(off) > 1e-9 else "0"]
     return cells + ["", ""] * (matched and "solved" not in trial)
 
 
