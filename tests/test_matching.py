@@ -137,7 +137,7 @@ def test_a_quantizer_inside_another_is_the_one_that_is_said_and_what_fits_stays(
     planned = plan_sweep(written(tmp_path, "{by: bits, solve: model.quantizer, to: 6}", vary))
     own, there = (planned.runs[trial.stages[-1]].spec["model"]["quantizer"] for trial in planned.trials)
     assert own["of"]["type"] == "fsq" and there["levels"] == [2] * 6
-    assert planned.trials[1].solved == ({"levels": [2] * 6}, 6, "", 0)
+    assert planned.trials[1].solved == ({"type": "fsq", "levels": [2] * 6}, 6, "", 0)
 
 
 REFUSED = [
@@ -224,7 +224,7 @@ def test_a_later_stage_that_says_the_solved_path_itself_is_noticed(tmp_path, run
 def test_a_plan_with_solved_values_is_json_and_reproducible(tmp_path, runs_root):
     path = written(tmp_path, "{by: bits, solve: model.quantizer, to: 6}", QUANTIZERS)
     one, two = (json.dumps(to_json(plan_sweep(path))) for _ in range(2))
-    assert one == two and '"value": {"levels": [8, 8]}' in one
+    assert one == two and '"value": {"type": "fsq", "levels": [8, 8]}' in one
 
 
 @pytest.mark.parametrize("settings", [lambda bits: 1 // 0, lambda bits: (bits for _ in "a"), lambda: ()])

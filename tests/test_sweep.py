@@ -344,6 +344,18 @@ def test_a_defaulted_choice_added_later_orphans_no_run(sweep, runs_root):
     assert {stage for trial in data["trials"] for stage in trial["stages"]} == set(renamed.values())
 
 
+def test_an_old_run_of_a_component_that_is_gone_is_nobodys_business(sweep, runs_root):
+    names, _, _ = settled(sweep, runs_root)
+    first = next(iter(names.values()))
+    said = runs.read_json(runs_root / first / runs.EXPERIMENT)
+    said["spec"]["model"]["quantizer"] = {"type": "gone"}
+    (runs_root / "0123456789abcdef").mkdir()
+    runs.write_json(runs_root / "0123456789abcdef" / runs.EXPERIMENT, said)
+    (runs_root / first / runs.EXPERIMENT).unlink()
+    (runs_root / first).rmdir()
+    assert settled(sweep, runs_root)[0] == names
+
+
 def test_every_state_is_read_off_the_folders(sweep, runs_root):
     _, data, folder = settled(sweep, runs_root)
     first, second = (runs_root / digest for digest in data["trials"][0]["stages"])

@@ -50,6 +50,24 @@ def test_one_path_and_several_do_not_mix(sweep):
     assert "ask.yaml:5: vary.size: either every value patches several paths" in refusal(sweep)
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("{set: 3}", "set must be a mapping"),
+        ("{set: {model.dim: 8}, also: 1}", "'also' beside set"),
+        ("{sett: {model.dim: 8}}", "no such key 'sett'"),
+    ],
+)
+def test_a_value_that_does_not_say_its_paths_right_is_refused(sweep, said, reason):
+    sweep.write_text(VARY.replace("{set: {model.dim: 8}}", said))
+    assert f"ask.yaml:5: vary.size: tiny: {reason}; what patches several paths is" in refusal(sweep)
+
+
+def test_a_misspelt_way_to_compute_attention_is_refused_before_anything_runs(sweep, monkeypatch):
+    monkeypatch.setenv("OMNITOK_ATTENTION", "nonsense")
+    assert refusal(sweep) == "environment: OMNITOK_ATTENTION=nonsense must be one of auto, manual, sdpa, flex"
+
+
 def test_a_later_stage_that_says_a_path_of_several_itself_is_noticed(sweep):
     path = sweep.parent / "tiny.yaml"
     path.write_text(path.read_text() + "    model: {dim: 24}\n")

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -112,7 +113,9 @@ def _flexed(q: Tensor, k: Tensor, v: Tensor, logits: Logits) -> Tensor:
     score = None if bias is None else lambda made, _, head, query, key: made + bias[head, query, key]
     blocks = None if logits.mask is None else _blocks(logits.mask, q.device)
     kernel: Any = flex_attention if q.is_cpu or torch.compiler.is_compiling() else _compiled()
-    found: Tensor = kernel(q, k, v, score_mod=score, block_mask=blocks, scale=logits.scale)
+    with warnings.catch_warnings():  # on a CPU it warns of missing gradients, which _FlexOnCpu has
+        warnings.simplefilter("ignore", UserWarning) if q.is_cpu else None
+        found: Tensor = kernel(q, k, v, score_mod=score, block_mask=blocks, scale=logits.scale)
     return found
 
 

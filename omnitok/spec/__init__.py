@@ -6,12 +6,26 @@ from omnitok.spec.patch import assignment, expanded, parse_path, patched
 from omnitok.spec.plugins import Origin
 from omnitok.spec.registry import Registry, Spec, slot_of
 from omnitok.spec.signature import REQUIRED, STRICT, Count, Positive, Share, Weight, choices, version_of
-from omnitok.spec.text import Fault, Map, Mark, Seq, SpecError, dotted, kind, mark_of, near, read_value, read_yaml, walk
+from omnitok.spec.text import (
+    Fault,
+    Map,
+    Mark,
+    Seq,
+    SpecError,
+    bare,
+    dotted,
+    kind,
+    mark_of,
+    near,
+    read_value,
+    read_yaml,
+    walk,
+)
 from omnitok.spec.values import flat, packages, plain, resolve, slots_below, specs_in
 
 __all__ = [
     "REQUIRED", "STRICT", "Count", "Fault", "Map", "Mark", "Origin", "Positive", "Registry", "Seq", "Share", "Spec", "SpecError",
-    "Weight", "assignment", "check", "choices", "decode", "digest", "dotted", "expanded", "flat", "identity", "kind",
+    "Weight", "assignment", "bare", "check", "choices", "decode", "digest", "dotted", "expanded", "flat", "identity", "kind",
     "mark_of", "near", "packages", "parse_path", "patched", "plain", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
     "version_of", "versions", "walk",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -102,8 +102,8 @@ def read_value(text: str, source: str) -> Any:
 
 
 def mark_of(data: Any, path: Iterable[str | int]) -> Mark:
-    """Where the deepest part of ``path`` that exists was said."""
-    mark = data.mark
+    """Where the deepest part of ``path`` that exists was said; of data without marks, nowhere."""
+    mark = data.mark if isinstance(data, Map | Seq) else Mark("data")
     for step in path:
         if isinstance(data, Map) and step in data:
             mark = data.marks[str(step)]
@@ -113,6 +113,13 @@ def mark_of(data: Any, path: Iterable[str | int]) -> Mark:
             break
         data = data[step]
     return mark
+
+
+def bare(data: Any) -> Any:
+    """Text without its marks."""
+    if isinstance(data, Mapping):
+        return {key: bare(value) for key, value in data.items()}
+    return [bare(value) for value in data] if isinstance(data, list) else data
 
 
 def dotted(path: Iterable[str | int]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -229,7 +230,10 @@ def _refused(values: Any) -> Iterator[str]:
         yield "must be {label: value, ...} or a list of plain values"
     if isinstance(values, list) and any(isinstance(value, Map | list) for value in values):
         yield "a value that is not plain needs a label: {label: value, ...}"
-    if isinstance(values, Map) and len({_bundles(value) for value in values.values()}) > 1:
+    wrong = [(label, said) for label, value in _mapped(values) if (said := _unbundled(value))]
+    for label, said in wrong:
+        yield f"{label}: {said}; what patches several paths is {{{TOGETHER}: {{path: value, ...}}}} and no more"
+    if not wrong and len({_bundles(value) for _, value in _mapped(values)}) > 1:
         yield f"either every value patches several paths, as {{{TOGETHER}: {{path: value, ...}}}}, or none does"
     named = labels(values) if isinstance(values, Map | list) else []
     yield from (f"the label {label!r} stands twice" for i, label in enumerate(named) if label in named[:i])
@@ -257,6 +261,22 @@ def paths(vary: Map, factor: str) -> list[str]:
     """Every path that some value of a factor patches."""
     named = labels(vary[factor]) if isinstance(vary[factor], Map | list) else []
     return list(dict.fromkeys(path for label in named for path, _, _ in patches(vary, factor, label)))
+
+
+def _mapped(values: Any) -> list[tuple[str, Any]]:
+    return list(values.items()) if isinstance(values, Map) else []
+
+
+def _unbundled(value: Any) -> str:
+    """What keeps a value from patching several paths, where that is what it means; else nothing."""
+    if not isinstance(value, Map) or "type" in value or _bundles(value):
+        return ""
+    if TOGETHER in value:
+        beside = [key for key in value if key != TOGETHER]
+        return f"{beside[0]!r} beside {TOGETHER}" if beside else f"{TOGETHER} must be a mapping"
+    alone = next(iter(value)) if len(value) == 1 else ""
+    meant = isinstance(value.get(alone), Map) and get_close_matches(alone, [TOGETHER], cutoff=0.7)
+    return f"no such key {alone!r}" if meant else ""
 
 
 def _bundles(value: Any) -> bool:

@@ -17,16 +17,16 @@ from omnitok.spec import (
     Seq,
     Spec,
     SpecError,
+    bare,
     decode,
     kind,
     mark_of,
     patched,
-    plain,
     resolve,
 )
 from omnitok.sweep.file import Asked, address, paths
 from omnitok.sweep.match import Match, around
-from omnitok.sweep.rehearse import Rehearsal, largest, memo
+from omnitok.sweep.rehearse import Rehearsal, largest, memo, theirs
 from omnitok.training.stage import read_stages
 
 WORDS = {"flops": "FLOPs", "params": "parameters", "bits": "bits a token"}
@@ -142,12 +142,15 @@ class Matching:
         except _OthersFault as error:
             raise self._refused(f"the arm {arm.name!r}: {error}") from error
         if setting is None:
-            raise self._refused(f"the arm {arm.name!r}: no setting of {name!r}, as it is, spends {bits} bits a token")
+            look = f"omnitok components quantizer --bits {bits} lists what does"
+            none = f"no setting of {name!r}, as it is, spends {bits} bits a token"
+            raise self._refused(f"the arm {arm.name!r}: {none}; {look}")
         said = arm.said if isinstance(arm.said, Map) else Map({slot.tag: name}, self.mark, {slot.tag: self.mark})
-        patches = ((arm.at, _merged(said, setting, self.mark)),)
+        whole = _merged(said, setting, self.mark)
+        patches = ((arm.at, whole),)
         found, shape = self._tried(arm, patches, shown := json.dumps(setting))
         self._refuse_far(arm, [(shown, found)])
-        return patches, Solved(setting, found, shape, found / self.target - 1)
+        return patches, Solved({slot.tag: name, **bare(whole)}, found, shape, found / self.target - 1)
 
     def _of_base(self) -> float:
         try:
@@ -175,10 +178,12 @@ class Matching:
 
     def _measured(self, text: Map) -> tuple[float, str]:
         """What is matched, of a text's last stage; FLOPs are of one clip of the largest shape that it trains on."""
-        met = self.rehearsal.meet(read_stages(text)[-1])
-        if self.match.by == "flops":
-            frames, resolution = largest(met.shapes)
-            return float(self.rehearsal.cost(met, frames, resolution).flops), f"{frames}x{resolution}"
+        stage = read_stages(text)[-1]
+        with theirs(stage):
+            met = self.rehearsal.meet(stage)
+            if self.match.by == "flops":
+                frames, resolution = largest(met.shapes)
+                return float(self.rehearsal.cost(met, frames, resolution).flops), f"{frames}x{resolution}"
         codec = met.task.codec
         return float(parameters(codec) if self.match.by == "params" else codec.bits_per_token), ""
 
@@ -195,6 +200,8 @@ class Matching:
             f"{shown} has {_count(found)} ({100 * found / self.target - 100:+,.2f} %)" for shown, found in beside
         )
         said = f"the arm {arm.name!r} does not come within {100 * self.match.within:g} % of the {aim}: {near}"
+        if self.match.by != "bits" and self.match.multiple_of > 1:
+            said += f"; it was solved in steps of multiple_of={self.match.multiple_of}"
         raise SpecError([Fault(self._mark("within"), "match", said)])
 
     def _refused(self, said: str) -> SpecError:
@@ -273,11 +280,11 @@ def _marked(value: Any, mark: Mark) -> Any:
 
 
 def _shown(arm: _Arm) -> Any:
-    """What an arm has that needs no solving."""
+    """What an arm has that needs no solving, as it says it."""
     if not isinstance(arm.meant, Spec):
         return arm.meant
-    said = set(arm.said if isinstance(arm.said, Map) else ()) - {arm.meant.registry.tag}
-    return {key: value for key, value in plain(arm.meant).items() if key in said}
+    tag = arm.meant.registry.tag
+    return {tag: getattr(arm.meant, tag), **(bare(arm.said) if isinstance(arm.said, Map) else {})}
 
 
 def _count(number: float) -> str:

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 
+from omnitok.attention.backends import asked as backend
 from omnitok.data import DataError
 from omnitok.model import Reconstructor
 from omnitok.model.cost import Cost, cost
-from omnitok.spec import Fault, Spec, SpecError, plain, resolve
+from omnitok.spec import Fault, Mark, Spec, SpecError, packages, plain, resolve
 from omnitok.sweep.file import Asked
 from omnitok.training import TASKS, Facts, Flops, Task
 from omnitok.training.handover import take_judges, take_over, weights_of
@@ -22,6 +24,22 @@ class Measurement(NamedTuple):
 
     name: str
     spec: Spec
+
+
+@contextmanager
+def theirs(stage: Stage) -> Iterator[None]:
+    """What goes wrong inside, where components of other packages take part, is refused with their names.
+
+    Raises ValueError for what would otherwise be a bug of ours."""
+    try:
+        yield
+    except (ValueError, DataError, OSError, SafetensorError):
+        raise
+    except Exception as error:
+        if not (others := packages(stage.spec)):
+            raise
+        first = repr(error).split("\\n")[0]
+        raise ValueError(f"components of {', '.join(others)} are in it, and it fails: {first}") from error
 
 
 Shapes = tuple[tuple[int, int], ...]  # (frames, resolution)
@@ -39,6 +57,10 @@ class Rehearsal:
     """Passes every shape through every model once, on the meta device; the same model and shape are passed once."""
 
     def __init__(self, measurements: list[Measurement], asked: Asked | None) -> None:
+        try:
+            backend()
+        except ValueError as error:
+            raise SpecError([Fault(Mark("environment"), "", str(error))]) from None
         self.measurements, self.asked = measurements, asked
         self.met: dict[str, Met] = {}
         self.codecs: dict[str, Reconstructor] = {}
@@ -55,12 +77,15 @@ class Rehearsal:
         facts = None
         for stage in stages:
             try:
-                here = met[stage.name] = self.meet(stage)
-                if stage is stages[-1]:
-                    facts = self._facts(here)
-                for shape in sorted(here.shapes, reverse=True):  # the longest first: what it passes, a prefix passes
-                    self._probe(here, *shape)
-                self._hand_over(stage, met)
+                with theirs(stage):
+                    here = met[stage.name] = self.meet(stage)
+                    if stage is stages[-1]:
+                        facts = self._facts(here)
+                    for shape in sorted(
+                        here.shapes, reverse=True
+                    ):  # the longest first: what it passes, a prefix passes
+                        self._probe(here, *shape)
+                    self._hand_over(stage, met)
             except (ValueError, DataError, RuntimeError, OSError, SafetensorError) as error:
                 mark, path = mark_for(stage, error)
                 faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error).strip().split("\n")[0]))
