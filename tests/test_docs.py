@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from omnitok.cli import main
+from omnitok.quantizers import Quantized, Quantizer
+from omnitok.spec import Registry, resolve
 from omnitok.sweep.plan import plan_sweep
 
 ROOT = Path(__file__).parent.parent
@@ -67,3 +70,14 @@ def test_no_link_of_a_document_is_broken(name):
 def test_the_quickstart_is_written_as_the_readme_promises():
     text = (ROOT / "sweeps" / "quickstart.yaml").read_text()
     assert re.search(r"^seeds: \[0, 1, 2\]$", text, flags=re.MULTILINE)
+
+
+def test_the_quantizer_of_the_contributors_guide_keeps_its_contract():
+    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    said = {"torch": torch, "Tensor": torch.Tensor, "Quantized": Quantized, "Quantizer": Quantizer}
+    exec(source, said)
+    made = Registry("quantizer", contract=Quantizer, mine=said["Mine"])
+    quantizer = resolve(made.specs["mine"](bits=5))().eval()
+    out = quantizer(torch.randn(2, 3, 4, 4, 5))
+    assert torch.equal(quantizer.decode(out.codes), out.latents) and out.codes.max() < 32
+    assert quantizer.settings(5) == ({"bits": 5},) and quantizer.bits_per_token == 5
