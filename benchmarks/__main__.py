@@ -1,6 +1,8 @@
-"""``python -m benchmarks``: measure everything, print the table, write the README."""
+"""``python -m benchmarks [NAME...]``: measure everything, or what is named; print the table, write it beside this file."""
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # before torch is loaded, here and in children
@@ -34,18 +36,22 @@ ALL = (
 )
 
 
-def main() -> None:
+def main(names: Sequence[str]) -> None:
+    """``names``: of functions above, and only those are measured; their table goes into a file beside the README."""
+    known = {benchmark.__name__: benchmark for benchmark in ALL}
+    if wrong := [name for name in names if name not in known]:
+        sys.exit(f"no benchmark {wrong[0]!r} (known: {', '.join(known)})")
     console, on = Console(), machine()
     if not console.is_terminal:
         console.width = 160
     rows = []
-    for benchmark in ALL:
+    for benchmark in [known[name] for name in names or known]:
         console.print(f"measuring: {benchmark.__module__.rpartition('.')[2]}.{benchmark.__name__}", style="dim")
         rows += benchmark()
     console.print(table(rows))
     console.print(on, highlight=False)
-    Path(__file__).with_name("README.md").write_text(readme(rows, on))
+    Path(__file__).with_name(f"{'_'.join(names) or 'README'}.md").write_text(readme(rows, on, names))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -39,9 +39,10 @@ def machine() -> str:
     )
 
 
-def readme(rows: Sequence[Row], on: str) -> str:
-    """The whole README."""
-    lines = ["# Measured", "", "`make bench` measures this anew, all in one run, and rewrites this file.", "", on, ""]
+def readme(rows: Sequence[Row], on: str, names: Sequence[str] = ()) -> str:
+    """The whole README, or the page of what was named."""
+    how = f"python -m benchmarks {' '.join(names)}" if names else "make bench"
+    lines = ["# Measured", "", f"`{how}` measures this anew, all in one run, and rewrites this file.", "", on, ""]
     lines += [_line(HEADER), "|---|---|---|--:|---|---|", *(_line(cells(row)) for row in rows), ""]
     lines += ["Targets are for the median. What a ratio is held against was measured in the same run.", ""]
     lines += ["## How", "", *(f"- **{row.what}**: {row.how}." for row in rows), ""]
