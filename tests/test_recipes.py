@@ -142,7 +142,7 @@ REFUSED = [
     ("schedule: {type: clip_lengths, lengths: [3, 5], shares: [0.2, 0.2]}", r"joint.schedule.shares: shares=.*sum is 0.4"),
     ("schedule: {type: mixing, points: [[0, 1.0], [0.5, 0.0]]}", r"joint.schedule.points: points=.* must rise from 0 to 1"),
     ("curve: {type: wsd, warmup_share: 0.5, decay_share: 0.6}", r"joint.curve.decay_share: decay_share=0.6: with warmup_share=0.5"),
-    ("losses: [{type: l1, curve: {type: delayed, begin_share: 1.0}}]", r"rise_share=0.1: with begin_share=1.0"),
+    ("losses: [{type: l1, curve: {type: delayed, begin_share: 1.0}}]", r"joint.losses\[0\].curve.begin_share: begin_share=1.0: with rise_share=0.1"),
 ]  # fmt: skip
 
 
