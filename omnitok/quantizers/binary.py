@@ -5,6 +5,8 @@ codes: the entropy of a choice is a sum over bits, and the mean of all choices i
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,10 @@ class SignQuantizer(Nested):
         self.diversity_gamma, self.temperature, self.group_size = diversity_gamma, temperature, group_size
         self.register_buffer("powers", 2 ** torch.arange(bits, dtype=torch.int32), persistent=False)
         self.register_buffer("one", torch.ones(()), persistent=False)
+
+    @classmethod
+    def settings(cls, bits: int) -> tuple[Mapping[str, Any], ...]:
+        return ({"bits": bits},) if 1 <= bits <= MOST_BITS else ()
 
     @property
     def ratio(self) -> Float[Tensor, " z"]:

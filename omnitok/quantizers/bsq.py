@@ -1,13 +1,12 @@
 """Binary spherical quantization: the signs of channels, on the unit sphere."""
 
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from omnitok.quantizers.binary import MOST_BITS, SignQuantizer
+from omnitok.quantizers.binary import SignQuantizer
 from omnitok.spec import Count, Positive, Weight
 
 
@@ -46,10 +45,6 @@ class BinarySphericalQuantizer(SignQuantizer):
             group_size=group_size,
         )
         self.corner = bits**-0.5
-
-    @classmethod
-    def settings(cls, bits: int) -> tuple[Mapping[str, Any], ...]:
-        return ({"bits": bits},) if 1 <= bits <= MOST_BITS else ()
 
     def begin(self, x: Float[Tensor, "b t h w z"]) -> Float[Tensor, "b t h w z"]:
         return F.normalize(x, dim=-1)

@@ -1,13 +1,12 @@
 """Lookup-free quantization: the signs of channels."""
 
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from omnitok.quantizers.binary import MOST_BITS, SignQuantizer
+from omnitok.quantizers.binary import SignQuantizer
 from omnitok.spec import Count, Positive, Weight
 
 
@@ -45,10 +44,6 @@ class LookupFreeQuantizer(SignQuantizer):
             temperature=temperature,
             group_size=group_size,
         )
-
-    @classmethod
-    def settings(cls, bits: int) -> tuple[Mapping[str, Any], ...]:
-        return ({"bits": bits},) if 1 <= bits <= MOST_BITS else ()
 
     def _commitment(self, latents: Tensor, chosen: Tensor) -> Float[Tensor, ""]:
         return F.mse_loss(latents, chosen)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from omnitok import provenance, runs
+from omnitok.attention.backends import asked as backend
 from omnitok.data import DataError
 from omnitok.processes import world
 from omnitok.runs import Record
@@ -171,9 +172,10 @@ def _inherit(task: Task, folder: Path) -> None:
 def _ran_on(folder: Path) -> dict[str, str]:
     """What a checkpoint's bits depend on beside its choices; going on under another would be neither run."""
     torch_version, threads = provenance.versions()["torch"], str(torch.get_num_threads())
-    where = {"device": device_name(device()), "processes": str(world()), "compiler": compiler()}
+    where = {"device": device_name(device()), "processes": str(world())}
+    how = {"compiler": compiler(), "attention": backend()}
     others = {name: provenance.package(name, modules)["code"] for name, modules in packages(_spec(folder)).items()}
-    return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where, **others}
+    return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where, **how, **others}
 
 
 def _save(task: Task, step: int, folder: Path) -> None:
