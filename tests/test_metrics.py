@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from omnitok.metrics import METRICS, Identity, psnr, ssim
+from omnitok.metrics import METRICS, Identity, Measured, Pair, psnr, ssim
 from omnitok.metrics.causality import other_future
 from omnitok.model import MODELS
 from omnitok.model.contract import Reconstruction, Reconstructor
@@ -56,7 +56,7 @@ def batch():
 
 def fed(metric, *batches):
     for batch in batches:
-        metric.add(*batch)
+        metric.add(Pair(*batch))
     return metric.result()
 
 
@@ -68,7 +68,7 @@ def test_many_small_batches_in_any_order_are_one_large_one(fresh, batch):
 
 
 def test_a_mean_over_items_is_the_mean_of_its_items(fresh, batch):
-    value, per_item = fed(fresh(), batch)
+    value, per_item, _, _ = fed(fresh(), batch)
     assert not per_item or sum(per_item) / 5 == pytest.approx(value)
 
 
@@ -144,7 +144,7 @@ def test_another_future_keeps_the_past_and_can_be_told_from_the_old_one():
 @pytest.mark.parametrize("peg", ["none", "convolution"])
 def test_a_causal_tokenizer_leaks_nothing_to_the_last_bit(peg):
     for name in ("causality_leak", "code_leak"):
-        assert fed(asked(name, OnDevice(tiny(peg))), clips(7)) == (0.0, (0.0, 0.0, 0.0))
+        assert fed(asked(name, OnDevice(tiny(peg))), clips(7)) == Measured(0.0, (0.0, 0.0, 0.0))
 
 
 def test_the_published_convolution_leaks_the_future_into_the_past():
@@ -184,12 +184,12 @@ def test_leaks_are_looked_for_behind_each_latent_frame_and_only_where_a_future_i
     starts = [int((seen[0] != clip).any(1).any(0).flatten(1).any(1).nonzero()[0]) for clip in seen[1:]]
     assert starts == [1, 5]
     seen.clear()
-    assert fed(asked("causality_leak", codec), clips(1)) == (None, ())
-    assert fed(asked("code_leak", Identity()), clips(5)) == (None, ())
+    assert fed(asked("causality_leak", codec), clips(1)) == Measured(None)
+    assert fed(asked("code_leak", Identity()), clips(5)) == Measured(None)
     assert not seen
 
 
 def test_a_clip_of_no_content_has_no_other_future_and_leaks_nothing():
     grey = torch.zeros(2, 3, 5, 8, 8)
     codes = torch.zeros(2, 1, 1, 1, 0, dtype=torch.long)
-    assert fed(asked("causality_leak", Looking(0.5)), (grey, grey, codes)) == (0.0, (0.0, 0.0))
+    assert fed(asked("causality_leak", Looking(0.5)), (grey, grey, codes)) == Measured(0.0, (0.0, 0.0))

@@ -190,7 +190,7 @@ def test_the_test_split_is_games_that_training_never_sees_and_levels_are_disjoin
 
 def test_the_label_of_an_item_is_its_game(made: recording.Made) -> None:
     dataset = opened(made, "test")
-    names = [dataset.classes[dataset.label(i)] for i in range(len(dataset.items(1)))]
+    names = [dataset.classes[dataset.label(i, 1)] for i in range(len(dataset.items(1)))]
     assert names == [name.partition("/")[0] for name in dataset.items(1)]
     shown = [as_pixels(dataset.item(i, 1, SIDE))[0, 0, 0, 2] for i in range(len(names))]
     assert [GAMES[i] for i in shown] == names

@@ -22,6 +22,7 @@ class Dataset(ABC):
     """
 
     version: ClassVar[int] = 1
+    classes: tuple[str, ...] = ()  # the names of what is in the items, where that is known
     split: Split
     fingerprint: str  # the hash of the manifest: which files, which bytes, which split
 
@@ -36,6 +37,14 @@ class Dataset(ABC):
     @abstractmethod
     def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
         """One fixed item, square, ``resolution`` pixels a side: the same index gives the same clip for ever."""
+
+    def label(self, index: int, frames: int) -> int | None:
+        """What is in a fixed item, as a place in ``classes``; None where that is not known."""
+        return None
+
+    @abstractmethod
+    def view(self, frames: int, resolution: int) -> str:
+        """How a fixed item comes from its file, as a protocol says it: "cc256" is a short side of 256 and its centre."""
 
     @abstractmethod
     def sample(self, draw: torch.Generator, frames: int, resolution: int, stride: int = 1) -> Float[Tensor, "c T H W"]:

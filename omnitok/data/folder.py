@@ -1,10 +1,10 @@
 """A user's own pictures and videos: a folder with a class per sub-folder, read by its manifest."""
 
 import functools
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
+from omnitok.data import content
 from omnitok.data.contract import DataError, Split
 from omnitok.data.manifest import FILE, Entry, load, plain_path
 from omnitok.data.pictures import read_picture
@@ -46,46 +46,18 @@ class Folder(SourceDataset[Entry]):
         super().__init__([file for file in manifest.files if file.split == split], split, flip)
         self.fingerprint, self.short_side = fingerprint, short_side
         for file in self.sources:
-            _refuse_changed(self.folder / file.path, file.bytes)
+            content.refuse_changed(self.folder, file)
 
     def read(self, source: Entry, start: int, count: int) -> Pixels:
-        path = self.folder / source.path
         if source.kind == "photo":
-            return _photo(path, source.sha256, self.short_side)
-        _refuse_other_bytes(path, source.sha256, path.stat().st_mtime_ns if path.exists() else 0)
-        return _window(path, source, start, count, self.short_side)
-
-
-def _refuse_changed(path: Path, size: int) -> None:
-    try:
-        found = path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: is in the manifest, but: {error.strerror}") from None
-    if found != size:
-        raise DataError(f"{path}: has {found} bytes, the manifest says {size}")
-
-
-@functools.lru_cache(maxsize=65536)
-def _refuse_other_bytes(path: Path, sha256: str, changed_ns: int) -> None:
-    """Once a process for each clip and each time that it was written."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if found != sha256:
-        raise DataError(f"{path}: its bytes are not those of the manifest")
+            return _photo(self.folder, source, self.short_side)
+        content.opened(self.folder, source)
+        return _window(self.folder / source.path, source, start, count, self.short_side)
 
 
 @functools.lru_cache(maxsize=256)
-def _photo(path: Path, sha256: str, short_side: int) -> Pixels:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise DataError(f"{path}: its bytes are not those of the manifest")
-    return _frozen(read_picture(content, str(path), short_side))
+def _photo(folder: Path, source: Entry, short_side: int) -> Pixels:
+    return _frozen(read_picture(content.read(folder, source), str(folder / source.path), short_side))
 
 
 @functools.lru_cache(maxsize=32)  # enough for the fixed items of a validation; random windows pass through

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ class Procgen(Dataset):
     flip: whether a training clip is mirrored left to right half of the time.
     """
 
-    classes: ClassVar[tuple[str, ...]] = GAMES
+    classes = GAMES
 
     def __init__(
         self,
@@ -124,6 +124,9 @@ class Procgen(Dataset):
             raise ValueError(f"a clip has at least 1 frame, not {frames}")
         return tuple(f"{array.game}/{i}[0:{frames}]" for array, i in self.places) if frames <= FRAMES else ()
 
+    def view(self, frames: int, resolution: int) -> str:
+        return f"whole {self.side}->{resolution} area, first {frames} frames"
+
     def finest(self, frames: int) -> int:
         return self.side
 
@@ -141,8 +144,7 @@ class Procgen(Dataset):
         window = reduced(self._clip(clip)[start : start + length : stride], resolution)
         return as_clip(window[:, :, ::-1] if self.flip and _below(draw, 2) else window)
 
-    def label(self, index: int) -> int:
-        """The class of a fixed item, as a place in ``classes``."""
+    def label(self, index: int, frames: int) -> int:
         return GAMES.index(self.places[index][0].game)
 
     def _clip(self, index: int) -> Pixels:

@@ -73,6 +73,11 @@ class SourceDataset(Dataset, Generic[S]):
     def items(self, frames: int) -> tuple[str, ...]:
         return tuple(item.name for item in self._fixed(frames))
 
+    def view(self, frames: int, resolution: int) -> str:
+        grid = f"grid {self.grid}x{self.grid} of " if self.grid > 1 and frames == 1 else ""
+        clips = "" if frames == 1 else f", {frames} frames, at most {self.windows} a shot set"
+        return f"{grid}cc{self.short_side}->{resolution} bicubic{clips}"
+
     def finest(self, frames: int) -> int:
         sides = [min(self.sources[i].height, self.sources[i].width) for i in self._pool(frames)]
         return min([self.short_side, *sides])

@@ -5,10 +5,10 @@ from typing import ClassVar, Literal, final
 
 import torch
 from einops import reduce
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from omnitok.metrics.contract import Codec, Measured, Metric
+from omnitok.metrics.contract import Codec, Measured, Metric, Pair
 
 
 def other_future(clip: Float[Tensor, "b c T H W"], start: int) -> Float[Tensor, "b c T H W"]:
@@ -27,12 +27,8 @@ class _Leak(Metric):
         self.values: list[float] = []
 
     @torch.no_grad()
-    def add(
-        self,
-        original: Float[Tensor, "b c T H W"],
-        reconstruction: Float[Tensor, "b c T H W"],
-        codes: Int[Tensor, "b t h w q"],
-    ) -> None:
+    def add(self, pair: Pair) -> None:
+        original = pair.original
         cuts = range(1, original.shape[2], self.codec.frame_step)
         if cuts and self.applies():
             before = self.codec.reconstruct(original)

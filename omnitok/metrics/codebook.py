@@ -3,24 +3,18 @@
 from typing import ClassVar, Literal, final
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
-from omnitok.metrics.contract import Codec, Measured, Metric
+from omnitok.metrics.contract import Codec, Measured, Metric, Pair
 
 
 class _Counted(Metric):
     def __init__(self, codec: Codec) -> None:
         self.counts = [torch.zeros(size, dtype=torch.long) for size in codec.codebook_sizes]
 
-    def add(
-        self,
-        original: Float[Tensor, "b c T H W"],
-        reconstruction: Float[Tensor, "b c T H W"],
-        codes: Int[Tensor, "b t h w q"],
-    ) -> None:
+    def add(self, pair: Pair) -> None:
         for i, counts in enumerate(self.counts):
-            self.counts[i] = counts + torch.bincount(codes[..., i].flatten().cpu(), minlength=len(counts))
+            self.counts[i] = counts + torch.bincount(pair.codes[..., i].flatten().cpu(), minlength=len(counts))
 
     def _mean(self, values: list[float]) -> Measured:
         return Measured(sum(values) / len(values) if values else None, ())

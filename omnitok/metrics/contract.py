@@ -1,19 +1,64 @@
 """What every metric promises."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+Clip = Float[Tensor, "b c T H W"]
+NOTHING: Mapping[str, float] = MappingProxyType({})
+
 
 class Measured(NamedTuple):
     """One number over all items, and one an item where the metric is a mean of such. ``value`` is None where the
-    metric does not apply (codebook usage of a continuous bottleneck)."""
+    metric does not apply (codebook usage of a continuous bottleneck). ``interval``: the 95 % interval over items where
+    there is no number an item; ``details``: other numbers that belong to it, by name (FID at smaller n)."""
 
     value: float | None
-    per_item: tuple[float, ...]
+    per_item: tuple[float, ...] = ()
+    interval: tuple[float, float] | None = None
+    details: Mapping[str, float] = NOTHING
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """A pretrained network that tells what is in pictures. Hashable: equal ones give equal features."""
+
+    weights: str  # the name of its weight file
+    width: int  # of a feature vector
+
+    def __call__(self, clip: Clip) -> Float[Tensor, "b k d"]:
+        """Of clips in [-1, 1] where they lie: a vector a frame (k = T), or one a clip (k = 1)."""
+
+
+@final
+class Pair:
+    """A batch of items before and after, on the CPU, with their codes. What several metrics ask of one network is
+    computed once, on ``device``."""
+
+    def __init__(
+        self,
+        original: Clip,
+        reconstruction: Clip,
+        codes: Int[Tensor, "b t h w q"],
+        device: torch.device | None = None,
+    ) -> None:
+        self.original, self.reconstruction, self.codes = original, reconstruction, codes
+        self.device = device or torch.device("cpu")
+        self._features: dict[Extractor, tuple[Tensor, Tensor]] = {}
+
+    def features(self, extractor: Extractor) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k d"]]:
+        """Of the original and of the reconstruction, float32 on the CPU. Raises WeightsError."""
+        if extractor not in self._features:
+            sides = (self.original, self.reconstruction)
+            with torch.no_grad():
+                original, reconstruction = (extractor(side.to(self.device)).float().cpu() for side in sides)
+            self._features[extractor] = original, reconstruction
+        return self._features[extractor]
 
 
 @runtime_checkable
@@ -45,23 +90,22 @@ class Metric(ABC):
     """``Component(codec, *, ...)``: fed batches by ``add``, asked once by ``result``.
 
     Best at identity; the order of batches does not matter; many small batches are one large one. ``protocol`` says
-    everything that moves the number, so that two protocols are never taken for one.
+    everything in the metric that moves the number, as "label[term, term]", so that two protocols are never taken for
+    one; how the items came to be and how many they are is added to it where it is measured.
     """
 
     version: ClassVar[int] = 1
     label: ClassVar[str]
     unit: ClassVar[str] = ""
     least_side: ClassVar[int] = 1  # of a frame, in pixels
+    least_frames: ClassVar[int] = 1  # of an item
+    least_items: int = 1  # fewer are refused
+    networks: tuple[str, ...] = ()  # the names of the weight files that it needs
     better: ClassVar[Literal["higher", "lower", "neither"]]
     protocol: str
 
     @abstractmethod
-    def add(
-        self,
-        original: Float[Tensor, "b c T H W"],
-        reconstruction: Float[Tensor, "b c T H W"],
-        codes: Int[Tensor, "b t h w q"],
-    ) -> None: ...
+    def add(self, pair: Pair) -> None: ...
 
     @abstractmethod
     def result(self) -> Measured: ...

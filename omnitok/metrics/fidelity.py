@@ -4,10 +4,10 @@ from typing import ClassVar, Literal, final
 
 import torch.nn.functional as F
 from einops import rearrange, reduce
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from omnitok.metrics.contract import Codec, Measured, Metric
+from omnitok.metrics.contract import Codec, Measured, Metric, Pair
 
 FLOOR = 1e-10  # of the mean squared error: identical frames count 100 dB, not infinity
 
@@ -62,13 +62,8 @@ class PeakSignalToNoise(_MeanOfItems):
     def __init__(self, codec: Codec) -> None:
         super().__init__()
 
-    def add(
-        self,
-        original: Float[Tensor, "b c T H W"],
-        reconstruction: Float[Tensor, "b c T H W"],
-        codes: Int[Tensor, "b t h w q"],
-    ) -> None:
-        self.values += psnr(original, reconstruction).tolist()
+    def add(self, pair: Pair) -> None:
+        self.values += psnr(pair.original, pair.reconstruction).tolist()
 
 
 @final
@@ -83,10 +78,5 @@ class StructuralSimilarity(_MeanOfItems):
     def __init__(self, codec: Codec) -> None:
         super().__init__()
 
-    def add(
-        self,
-        original: Float[Tensor, "b c T H W"],
-        reconstruction: Float[Tensor, "b c T H W"],
-        codes: Int[Tensor, "b t h w q"],
-    ) -> None:
-        self.values += ssim(original, reconstruction).tolist()
+    def add(self, pair: Pair) -> None:
+        self.values += ssim(pair.original, pair.reconstruction).tolist()

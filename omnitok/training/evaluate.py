@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from omnitok.data import Dataset, DatasetPart
-from omnitok.metrics import Identity, Measured, Metric, MetricPart
+from omnitok.metrics import Identity, Measured, Metric, MetricPart, Pair
 from omnitok.metrics.fidelity import PeakSignalToNoise, StructuralSimilarity
 from omnitok.model import Reconstructor
 from omnitok.spec import REQUIRED, Count, Spec, digest, identity, plain, version_of, versions
@@ -76,8 +76,9 @@ class Evaluation:
             indices = range(start, min(start + BATCH, len(names)))
             original = torch.stack([self.dataset.item(i, self.frames, self.resolution) for i in indices])
             clip, codes = (part.cpu() for part in codec.to(device()).reconstruct(original.to(device())))
+            pair = Pair(original, clip, codes, device())
             for metric in metrics:
-                metric.add(original, clip, codes)
+                metric.add(pair)
             pictures += [(names[i], original[i - start], clip[i - start]) for i in indices if i in kept]
         return Evaluated(names, tuple(metric.result() for metric in metrics), tuple(pictures))
 

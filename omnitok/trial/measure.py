@@ -60,6 +60,8 @@ def _evaluate(folder: Path, spec: Spec) -> list[str]:
                 "value": measured.value,
                 "items": seen.items,
                 "per_item": measured.per_item,
+                "interval": measured.interval,
+                "details": dict(measured.details),
                 "fingerprint": evaluation.dataset.fingerprint,
                 "pictures": [item for item, _, _ in seen.pictures],
                 "samples": samples,
