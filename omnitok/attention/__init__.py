@@ -6,6 +6,7 @@ from typing import Annotated
 from omnitok.attention.axial import AxialAttention
 from omnitok.attention.contract import Attention as Attention
 from omnitok.attention.contract import Mixes as Mixes
+from omnitok.attention.contract import NotCausal as NotCausal
 from omnitok.attention.contract import Past as Past
 from omnitok.attention.cosine import (
     CosineAttention,

@@ -16,6 +16,10 @@ Past = tuple[Any, ...]  # what a module keeps of the frames that it has seen; ()
 Mixes = Literal["space", "time", "both"]
 
 
+class NotCausal(ValueError):
+    """A clip cannot be given piece by piece to what looks at later frames."""
+
+
 class Attention(nn.Module, ABC):
     """The residual stream -> what is to be added to it. ``Component(dim, *, ...)``; normalises for itself.
 
@@ -38,9 +42,9 @@ class Attention(nn.Module, ABC):
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
         """The same for the frames that come after those that ``past`` is of. -> (what is to be added, the new past).
 
-        Raises ValueError where the attention would have to see what comes later."""
+        Raises NotCausal where the attention would have to see what comes later."""
         if self.mixes != "space":
-            raise ValueError(f"{type(self).__name__} is not causal, so a clip cannot be given to it piece by piece")
+            raise NotCausal(f"{type(self).__name__} is not causal, so a clip cannot be given to it piece by piece")
         return self(x), ()
 
 

@@ -1,7 +1,8 @@
 """What every metric promises."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, Protocol, final, runtime_checkable
 
@@ -66,11 +67,16 @@ class Codec(Protocol):
     """What is measured, as far as a metric needs to know it: takes a clip on the CPU and gives one back there."""
 
     codebook_sizes: tuple[int, ...]
+    rates: tuple[float, ...]  # how many of each code there are a position of the latent grid; () is one of each
+    bits_per_token: float  # what is spent on a position
+    multiple: int  # what both sides of a frame must be a multiple of, in pixels
     frame_step: int  # a clip has one frame more than a multiple of this
+    chunk_step: int  # frames that every chunk of a long clip but the first has a multiple of
 
-    def reconstruct(
-        self, clip: Float[Tensor, "b c T H W"]
-    ) -> tuple[Float[Tensor, "b c T H W"], Int[Tensor, "b t h w q"]]: ...
+    def reconstruct(self, clip: Clip) -> tuple[Clip, Int[Tensor, "b t h w q"]]: ...
+
+    def reconstruct_chunks(self, clip: Clip, frames: Sequence[int]) -> Clip | None:
+        """The same of chunks of so many frames, each given alone after those before it; None where it takes none."""
 
 
 @final
@@ -78,12 +84,17 @@ class Identity:
     """The codec that gives back what it was given, without codes."""
 
     codebook_sizes: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+    bits_per_token: float = 0.0
+    multiple: int = 1
     frame_step: int = 1
+    chunk_step: int = 1
 
-    def reconstruct(
-        self, clip: Float[Tensor, "b c T H W"]
-    ) -> tuple[Float[Tensor, "b c T H W"], Int[Tensor, "b t h w q"]]:
+    def reconstruct(self, clip: Clip) -> tuple[Clip, Int[Tensor, "b t h w q"]]:
         return clip, torch.empty((*clip.shape[:1], 1, 1, 1, 0), dtype=torch.long)
+
+    def reconstruct_chunks(self, clip: Clip, frames: Sequence[int]) -> Clip | None:
+        return clip
 
 
 class Metric(ABC):
@@ -109,3 +120,14 @@ class Metric(ABC):
 
     @abstractmethod
     def result(self) -> Measured: ...
+
+
+class MeanOfItems(Metric):
+    """One number an item, None where no item has one, and their mean."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def result(self) -> Measured:
+        mean = math.fsum(self.values) / len(self.values) if self.values else None
+        return Measured(mean, tuple(self.values))

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar, Literal, NamedTuple
 
@@ -27,11 +28,19 @@ class Reconstructor(nn.Module, ABC):
     codebook_sizes: tuple[int, ...] = ()
     multiple: int = 1  # what both sides of a frame must be a multiple of, in pixels
     frame_step: int = 1  # a clip has one frame more than a multiple of this
+    chunk_step: int = 1  # frames that every chunk of a long clip but the first has a multiple of
 
     bits_per_token: float = 0.0  # what is spent on a position of the latent grid; 0 where nothing is discrete
+    rates: tuple[float, ...] = ()  # how many of each code there are a position; () is one of each
 
     @abstractmethod
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction: ...
+
+    def reconstruct_chunks(
+        self, clip: Float[Tensor, "b c T H W"], frames: Sequence[int]
+    ) -> Float[Tensor, "b c T H W"] | None:
+        """The same of chunks of so many frames, each given alone after those before it; None where it takes none."""
+        return None
 
     def probe(self, frames: int, resolution: int) -> int:
         """Pass a square clip of no content through a model on the meta device. -> tokens a clip.

@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omnitok.attention import Mixes, Past
+from omnitok.attention import Mixes, NotCausal, Past
 from omnitok.spec import Registry
 
 BACK = 2  # frames before its own that a causal kernel sees
@@ -23,8 +23,8 @@ class Peg(nn.Module):
     known_defects: ClassVar[tuple[str, ...]] = ()
 
     def extend(self, x: Float[Tensor, "b t h w d"], past: Past) -> tuple[Float[Tensor, "b t h w d"], Past]:
-        """The same for the frames after those of ``past``. Raises ValueError where the kernel looks ahead."""
-        raise ValueError(f"{type(self).__name__} is not causal, so a clip cannot be given to it piece by piece")
+        """The same for the frames after those of ``past``. Raises NotCausal where the kernel looks ahead."""
+        raise NotCausal(f"{type(self).__name__} is not causal, so a clip cannot be given to it piece by piece")
 
 
 class _Convolution(nn.Module):

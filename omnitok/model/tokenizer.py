@@ -1,7 +1,7 @@
 """Pixels <-> latents <-> codes, for images and video alike (OmniTokenizer, arXiv:2406.09399)."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple, final
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from omnitok.attention import Past
+from omnitok.attention import Attention, NotCausal, Past
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
 from omnitok.model.block import Block, Norm, Transformer, extended
@@ -102,7 +102,8 @@ class Tokenizer(Reconstructor):
     ) -> None:
         super().__init__()
         self.quantizer = quantizer()
-        self.codebook_sizes, self.bits_per_token = self.quantizer.codebook_sizes, self.quantizer.bits_per_token
+        self.codebook_sizes, self.rates = self.quantizer.codebook_sizes, self.quantizer.rates
+        self.bits_per_token = self.quantizer.bits_per_token
         self.patches = patches(dim)
         self.position, self.decoder_position = position(dim), position(dim)
         trunk: list[Block] = [block(dim) for block in encoder]
@@ -112,6 +113,8 @@ class Tokenizer(Reconstructor):
         self.from_latents = nn.Linear(self.quantizer.channels, dim)
         self.multiple = self.patches.patch * self.patches.upscale * _sides(trunk, self.decoder)
         self.frame_step = self.patches.temporal_patch * math.prod(block.shortens for block in trunk)
+        blocks = (module.block for module in self.modules() if isinstance(module, Attention))
+        self.chunk_step = self.frame_step * math.lcm(*blocks)
 
     def modules_of(self, part: Part) -> tuple[nn.Module, ...]:
         """What leads from pixels to the bottleneck, the bottleneck, or what leads back: every parameter and every buffer
@@ -186,3 +189,17 @@ class Tokenizer(Reconstructor):
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction:
         reconstruction, quantized = self(self.reduced(clip))
         return Reconstruction(reconstruction, quantized.codes)
+
+    def reconstruct_chunks(
+        self, clip: Float[Tensor, "b c T H W"], frames: Sequence[int]
+    ) -> Float[Tensor, "b c T H W"] | None:
+        cache = back = START
+        made = []
+        try:
+            for chunk in self.reduced(clip).split(list(frames), dim=2):
+                quantized, cache = self.encode_chunk(chunk, cache)
+                decoded, back = self.decode_chunk(quantized.latents, back)
+                made.append(decoded)
+        except NotCausal:
+            return None
+        return torch.cat(made, dim=2)

@@ -1,6 +1,7 @@
 """Where tensors live: a resource, never a choice."""
 
 import os
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -37,10 +38,17 @@ class OnDevice:
 
     def __init__(self, codec: Reconstructor) -> None:
         self.codec = codec.to(device())
-        self.codebook_sizes, self.frame_step = codec.codebook_sizes, codec.frame_step
+        self.codebook_sizes, self.rates, self.bits_per_token = codec.codebook_sizes, codec.rates, codec.bits_per_token
+        self.multiple, self.frame_step, self.chunk_step = codec.multiple, codec.frame_step, codec.chunk_step
 
     def reconstruct(
         self, clip: Float[Tensor, "b c T H W"]
     ) -> tuple[Float[Tensor, "b c T H W"], Int[Tensor, "b t h w q"]]:
         back, codes = self.codec.reconstruct(clip.to(device()))
         return back.cpu(), codes.cpu()
+
+    def reconstruct_chunks(
+        self, clip: Float[Tensor, "b c T H W"], frames: Sequence[int]
+    ) -> Float[Tensor, "b c T H W"] | None:
+        back = self.codec.reconstruct_chunks(clip.to(device()), frames)
+        return None if back is None else back.cpu()
