@@ -29,8 +29,11 @@ class Measured(NamedTuple):
 class Extractor(Protocol):
     """A pretrained network that tells what is in pictures. Hashable: equal ones give equal features."""
 
-    weights: str  # the name of its weight file
-    width: int  # of a feature vector
+    @property
+    def weights(self) -> str: ...  # the name of its weight file
+
+    @property
+    def width(self) -> int: ...  # of a feature vector
 
     def __call__(self, clip: Clip) -> Float[Tensor, "b k d"]:
         """Of clips in [-1, 1] where they lie: a vector a frame (k = T), or one a clip (k = 1)."""
@@ -125,7 +128,8 @@ class Metric(ABC):
 class MeanOfItems(Metric):
     """One number an item, None where no item has one, and their mean."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
         self.values: list[float] = []
 
     def result(self) -> Measured:

@@ -1,0 +1,62 @@
+"""What the pretrained networks have in common: convolutions into which their batch norm is folded, and how clips are
+given to them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+COLOURS: Final = 3
+
+
+class Rectified(nn.Conv2d):
+    """A convolution, then max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu_(super().forward(x))
+
+
+def fold(
+    kernel: np.ndarray[Any, Any],
+    mean: np.ndarray[Any, Any],
+    variance: np.ndarray[Any, Any],
+    shift: np.ndarray[Any, Any],
+    scale: np.ndarray[Any, Any] | float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """The kernel [out ...] and the bias of a convolution with the batch norm after it (epsilon 1e-3, as all of these
+    have); in float64, rounded once to float32."""
+    gain = np.asarray(scale, np.float64) / np.sqrt(variance.astype(np.float64).reshape(-1) + 1e-3)
+    folded = kernel.astype(np.float64) * gain.reshape(-1, *(1,) * (kernel.ndim - 1))
+    bias = np.asarray(shift, np.float64).reshape(-1) - gain * mean.reshape(-1)
+    return torch.from_numpy(folded.astype(np.float32)), torch.from_numpy(bias.astype(np.float32))
+
+
+@contextmanager
+def float32(device: torch.device) -> Iterator[None]:
+    """Inside, a network computes in float32 without gradients, whatever surrounds it."""
+    tf32 = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False), tf32:
+        yield
+
+
+def by_frame(
+    clip: Float[Tensor, "b c T H W"], network: Callable[[Tensor], Tensor], at_once: int
+) -> Float[Tensor, "b T d"]:
+    """Each frame through the network, ``at_once`` of them at a time, so that memory is bounded."""
+    check_colours(clip)
+    samples, _, length = clip.shape[:3]
+    frames = clip.transpose(1, 2).flatten(0, 1)
+    with float32(clip.device):
+        found = torch.cat([network(part) for part in frames.split(at_once)])
+    return found.clone().view(samples, length, -1)
+
+
+def check_colours(clip: Tensor) -> None:
+    """Raises ValueError."""
+    if clip.shape[1] != COLOURS:
+        raise ValueError(f"a pretrained network looks at {COLOURS} channels, not {clip.shape[1]}")
