@@ -1,14 +1,15 @@
 """What a step sees: batches of the training split, a function of (seed, step, sample), and a few held-out items."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from omnitok.data import Dataset
-from omnitok.processes import rank, world
+from omnitok.data import Dataset, Split
 from omnitok.randomness import generator
 from omnitok.schedules import StepPlan, every_kind
 from omnitok.training.devices import device
@@ -52,17 +53,39 @@ class Size(NamedTuple):
     resolution: int
 
 
-def batches(data: Dataset, seed: int, step: int, plans: list[StepPlan], size: Size) -> list[Batch]:
-    """This process's share of the batches of a step."""
-    found = []
-    own = size.batch // world()
-    for place, plan in enumerate(plans):
-        samples = range(place * size.batch + rank() * own, place * size.batch + (rank() + 1) * own)
-        asked = (plan.frames, size.resolution, plan.stride)
-        clips = [data.sample(generator(seed, "sample", step, i), *asked) for i in samples]
-        draws = _draws(seed, step, place)
-        found.append(Batch(torch.stack(clips).to(device()), plan.scales, draws, plan.stride))
-    return found
+class Feed(NamedTuple):
+    """All that the batches of a stage are a function of, so that whoever has it makes the same ones: ``rank`` of ``world``
+    is the process that trains on them."""
+
+    make: Callable[[Path, Split], Dataset]
+    root: Path
+    seed: int
+    places: Places
+    size: Size
+    rank: int = 0
+    world: int = 1
+
+    def data(self) -> Dataset:
+        return self.make(self.root, "train")
+
+    def samples(self, place: int) -> range:
+        """The global indices of this process's samples of one batch of a step."""
+        own = self.size.batch // self.world
+        first = place * self.size.batch + self.rank * own
+        return range(first, first + own)
+
+    def clips(self, data: Dataset, step: int, plan: StepPlan, samples: Sequence[int]) -> Float[Tensor, "b c T H W"]:
+        """Some samples of a batch, on the CPU."""
+        asked = (plan.frames, self.size.resolution, plan.stride)
+        return torch.stack([data.sample(generator(self.seed, "sample", step, i), *asked) for i in samples])
+
+    def batches(self, step: int, clips: Sequence[Float[Tensor, "b c T H W"]]) -> list[Batch]:
+        """The clips of a step with what else its batches have."""
+        plans = self.places.plans(step)
+        return [
+            Batch(clip, plan.scales, _draws(self.seed, step, place), plan.stride)
+            for place, (plan, clip) in enumerate(zip(plans, clips, strict=True))
+        ]
 
 
 def _draws(seed: int, step: int, place: int) -> Callable[[str], torch.Generator]:

@@ -14,7 +14,7 @@ from omnitok.losses.pixels import AbsoluteError
 from omnitok.metrics import psnr
 from omnitok.model import ModelPart, Tokenizer
 from omnitok.model.block import Transformer
-from omnitok.processes import average_gradients, world
+from omnitok.processes import average_gradients, rank, world
 from omnitok.randomness import initialise
 from omnitok.runs import Record
 from omnitok.schedules import CurvePart, SchedulePart
@@ -24,9 +24,10 @@ from omnitok.spec import REQUIRED, Count, Positive
 from omnitok.training.adversary import AdversaryPart, NoAdversary
 from omnitok.training.average import AveragePart, NoAverage, lent
 from omnitok.training.devices import compiler, device, recomputes
-from omnitok.training.feed import Places, Size, batches, held_out
+from omnitok.training.feed import Feed, Places, Size, held_out
+from omnitok.training.loader import loading
 from omnitok.training.optimizers import OptimizerPart, adamw
-from omnitok.training.step import Learner, SharedForward, StepPart, Values
+from omnitok.training.step import Batch, Learner, SharedForward, StepPart, Values
 from omnitok.training.task import NonFinite, Task, look
 
 
@@ -123,32 +124,35 @@ class Reconstruct(Task):
     def train(self, start: int = 0) -> Iterator[Record]:
         if self.batch % world():
             raise ValueError(f"batch={self.batch} must be a multiple of the processes, which are {world()}")
-        data = self.data(self.data_root, "train")
-        held = held_out(self.data(self.data_root, "val"), self.places.frames(), self.resolution)
-        self._place()
-        if start == 0:
-            self.average.begin(self.codec)
         size = Size(self.batch, self.resolution)
-        learner = Learner(
-            self.codec,
-            self.losses,
-            self.adversary,
-            self._update_codec,
-            self._update_adversary,
-            self.steps,
-            self.bottleneck_curve,
-            bottleneck_moves="quantizer" not in self.frozen,
-        )
-        for step in range(start, self.steps):
-            self._next = step
-            self._wake()
-            plans = self.places.plans(step)
-            values = self.step(learner, step, batches(data, self.seed, step, plans, size))
-            self.average.update(self.codec)
-            values = {f"train/{name}": value for name, value in values.items()}
-            if (step + 1) % self.validate_every == 0 or step + 1 == self.steps:
-                values |= self._validate(held)
-            yield Record(step, values)
+        feed = Feed(self.data, self.data_root, self.seed, self.places, size, rank(), world())
+        with loading(feed, start) as steps:
+            held = held_out(self.data(self.data_root, "val"), self.places.frames(), self.resolution)
+            self._place()
+            if start == 0:
+                self.average.begin(self.codec)
+            learner = Learner(
+                self.codec,
+                self.losses,
+                self.adversary,
+                self._update_codec,
+                self._update_adversary,
+                self.steps,
+                self.bottleneck_curve,
+                bottleneck_moves="quantizer" not in self.frozen,
+            )
+            for step, batches in enumerate(steps, start):
+                yield Record(step, self._step(learner, step, batches, held))
+
+    def _step(self, learner: Learner, step: int, batches: list[Batch], held: dict[str, Tensor]) -> Values:
+        self._next = step
+        self._wake()
+        values = self.step(learner, step, batches)
+        self.average.update(self.codec)
+        values = {f"train/{name}": value for name, value in values.items()}
+        if (step + 1) % self.validate_every == 0 or step + 1 == self.steps:
+            values |= self._validate(held)
+        return values
 
     def shapes(self) -> tuple[tuple[int, int], ...]:
         for loss in self.losses:
