@@ -65,10 +65,16 @@ class Resources(BaseModel):
     workers: Count | None = Field(None, description="processes at once on this machine; default cores / threads")
     threads: Count = Field(1, description="threads of a process; results are to the bit only at equal threads")
     checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
+    data_workers: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="processes that load the data of one training; default none beside it"
+    )
     recompute: bool | None = Field(None, description="memory for time: layers are computed anew for their gradients")
     compile: bool | None = Field(None, description="torch.compile in training; equal to rounding")
     attention: Literal["auto", "manual", "sdpa", "flex"] | None = Field(
         None, description="how attentions are computed; equal to rounding; default auto, by shape and device"
+    )
+    missing_weights: Literal["refuse", "n/a"] = Field(
+        "refuse", description="a metric whose pretrained weights are not here is refused, or left out and shown as n/a"
     )
     timeout_min: Count | None = Field(None, description="Slurm: minutes that a job may take")
     gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a job")
@@ -78,7 +84,11 @@ class Resources(BaseModel):
     @property
     def environment(self) -> dict[str, str]:
         """What is said here of what processes read from their environment."""
-        said = {"OMNITOK_RECOMPUTE": self.recompute, "OMNITOK_COMPILE": self.compile}
+        said = {
+            "OMNITOK_RECOMPUTE": self.recompute,
+            "OMNITOK_COMPILE": self.compile,
+            "OMNITOK_DATA_WORKERS": self.data_workers,
+        }
         numbers = {name: str(int(value)) for name, value in said.items() if value is not None}
         return numbers if self.attention is None else {**numbers, "OMNITOK_ATTENTION": self.attention}
 
@@ -125,8 +135,17 @@ class Asked(NamedTuple):
         what = {"vary": self.said["vary"], "design": self.file.design, "seeds": self.file.seeds}
         if self.file.match:
             what["match"] = self.file.match.model_dump()
-        texts = {"base": self.base, "others": self.others, "baselines": self.said.get("baselines", [])}
+        baselines = [_nameless(one) for one in self.said.get("baselines", [])]
+        texts = {"base": self.base, "others": self.others, "baselines": baselines}
         return digest({"name": self.name, **what, **texts})
+
+
+def _nameless(baseline: Any) -> Any:
+    """A baseline as it is in the identity of a sweep: without its name in reports, and without where it lies."""
+    return {k: v for k, v in baseline.items() if k not in OUTWARD} if isinstance(baseline, Map) else baseline
+
+
+OUTWARD = ("name", "file", "folder")
 
 
 def read_sweep(path: Path, sets: Sequence[str] = ()) -> Asked:

@@ -79,7 +79,7 @@ class Feed(NamedTuple):
         asked = (plan.frames, self.size.resolution, plan.stride)
         return torch.stack([data.sample(generator(self.seed, "sample", step, i), *asked) for i in samples])
 
-    def batches(self, step: int, clips: Sequence[Float[Tensor, "b c T H W"]]) -> list[Batch]:
+    def batches(self, step: int, clips: Sequence[Tensor]) -> list[Batch]:
         """The clips of a step with what else its batches have."""
         plans = self.places.plans(step)
         return [

@@ -153,6 +153,7 @@ class _Worker:
             self.input.close()
         self.handle.kill()
         self.handle.wait()
+        self.output.close()
 
     def _said(self) -> dict[str, Any]:
         line = self.output.readline()

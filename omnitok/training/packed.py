@@ -1,12 +1,13 @@
 """Clips on their way between processes and devices: one byte a value where that is all there is to them."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
-Packed = UInt8[Tensor, "b c T H W"] | Float[Tensor, "b c T H W"]
+Packed: TypeAlias = Tensor  # [b c T H W], uint8 or float32
 
 
 def packed(clips: Float[Tensor, "b c T H W"]) -> Packed:

@@ -12,6 +12,7 @@ from omnitok.data import DataError
 from omnitok.processes import world
 from omnitok.runs import Failure
 from omnitok.training import NonFinite
+from omnitok.training.loader import WorkerDied
 
 
 class Stopped(Exception):
@@ -44,6 +45,7 @@ def classify(error: BaseException) -> Failure:
     kinds: list[tuple[type[BaseException], str]] = [
         (NonFinite, "nan"),
         (DataError, "data"),
+        (WorkerDied, "killed"),
         (ImportError, "import"),
         (OSError, "disk"),
     ]
