@@ -65,9 +65,7 @@ class Resources(BaseModel):
     workers: Count | None = Field(None, description="processes at once on this machine; default cores / threads")
     threads: Count = Field(1, description="threads of a process; results are to the bit only at equal threads")
     checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
-    data_workers: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="processes that load the data of one training; default none beside it"
-    )
+    data_workers: Annotated[int, Field(ge=0)] | None = Field(None, description="processes that load a training's data")
     recompute: bool | None = Field(None, description="memory for time: layers are computed anew for their gradients")
     compile: bool | None = Field(None, description="torch.compile in training; equal to rounding")
     attention: Literal["auto", "manual", "sdpa", "flex"] | None = Field(
@@ -84,12 +82,8 @@ class Resources(BaseModel):
     @property
     def environment(self) -> dict[str, str]:
         """What is said here of what processes read from their environment."""
-        said = {
-            "OMNITOK_RECOMPUTE": self.recompute,
-            "OMNITOK_COMPILE": self.compile,
-            "OMNITOK_DATA_WORKERS": self.data_workers,
-        }
-        numbers = {name: str(int(value)) for name, value in said.items() if value is not None}
+        said = {"RECOMPUTE": self.recompute, "COMPILE": self.compile, "DATA_WORKERS": self.data_workers}
+        numbers = {f"OMNITOK_{name}": str(int(value)) for name, value in said.items() if value is not None}
         return numbers if self.attention is None else {**numbers, "OMNITOK_ATTENTION": self.attention}
 
     @model_validator(mode="after")
