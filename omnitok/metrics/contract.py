@@ -33,6 +33,9 @@ class Extractor(Protocol):
     def weights(self) -> str: ...  # the name of its weight file
 
     @property
+    def name(self) -> str: ...  # as protocols say it: whose network, which output, how pictures come to its size
+
+    @property
     def width(self) -> int: ...  # of a feature vector
 
     def __call__(self, clip: Clip) -> Float[Tensor, "b k d"]:

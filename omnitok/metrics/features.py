@@ -1,0 +1,44 @@
+"""What metrics have in common that compare what a network sees in all items before and in all items after."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from omnitok.metrics.contract import Extractor, Metric, Pair
+from omnitok.metrics.everywhere import everyones
+
+Resamples = Annotated[int, Field(ge=0)]
+Items = Float[Tensor, "n k d"]  # k vectors an item: one a frame, or one
+EVERY_FRAME = "every frame"  # of a clip counts as a picture
+
+
+class OfFeatures(Metric):
+    """Keeps the features of all items, in float32."""
+
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor = extractor
+        self.networks = (extractor.weights,)
+        self.kept: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self.where = torch.device("cpu")
+
+    def add(self, pair: Pair) -> None:
+        if pair.device.type == "cuda":  # others have no float64
+            self.where = pair.device
+        for kept, found in zip(self.kept, pair.features(self.extractor), strict=True):
+            kept.append(found)
+
+    def sides(self) -> tuple[Items, Items]:
+        """Before and after, of all processes. Raises ValueError for fewer items than there must be."""
+        before, after = (everyones(torch.cat(kept) if kept else self._nothing()) for kept in self.kept)
+        self._enough(len(before))
+        return before, after
+
+    def _enough(self, items: int) -> None:
+        if items < self.least_items:
+            raise ValueError(f"{self.label} is of {self.least_items} items or more, not {items}")
+
+    def _nothing(self) -> Items:
+        return torch.zeros(0, 1, self.extractor.width)
