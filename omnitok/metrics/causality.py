@@ -8,7 +8,7 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from omnitok.metrics.contract import Codec, Measured, Metric, Pair
+from omnitok.metrics.contract import MeanOfItems, Pair
 
 
 def other_future(clip: Float[Tensor, "b c T H W"], start: int) -> Float[Tensor, "b c T H W"]:
@@ -16,15 +16,11 @@ def other_future(clip: Float[Tensor, "b c T H W"], start: int) -> Float[Tensor, 
     return torch.cat([clip[:, :, :start], -clip[:, :, start:].flip(2)], 2)
 
 
-class _Leak(Metric):
+class _Leak(MeanOfItems):
     """Asks the codec once for each clip as it is, and once for each of its cuts: behind every latent frame but the last
     the rest of the clip is made another one."""
 
     better: ClassVar[Literal["higher", "lower", "neither"]] = "lower"
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self.values: list[float] = []
 
     @torch.no_grad()
     def add(self, pair: Pair) -> None:
@@ -34,10 +30,6 @@ class _Leak(Metric):
             before = self.codec.reconstruct(original)
             found = [self.at(original, start, before) for start in cuts]
             self.values += torch.stack(found).mean(0).tolist()
-
-    def result(self) -> Measured:
-        mean = sum(self.values) / len(self.values) if self.values else None
-        return Measured(mean, tuple(self.values))
 
     def applies(self) -> bool:
         return True
@@ -59,9 +51,6 @@ class CausalityLeak(_Leak):
         "time and negated, mean over cuts behind each latent frame, then over items]"
     )
 
-    def __init__(self, codec: Codec) -> None:
-        super().__init__(codec)
-
     def at(self, clip: Float[Tensor, "b c T H W"], start: int, before: tuple[Tensor, Tensor]) -> Float[Tensor, " b"]:
         changed = other_future(clip, start)
         after, _ = self.codec.reconstruct(changed)
@@ -80,9 +69,6 @@ class CodeLeak(_Leak):
         "code_leak[share of earlier codes that change, later frames reversed in time and negated, mean over cuts behind "
         "each latent frame, then over items]"
     )
-
-    def __init__(self, codec: Codec) -> None:
-        super().__init__(codec)
 
     def applies(self) -> bool:
         return bool(self.codec.codebook_sizes)

@@ -1,27 +1,71 @@
 """How much of its codebooks a tokenizer uses."""
 
+import math
 from typing import ClassVar, Literal, final
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from omnitok.metrics.contract import Codec, Measured, Metric, Pair
 
+PENDING = 2**16  # distinct codes of single batches that are kept apart before they are counted together
 
-class _Counted(Metric):
+
+class Tally:
+    """How often each code of a codebook occurred; memory grows with the codes that did, not with the codebook."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.seen = 0
+        self.known: tuple[Tensor, Tensor] = (torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long))
+        self.pending: list[tuple[Tensor, Tensor]] = []  # (codes, how often)
+
+    def add(self, codes: Int[Tensor, " *n"]) -> None:
+        """Raises ValueError where one is not of the codebook."""
+        found, counts = codes.cpu().long().unique(return_counts=True)
+        if len(found) and (found[0] < 0 or found[-1] >= self.size):
+            raise ValueError(f"codes from {found[0]} to {found[-1]} are not all of a codebook of {self.size}")
+        self.seen += codes.numel()
+        self.pending.append((found, counts))
+        if sum(len(some) for some, _ in self.pending) > max(PENDING, len(self.known[0])):
+            self._merge()
+
+    @property
+    def counts(self) -> Int[Tensor, " k"]:
+        """Of the codes that occurred, in the order of codes."""
+        self._merge()
+        return self.known[1]
+
+    def entropy(self) -> float:
+        """In nats."""
+        shares = self.counts.double() / self.seen
+        return float(-(shares * shares.log()).sum())
+
+    def _merge(self) -> None:
+        codes, counts = (torch.cat(parts) for parts in zip(self.known, *self.pending, strict=True))
+        found, where = codes.unique(return_inverse=True)
+        self.known = found, torch.zeros_like(found).index_add_(0, where, counts)
+        self.pending = []
+
+
+class Counted(Metric):
+    """One number from how often the codes of each codebook occurred over all items."""
+
     def __init__(self, codec: Codec) -> None:
-        self.counts = [torch.zeros(size, dtype=torch.long) for size in codec.codebook_sizes]
+        self.tallies = [Tally(size) for size in codec.codebook_sizes]
 
     def add(self, pair: Pair) -> None:
-        for i, counts in enumerate(self.counts):
-            self.counts[i] = counts + torch.bincount(pair.codes[..., i].flatten().cpu(), minlength=len(counts))
+        for i, tally in enumerate(self.tallies):
+            tally.add(pair.codes[..., i])
 
-    def _mean(self, values: list[float]) -> Measured:
-        return Measured(sum(values) / len(values) if values else None, ())
+
+def _mean(values: list[float]) -> Measured:
+    return Measured(sum(values) / len(values) if values else None)
 
 
 @final
-class CodebookUsage(_Counted):
+class CodebookUsage(Counted):
     """Distinct codes over all items as a share of the codebook; the mean over codebooks. Fewer tokens than codes
     bound it from above, so compare at equal items only."""
 
@@ -29,15 +73,26 @@ class CodebookUsage(_Counted):
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "codebook_usage[distinct codes over all items / size]"
 
-    def __init__(self, codec: Codec) -> None:
-        super().__init__(codec)
-
     def result(self) -> Measured:
-        return self._mean([(counts > 0).double().mean().item() for counts in self.counts])
+        return _mean([len(tally.counts) / tally.size for tally in self.tallies])
 
 
 @final
-class CodebookPerplexity(_Counted):
+class DeadCodes(Counted):
+    """Codes that no token of any item used; the mean over codebooks. Fewer tokens than codes bound it from below, so
+    compare at equal items only."""
+
+    label: ClassVar[str] = "dead_codes"
+    unit: ClassVar[str] = "codes"
+    better: ClassVar[Literal["higher", "lower", "neither"]] = "lower"
+    protocol = "dead_codes[size - distinct codes over all items, mean over codebooks]"
+
+    def result(self) -> Measured:
+        return _mean([float(tally.size - len(tally.counts)) for tally in self.tallies])
+
+
+@final
+class CodebookPerplexity(Counted):
     """exp of the entropy (nats) of the codes over all items: how many codes would be used if all were used alike; the
     mean over codebooks."""
 
@@ -46,13 +101,5 @@ class CodebookPerplexity(_Counted):
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "perplexity[exp entropy of codes over all items]"
 
-    def __init__(self, codec: Codec) -> None:
-        super().__init__(codec)
-
     def result(self) -> Measured:
-        return self._mean([_perplexity(counts) for counts in self.counts])
-
-
-def _perplexity(counts: Tensor) -> float:
-    shares = counts[counts > 0].double() / counts.sum()
-    return float((-(shares * shares.log()).sum()).exp())
+        return _mean([math.exp(tally.entropy()) for tally in self.tallies])
