@@ -37,7 +37,7 @@ def radii(vectors: Vectors, k: int, where: torch.device) -> Float[Tensor, " n"]:
     return torch.cat(found)
 
 
-def inside(centres: Vectors, reach: Float[Tensor, " n"], points: Vectors, where: torch.device) -> Inside:
+def inside(centres: Vectors, reach: Float[Tensor, " n"], points: Float[Tensor, "m d"], where: torch.device) -> Inside:
     """``reach``: the squared radius of each centre's ball, as ``radii`` gives it."""
     slack = ROUNDING * max(float(side.double().square().sum(1).max()) for side in (centres, points))
     of_points = torch.zeros(len(points), dtype=torch.long, device=where)

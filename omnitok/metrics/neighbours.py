@@ -115,7 +115,7 @@ class Density(_OfFive):
 
     def result(self) -> Measured:
         items, found = self.among(before=True)
-        return self.mean(items, found.of_points / self.k)
+        return self.mean(items, found.of_points.double() / self.k)
 
 
 @final
