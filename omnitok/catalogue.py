@@ -15,7 +15,7 @@ from omnitok.data import DATASETS
 from omnitok.discriminators import DISCRIMINATORS
 from omnitok.losses import LOSSES
 from omnitok.metrics import METRICS
-from omnitok.model import BASELINES, MODELS
+from omnitok.model import MODELS
 from omnitok.model.cost import cost, counted, parameters
 from omnitok.model.patch import PATCHES
 from omnitok.model.peg import PEGS
@@ -29,6 +29,7 @@ from omnitok.sweep.match import MOST_BITS
 from omnitok.training import EVALUATIONS, TASKS
 from omnitok.training.adversary import ADVERSARIES
 from omnitok.training.average import AVERAGES
+from omnitok.training.baselines import BASELINES
 from omnitok.training.optimizers import OPTIMIZERS
 from omnitok.training.stage import Lineage
 from omnitok.training.step import STEPS

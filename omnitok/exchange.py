@@ -30,6 +30,10 @@ def export(run: Path, out: Path, weights: str = "raw") -> Exported:
     if weights == "ema" and not (run / runs.AVERAGED).exists():
         raise SpecError([Fault(Mark(run.name), "", "this run kept no moving average of its weights")])
     said = from_json(runs.read_json(run / runs.EXPERIMENT))
+    if "model" not in said.spec:
+        raise SpecError(
+            [Fault(Mark(run.name), "", "this run is a baseline, which has no tokenizer that was trained here")]
+        )
     tokenizer = load(run, weights)
     origin = {"run": said.digest, "stage": said.name, "seed": said.seed, "weights": weights}
     write_tokenizer(out, tokenizer, decode(MODELS, said.spec["model"]), origin, said.versions)

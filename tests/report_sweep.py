@@ -155,7 +155,7 @@ class Synthetic:
             for label, unit, better in metrics:
                 digest = name_of(folder.name, name, label)
                 said = {"digest": digest, "stage": folder.name, "label": label, "unit": unit,
-                        "value": values[f"{name}/{label}"], "better": better, "items": ITEMS[name], "pictures": ITEMS[name], "per_item": [],
+                        "value": values[f"{name}/{label}"], "protocol": f"{label}[rgb,mean of per-frame]", "better": better, "items": ITEMS[name], "pictures": ITEMS[name], "per_item": [],
                         "samples": samples}  # fmt: skip
                 runs.write_json(folder / runs.EVALUATIONS / f"{digest}.json", said)
 

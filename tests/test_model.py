@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omnitok.attention import ATTENTION
-from omnitok.model import BASELINES, MODELS, Inflatable
+from omnitok.model import MODELS, Inflatable
 from omnitok.model.block import Transformer, in_pieces
 from omnitok.model.gated import geglu
 from omnitok.model.patch import PATCHES
@@ -15,6 +15,7 @@ from omnitok.model.trunk import BLOCKS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.randomness import generator, initialise
 from omnitok.spec import choices, decode, read_value, resolve
+from omnitok.training.baselines import BASELINES
 
 TEXT = """
 {{dim: 12, patches: {{type: linear, patch: 4, temporal_patch: 2}},
@@ -295,7 +296,7 @@ def test_sinusoids_tell_every_place_apart():
     assert torch.cdist(added, added).fill_diagonal_(1).min() > 1e-3
 
 
-@pytest.mark.parametrize("name", list(BASELINES))
+@pytest.mark.parametrize("name", [name for name, one in BASELINES.components.items() if one.fits])
 def test_a_baseline_gives_back_a_flat_clip_of_the_mean_colour_exactly(name):
     baseline = BASELINES.components[name]()
     colour = torch.tensor([0.1, -0.2, 0.3])

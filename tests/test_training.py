@@ -17,7 +17,7 @@ from omnitok.spec import Map, SpecError, decode, read_value, resolve
 from omnitok.sweep.launch import launch
 from omnitok.training import EVALUATIONS, TASKS, NonFinite
 from omnitok.training.devices import compiler, recomputes
-from omnitok.training.evaluate import evaluation_digest, key_of, metric_specs
+from omnitok.training.evaluate import Seen, evaluation_digest, key_of, metric_specs
 from omnitok.training.feed import Places
 from omnitok.training.handover import take_over
 from omnitok.training.reconstruct import Reconstruct
@@ -219,15 +219,18 @@ def evaluation(text: str):
     return decode(EVALUATIONS, read_value(text, "here"))
 
 
+SEEN = Seen("f", "cc16", 4)
+
+
 def test_an_evaluation_is_known_by_its_protocol_and_a_metric_by_its_own():
     spec = evaluation("{data: embedded, frames: 1, resolution: 16, metrics: [psnr, ssim]}")
     psnr, ssim = metric_specs(spec)
     assert key_of(spec) == "embedded.test.1x16"
     assert key_of(evaluation("{data: {type: embedded, short_side: 32}, frames: 1, resolution: 16}")) != key_of(spec)
-    found = {evaluation_digest(stage, spec, metric, "f") for stage in "ab" for metric in (psnr, ssim)}
+    found = {evaluation_digest(stage, spec, metric, SEEN) for stage in "ab" for metric in (psnr, ssim)}
     assert len(found) == 4
     alone = evaluation("{data: embedded, frames: 1, resolution: 16, metrics: [ssim]}")
-    assert evaluation_digest("a", alone, metric_specs(alone)[0], "f") in found  # adding a metric changes no other
+    assert evaluation_digest("a", alone, metric_specs(alone)[0], SEEN) in found  # adding a metric changes no other
 
 
 def test_an_evaluation_does_not_depend_on_its_batches(monkeypatch):
@@ -235,7 +238,7 @@ def test_an_evaluation_does_not_depend_on_its_batches(monkeypatch):
     codec = task().codec
     results = []
     for batch in (1, 3):
-        monkeypatch.setattr("omnitok.training.evaluate.BATCH", batch)
+        monkeypatch.setattr("omnitok.training.evaluate.MOST_ITEMS", batch)
         metric = resolve(metric_specs(spec)[0])(codec)
         results.append(resolve(spec)(Path()).measure(codec, [metric]))
     one, three = results

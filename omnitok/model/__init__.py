@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from omnitok.model.baselines import BASELINES as BASELINES
-from omnitok.model.baselines import BaselinePart as BaselinePart
+from omnitok.model.baselines import Baseline as Baseline
 from omnitok.model.baselines import MeanColour as MeanColour
+from omnitok.model.baselines import PatchMean as PatchMean
 from omnitok.model.contract import Inflatable as Inflatable
 from omnitok.model.contract import Reconstruction as Reconstruction
 from omnitok.model.contract import Reconstructor as Reconstructor

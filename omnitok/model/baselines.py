@@ -1,7 +1,6 @@
 """What a tokenizer has to beat: reconstructions that anybody could make without training."""
 
-from collections.abc import Callable
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 from einops import reduce, repeat
@@ -9,21 +8,32 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omnitok.model.contract import Reconstruction, Reconstructor
-from omnitok.spec import Count, Registry
+from omnitok.spec import Count
 
 
 class Baseline(Reconstructor):
-    """A reconstructor with nothing to train but the mean colour [c] of the training set, given by ``fit``."""
+    """A reconstructor with nothing to train but the mean colour [c] of the training set, given by ``fit``.
+
+    ``fits``: whether it has that; what was made elsewhere is left as it is."""
 
     version: ClassVar[int] = 1
+    fits: ClassVar[bool] = True
     colour: Float[Tensor, " c"]
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("colour", torch.zeros(3))
 
+    @property
+    def codec(self) -> Reconstructor:
+        """What is evaluated."""
+        return self
+
     def fit(self, colour: Float[Tensor, " c"]) -> None:
         self.colour.copy_(colour)
+
+    def take(self) -> None:
+        """Load what was made elsewhere, for a baseline that does not fit."""
 
 
 def _without_codes(clip: Tensor) -> Reconstruction:
@@ -55,13 +65,3 @@ class PatchMean(Baseline):
             raise ValueError(f"patch={p} must divide the frame, which is {clip.shape[-2]} x {clip.shape[-1]}")
         means = reduce(clip, "b c t (h i) (w j) -> b c t h w", "mean", i=p, j=p)
         return _without_codes(repeat(means, "b c t h w -> b c t (h i) (w j)", i=p, j=p))
-
-
-BASELINES: Registry[Baseline] = Registry(
-    "baseline",
-    group="omnitok.baselines",
-    contract=Baseline,
-    mean_colour=MeanColour,
-    patch_mean=PatchMean,
-)
-BaselinePart = Annotated[Callable[..., Baseline], BASELINES]

@@ -46,9 +46,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in eval mode, on the CPU. Raises SpecError: no file of ours, made by components that compute
     something else today, or weights that are not those of its model."""
     head, weights = _parts(path)
-    said = head["model"]
-    spec = decode(MODELS, Map(said, Mark(str(path)), dict.fromkeys(said, Mark(str(path)))))
-    _check_versions(path, head, versions(spec))
+    spec = _spec(path, head)
     try:
         expected = expected_weights(spec)
     except ValueError as error:
@@ -60,6 +58,18 @@ def read_tokenizer(path: Path) -> Tokenizer:
     tokenizer: Tokenizer = resolve(spec)()
     tokenizer.load_state_dict(weights)
     return tokenizer.eval()
+
+
+def read_spec(path: Path) -> Spec:
+    """What a file's tokenizer is built from. Raises SpecError as ``read_tokenizer`` does."""
+    return _spec(path, _parts(path)[0])
+
+
+def _spec(path: Path, head: Mapping[str, Any]) -> Spec:
+    said = head["model"]
+    spec = decode(MODELS, Map(said, Mark(str(path)), dict.fromkeys(said, Mark(str(path)))))
+    _check_versions(path, head, versions(spec))
+    return spec
 
 
 def expected_weights(spec: Spec) -> dict[str, Tensor]:

@@ -148,6 +148,8 @@ def _one(found: Sequence[Any], claim: Mapping[str, Any], what: str) -> Any:
 
 
 def _status(claim: Mapping[str, Any], metric: Metric, found: Summary, silent: str) -> tuple[Status, str]:
+    if metric.missing:
+        return "not run", metric.missing
     if silent:
         return "does not apply", f"{metric.column} has no value for {silent}"
     wide, narrow, margin = found.interval(0.95), found.interval(0.90), claim.get("margin") or 0.0

@@ -15,6 +15,7 @@ from omnitok.sweep.stored import PLAN, SWEEP, State, states
 
 Mirror = Mapping[tuple[str, str], float]  # (stage digest, evaluation digest) -> what the tracker says
 
+ENDS: Final = ("low", "high")  # after a metric's column: of the interval over items, where it has one
 TOLERANCE: Final = 1e-9  # relative; a tracker stores doubles, so anything beyond rounding is another number
 
 
@@ -27,6 +28,7 @@ class Metric(NamedTuple):
     unit: str
     better: str
     protocol: str
+    missing: str = ""  # why nobody measured it, where the sweep leaves it out
 
     @property
     def column(self) -> str:
@@ -56,7 +58,7 @@ class Sweep(NamedTuple):
     def metrics(self) -> list[Metric]:
         fields = ("label", "key", "unit", "better", "protocol")
         return [
-            Metric(evaluation["name"], *(metric[field] for field in fields))
+            Metric(evaluation["name"], *(metric[field] for field in fields), metric.get("missing", ""))
             for evaluation in self.plan["evaluations"]
             for metric in evaluation["metrics"]
         ]
@@ -161,11 +163,18 @@ def series(sweep: Sweep) -> dict[str, tuple[str, int]]:
 
 
 def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, str, dict[str, Any] | None]]:
-    """(evaluation, metric label, its digest, what its file says or None) of all that is wanted of one stage run."""
+    """(evaluation, metric label, its digest, what its file says or None) of all that is wanted of one stage run.
+
+    Raises SpecError where a file has another protocol than its column."""
+    protocols = {(metric.evaluation, metric.label): metric.protocol for metric in sweep.metrics}
     for name, wanted in sweep.plan["evaluation_digests"].get(digest, {}).items():
         for label, evaluation in wanted.items():
             path = sweep.runs / digest / runs.EVALUATIONS / f"{evaluation}.json"
-            yield name, label, evaluation, runs.read_json(path) if path.exists() else None
+            said = runs.read_json(path) if path.exists() else None
+            if said is not None and said["protocol"] != (planned := protocols[name, label]):
+                sentence = f"{path.name} was measured by {said['protocol']}, and its column has {planned}"
+                raise SpecError([Fault(Mark(f"runs/{digest}"), f"{name}/{label}", sentence)])
+            yield name, label, evaluation, said
 
 
 _FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "parameters", "flops",
@@ -214,6 +223,8 @@ def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float
         if said is not None:
             value = None if said["value"] is None else float(said["value"])
             values[column] = math.nan if value is None else value
+            ends = said.get("interval") or ()
+            values |= {f"{column} {side}": float(end) for side, end in zip(ENDS, ends, strict=False)}
             _agree(stage.digest, column, value, mirrored)
         elif mirrored is not None and not stage.reachable:
             values[column] = float(mirrored)

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from omnitok.report.collect import Metric, Sweep
+from omnitok.report.collect import ENDS, Metric, Sweep
 from omnitok.report.numbers import count, mean_and_sd
 from omnitok.report.statistics import Summary, by_seed, summary, tied
 
@@ -183,12 +183,24 @@ def _cell(trials: pd.DataFrame, metric: Metric, bold: bool, marks: tuple[int, ..
     if found.n:
         value, spread = mean_and_sd(found)
         sd = "" if found.sd is None else f", sd {found.sd:.6g}"
-        hover = f"mean {found.mean:.8g}{sd}, n = {found.n} of {len(trials)}; runs {behind}"
+        ends = _ends(trials, metric) if len(trials) == 1 else ""
+        hover = f"mean {found.mean:.8g}{sd}{ends}, n = {found.n} of {len(trials)}; runs {behind}"
         return Cell(value, spread, bold, False, found, len(trials), hover, ())
+    if metric.missing:
+        return Cell("n/a", "", False, True, found, len(trials), metric.missing, notes.mark(f"n/a: {metric.missing}"))
     if (trials["status"] == "done").any():
         return Cell("n/a", "", False, True, found, len(trials), "does not apply", notes.mark("n/a: does not apply"))
     reason = hole(trials)
     return Cell("—", "", False, True, found, len(trials), reason, marks)
+
+
+def _ends(trials: pd.DataFrame, metric: Metric) -> str:
+    """The interval over items of the one run that there is; nothing where the metric gives none."""
+    columns = [f"{metric.column} {side}" for side in ENDS]
+    if not set(columns) <= set(trials.columns) or trials[columns].isna().any(axis=None):
+        return ""
+    low, high = (float(trials[column].iloc[0]) for column in columns)
+    return f", 95 % interval over items {low:.6g} to {high:.6g}"
 
 
 def hole(trials: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ from omnitok.spec.identity import digest, identity, versions
 from omnitok.spec.patch import assignment, expanded, parse_path, patched
 from omnitok.spec.plugins import Origin
 from omnitok.spec.registry import Registry, Spec, slot_of
-from omnitok.spec.signature import REQUIRED, STRICT, Count, Positive, Share, Weight, choices, version_of
+from omnitok.spec.signature import PLACE, REQUIRED, STRICT, Count, Positive, Share, Weight, choices, version_of
 from omnitok.spec.text import (
     Fault,
     Map,
@@ -21,11 +21,11 @@ from omnitok.spec.text import (
     read_yaml,
     walk,
 )
-from omnitok.spec.values import flat, packages, plain, resolve, slots_below, specs_in
+from omnitok.spec.values import flat, packages, places, plain, resolve, slots_below, specs_in
 
 __all__ = [
-    "REQUIRED", "STRICT", "Count", "Fault", "Map", "Mark", "Origin", "Positive", "Registry", "Seq", "Share", "Spec", "SpecError",
+    "PLACE", "REQUIRED", "STRICT", "Count", "Fault", "Map", "Mark", "Origin", "Positive", "Registry", "Seq", "Share", "Spec", "SpecError",
     "Weight", "assignment", "bare", "check", "choices", "decode", "digest", "dotted", "expanded", "flat", "identity", "kind",
-    "mark_of", "near", "packages", "parse_path", "patched", "plain", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
+    "mark_of", "near", "packages", "parse_path", "patched", "places", "plain", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
     "version_of", "versions", "walk",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ Weight = Annotated[float, Field(ge=0)]  # a factor that may switch something off
 Positive = Annotated[float, Field(gt=0)]
 
 REQUIRED: Final = "required"  # in an Annotated choice: no default, because any default would be a trap
+PLACE: Final = "place"  # in an Annotated choice: where something lies, so a resource, which is no part of an identity
 
 STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 Choices = dict[str, tuple[Any, Any]]  # {name: (type, default)}

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from omnitok.spec.registry import Registry, Spec
+from omnitok.spec.signature import PLACE
 
 
 def resolve(spec: Spec) -> functools.partial[Any]:
@@ -29,6 +30,17 @@ def specs_in(value: Any) -> Iterator[Spec]:
     for item in inside:
         if isinstance(item, Spec | tuple):
             yield from specs_in(item)
+
+
+def places(spec: Spec) -> Iterator[tuple[str | int, ...]]:
+    """The paths of the choices in a spec that say where something lies."""
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if PLACE in field.metadata:
+            yield (name,)
+        parts = enumerate(value) if isinstance(value, tuple) else ()
+        inside: list[tuple[tuple[str | int, ...], Any]] = [((name,), value), *(((name, i), one) for i, one in parts)]
+        yield from ((*at, *rest) for at, one in inside if isinstance(one, Spec) for rest in places(one))
 
 
 def flat(data: Any, prefix: str = "") -> dict[str, Any]:

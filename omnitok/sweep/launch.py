@@ -17,8 +17,8 @@ from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.stored import State, states, store
 from omnitok.sweep.work import Work
-from omnitok.training.evaluate import evaluation_digest, metric_specs
-from omnitok.training.stage import StageRun, fingerprints
+from omnitok.training.evaluate import evaluation_digest, label_of
+from omnitok.training.stage import StageRun
 
 Cluster = Literal["debug", "local", "slurm"]
 
@@ -134,14 +134,10 @@ def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
     for one in data["trials"]:
         one["stages"] = [names[digest] for digest in one["stages"]]
     lasts = dict.fromkeys(one["stages"][-1] for one in data["trials"])
-    prints = [fingerprints(m.spec, planned.asked.said)["data"] for m in planned.measurements]
     data["evaluation_digests"] = {
         last: {
-            m.name: {
-                metric["label"]: evaluation_digest(last, m.spec, spec, fingerprint)
-                for metric, spec in zip(data["evaluations"][i]["metrics"], metric_specs(m.spec), strict=True)
-            }
-            for i, (m, fingerprint) in enumerate(zip(planned.measurements, prints, strict=True))
+            m.name: {label_of(spec): evaluation_digest(last, m.spec, spec, m.seen) for spec in m.possible}
+            for m in planned.measurements
         }
         for last in lasts
     }
@@ -166,7 +162,8 @@ def works(root: Path, planned: Plan, names: dict[str, str], data: dict[str, Any]
             found = data["evaluation_digests"][stage][m.name].values()
             if not all((root / stage / runs.EVALUATIONS / f"{one}.json").exists() for one in found):
                 said = f"{m.name} of {label[digest]}"
-                missing.append(Work(stage, said, 0, (stage,), plain(m.spec)))
+                metrics = [plain(spec) for spec in m.possible]
+                missing.append(Work(stage, said, 0, (stage,), {**plain(m.spec), "metrics": metrics}))
     return missing
 
 

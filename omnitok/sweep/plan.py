@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omnitok.metrics import Identity
-from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, dotted, kind, patched, plain, resolve
+from omnitok.spec import Fault, Map, Mark, SpecError, dotted, patched
+from omnitok.sweep.baselines import baselines
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.design import Arm, arms, name_of
 from omnitok.sweep.file import Asked, address, labels, patches, paths, read_experiment, read_sweep
 from omnitok.sweep.matching import Matching, Solved
+from omnitok.sweep.measurements import labels_of, read_measurements, told
 from omnitok.sweep.rehearse import Measurement, Rehearsal
-from omnitok.training import EVALUATIONS, TASKS, Facts
-from omnitok.training.evaluate import key_of, metric_specs, protocol_of
-from omnitok.training.stage import Lineage, Stage, StageRun, read_stages, seeded, unseeded
+from omnitok.training import Facts
+from omnitok.training.stage import StageRun, read_stages, seeded, unseeded
 
 
 class Trial(NamedTuple):
@@ -47,8 +47,8 @@ def plan(asked: Asked) -> Plan:
     factors = {path: labels(values) for path, values in asked.said["vary"].items() if isinstance(values, Map | list)}
     measurements: list[Measurement] = []
     with gathering(faults):
-        measurements = _measurements(asked)
-    measured = {m.name: _labels(m.spec) for m in measurements} if len(faults) == len(asked.faults) else None
+        measurements = read_measurements(asked)
+    measured = {m.name: labels_of(m.spec) for m in measurements} if len(faults) == len(asked.faults) else None
     found: dict[str, StageRun] = {}
     trials: list[Trial] = []
     rehearsal = Rehearsal(measurements, asked)
@@ -64,7 +64,9 @@ def plan(asked: Asked) -> Plan:
     if faults:
         raise SpecError(faults)
     target = matching.target if matching else None
-    return Plan(asked, factors, trials, found, measurements, _notices(asked), target)
+    measurements = [rehearsal.known[i] for i in range(len(measurements))]
+    missing = [f"{m.name}/{label} is not measured: {why}" for m in measurements for label, why in m.missing.items()]
+    return Plan(asked, factors, trials, found, measurements, [*_notices(asked), *missing], target)
 
 
 def _arms(asked: Asked, factors: dict[str, list[str]], faults: list[Fault]) -> list[Arm]:
@@ -135,68 +137,16 @@ def _bound(shared: Sequence[StageRun], seed: int | None) -> list[tuple[str, Stag
 
 
 def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehearsal) -> list[Trial]:
-    """Each baseline on the data of the experiment's last stage."""
-    if not asked.file.baselines:
-        return []
-    last = read_stages(asked.base)[-1]
-    said = asked.said["baselines"]
     trials = []
-    for i, baseline in enumerate(said):
-        mark = said.marks[i]
-        fields = {"task": "baseline", "data": last.said["data"], "baseline": baseline}
-        fields["resolution"] = last.said.get("resolution", plain(last.spec)["resolution"])
-        text = Map(fields, mark, dict.fromkeys(fields, mark))
-        try:
-            stage = Stage("baseline", text, decode(TASKS, text), Lineage())
-            facts = rehearsal.stages([stage])
-        except SpecError as error:
-            inner = [
-                fault._replace(path=f"baselines[{i}]{fault.path.partition('baseline')[2]}") for fault in error.faults
-            ]
-            raise SpecError(inner) from None
-        run = unseeded(stage)
+    for baseline in baselines(asked):
+        with baseline.placed():
+            facts = rehearsal.stages([baseline.stage])
+            run = unseeded(baseline.stage)
         if run.digest in found:
-            raise SpecError([Fault(mark, f"baselines[{i}]", "stands twice")])
+            raise SpecError([Fault(baseline.mark, baseline.path, "stands twice")])
         found[run.digest] = run
-        name = _baseline_name(run.spec["baseline"], said)
-        trials.append(Trial("baseline", name, {}, None, (run.digest,), facts))
+        trials.append(Trial("baseline", baseline.name, {}, None, (run.digest,), facts))
     return trials
-
-
-def _baseline_name(spec: dict[str, Any], every: Sequence[Any]) -> str:
-    """Its type, and its choices where the type stands more than once."""
-    types = [one if isinstance(one, str) else one.get("type") for one in every]
-    rest = {name: value for name, value in spec.items() if name != "type"} if types.count(spec["type"]) > 1 else {}
-    return "-".join([spec["type"], *(f"{name}{value}" for name, value in rest.items())])
-
-
-def _measurements(asked: Asked) -> list[Measurement]:
-    faults: list[Fault] = []
-    found: list[Measurement] = []
-    for i, said in enumerate(asked.said.get("evaluate", ())):
-        mark = asked.said["evaluate"].marks[i]
-        if not isinstance(said, Map):
-            faults.append(Fault(mark, f"evaluate[{i}]", f"must be a mapping, not {kind(said)}"))
-            continue
-        rest = Map({k: v for k, v in said.items() if k != "name"}, said.mark, said.marks)
-        try:
-            spec = decode(EVALUATIONS, rest)
-            name, metrics = said.get("name", key_of(spec)), _labels(spec)
-            twice = [label for j, label in enumerate(metrics) if label in metrics[:j]]
-            faults += [Fault(mark, f"evaluate[{i}].metrics", f"{label!r} stands twice") for label in twice]
-            if not isinstance(name, str) or name in {m.name for m in found}:
-                taken = "stands twice" if isinstance(name, str) else f"must be text, not {kind(name)}"
-                faults.append(Fault(mark, f"evaluate[{i}].name", f"{name!r} {taken}"))
-            found.append(Measurement(str(name), spec))
-        except SpecError as error:
-            faults += [fault._replace(path=f"evaluate[{i}].{fault.path}".rstrip(".")) for fault in error.faults]
-    if faults:
-        raise SpecError(faults)
-    return found
-
-
-def _labels(spec: Spec) -> list[str]:
-    return [str(metric.component.label) for metric in metric_specs(spec)]  # type: ignore[attr-defined]
 
 
 def _twins(asked: Asked, trials: Sequence[Trial]) -> Iterator[Fault]:
@@ -272,21 +222,6 @@ def to_json(plan: Plan) -> dict[str, Any]:
             digest: {"stage": run.name, "task": run.task, "parents": run.parents, "steps": run.spec.get("steps", 1)}
             for digest, run in plan.runs.items()
         },
-        "evaluations": [
-            {
-                "name": measurement.name,
-                "spec": protocol_of(measurement.spec),
-                "key": key_of(measurement.spec),
-                "metrics": [_metric_json(measurement.spec, metric) for metric in metric_specs(measurement.spec)],
-            }
-            for measurement in plan.measurements
-        ],
+        "evaluations": [told(measurement) for measurement in plan.measurements],
         "notices": plan.notices,
     }
-
-
-def _metric_json(spec: Spec, metric: Spec) -> dict[str, Any]:
-    made = resolve(metric)(Identity())
-    key = f"{key_of(spec)}/{made.label}"
-    fields = {"unit": made.unit, "better": made.better, "protocol": made.protocol, "spec": plain(metric)}
-    return {"label": made.label, "key": key, **fields}

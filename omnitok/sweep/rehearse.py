@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -10,20 +11,31 @@ from safetensors import SafetensorError
 
 from omnitok.attention.backends import asked as backend
 from omnitok.data import DataError
+from omnitok.metrics import Identity
 from omnitok.model import Reconstructor
 from omnitok.model.cost import Cost, cost
+from omnitok.networks.weights import WeightsMissing
 from omnitok.spec import Fault, Mark, Spec, SpecError, packages, plain, resolve
 from omnitok.sweep.file import Asked
-from omnitok.training import TASKS, Facts, Flops, Task
+from omnitok.training import TASKS, Evaluation, Facts, Flops, Task
+from omnitok.training.evaluate import Seen, label_of, locate_networks, metric_specs
 from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import Stage, data_root, mark_for
 
 
 class Measurement(NamedTuple):
-    """One ``evaluate:`` entry: the name that it has in reports, and what it measures."""
+    """One ``evaluate:`` entry: the name that it has in reports, what it measures and on what; ``missing``: why, by label,
+    metrics cannot be measured here."""
 
     name: str
     spec: Spec
+    seen: Seen = Seen("", "", 0)
+    missing: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def possible(self) -> tuple[Spec, ...]:
+        """The metrics whose weights are here."""
+        return tuple(one for one in metric_specs(self.spec) if label_of(one) not in self.missing)
 
 
 @contextmanager
@@ -68,6 +80,7 @@ class Rehearsal:
         self.probed: dict[tuple[str, int], tuple[int, int]] = {}  # (model, resolution) -> (frames, tokens)
         self.checked: set[str] = set()
         self.shapes: dict[int, tuple[int, int]] = {}  # of the measurements, by place
+        self.known: dict[int, Measurement] = {}  # with what they see, by place
         self.trained_on: dict[str, Shapes] = {}  # by all that a stage says but its model
 
     def stages(self, stages: Sequence[Stage]) -> Facts:
@@ -169,11 +182,27 @@ class Rehearsal:
                 if plain(measurement.spec)["weights"] == "ema" and not met.task.averages:
                     raise ValueError("weights=ema: the last stage keeps no average; say average: ema there")
                 if i not in self.shapes:
-                    self.shapes[i] = resolve(measurement.spec)(data_root()).shape()
+                    evaluation: Evaluation = resolve(measurement.spec)(data_root())
+                    shape = evaluation.shape()
+                    missing = self._missing(measurement.spec)
+                    self.known[i] = measurement._replace(seen=evaluation.seen, missing=missing)
+                    self.shapes[i] = shape
                 self._probe(met, *self.shapes[i])
             except (ValueError, DataError, RuntimeError) as error:
                 assert self.asked is not None
                 yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
+
+    def _missing(self, spec: Spec) -> dict[str, str]:
+        """Why metrics cannot be measured here, by label. Raises WeightsError where the sweep does not leave them out."""
+        found = {}
+        for metric in metric_specs(spec):
+            try:
+                locate_networks(resolve(metric)(Identity()))
+            except WeightsMissing as error:
+                if self.asked is None or self.asked.file.resources.missing_weights == "refuse":
+                    raise
+                found[label_of(metric)] = str(error)
+        return found
 
 
 def _seen(stage: Stage) -> tuple[Any, dict[str, Any]]:

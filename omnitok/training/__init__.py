@@ -1,7 +1,7 @@
 """Training a stage, and evaluating what it left. Tasks and evaluations are components like any other."""
 
 from omnitok.spec import Registry
-from omnitok.training.baseline import FitBaseline
+from omnitok.training.baseline import FitBaseline, Foreign
 from omnitok.training.evaluate import Evaluation as Evaluation
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.task import Facts as Facts
@@ -17,5 +17,6 @@ TASKS: Registry[Task] = Registry(
     contract=Task,
     reconstruct=Reconstruct,
     baseline=FitBaseline,
+    foreign=Foreign,
 )
 EVALUATIONS: Registry[Evaluation] = Registry("evaluation", usual="reconstruction", reconstruction=Evaluation)

@@ -1,22 +1,41 @@
 """Metrics of one tokenizer on one split: a node of its own, so that adding a metric trains nothing."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, final
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from omnitok.data import Dataset, DatasetPart
-from omnitok.metrics import Identity, Measured, Metric, MetricPart, Pair
-from omnitok.metrics.fidelity import PeakSignalToNoise, StructuralSimilarity
+from omnitok.metrics import Identity, Measured, Metric, MetricPart, Pair, PeakSignalToNoise, StructuralSimilarity
 from omnitok.model import Reconstructor
-from omnitok.spec import REQUIRED, Count, Spec, digest, identity, plain, version_of, versions
+from omnitok.networks import weights as networks
+from omnitok.spec import REQUIRED, Count, Spec, choices, digest, identity, plain, resolve, version_of, versions
 from omnitok.training.devices import device
+from omnitok.training.loader import prefetched
+from omnitok.training.recorded import Unrecorded
 from omnitok.training.task import look
 
-BATCH = 8  # items at once; the numbers do not depend on it
+MOST_PIXELS = 2**21  # of a batch: seven clips of 17 x 128 x 128; the numbers do not depend on it
+MOST_ITEMS = 64  # of a batch
 PICTURES = 4  # items kept to look at
+
+
+class Seen(NamedTuple):
+    """What a number stands on beside its metric: which bytes, how an item comes of them, how many items."""
+
+    fingerprint: str
+    view: str
+    n: int
+
+    def protocol(self, metric: Metric) -> str:
+        """All that moves a number, in its name: "rfid[tf2015, bilinear, cc256, n=50000]"."""
+        label, _, terms = metric.protocol.removesuffix("]").partition("[")
+        return f"{label}[{', '.join(filter(None, (terms, self.view, f'n={self.n}')))}]"
 
 
 class Evaluated(NamedTuple):
@@ -29,12 +48,13 @@ class Evaluated(NamedTuple):
 
 @final
 class Evaluation:
-    """Reconstruct every fixed item of a split and measure.
+    """Reconstruct the fixed items of a split and measure.
 
     data: the dataset; there is no default.
     split: the split; test is looked at once.
     frames: how many frames an item has; 1 is images.
     resolution: side of an item in pixels.
+    items: how many, spread evenly over the split; 0 is all.
     metrics: what is measured; adding one later measures it alone.
     weights: which weights of the stage are measured: as trained, or their moving average.
     """
@@ -49,44 +69,118 @@ class Evaluation:
         split: Literal["val", "test"] = "test",
         frames: Annotated[Count, REQUIRED],
         resolution: Annotated[Count, REQUIRED],
+        items: Annotated[int, Field(ge=0)] = 0,
         metrics: tuple[MetricPart, ...] = (PeakSignalToNoise, StructuralSimilarity),
         weights: Literal["raw", "ema"] = "raw",
     ) -> None:
         self.dataset: Dataset = data(data_root, split)
         self.frames, self.resolution, self.metrics, self.weights = frames, resolution, metrics, weights
+        self.items = items
+
+    @functools.cached_property
+    def indices(self) -> tuple[int, ...]:
+        """Of the items that are measured. Raises ValueError where the split has fewer than were asked for."""
+        there = len(self.dataset.items(self.frames))
+        if self.items > there:
+            raise ValueError(f"items={self.items}: the {self.dataset.split} split has {there} of {self.frames} frames")
+        return tuple(spread(there, self.items or there))
+
+    @property
+    def seen(self) -> Seen:
+        view = self.dataset.view(self.frames, self.resolution)
+        return Seen(self.dataset.fingerprint, view, len(self.indices))
 
     def shape(self) -> tuple[int, int]:
         """(frames, resolution) of the items. Raises DataError where the split has none such, ValueError where they are
-        too small for a metric."""
+        too small, too short or too few for a metric."""
         look(self.dataset, self.frames, self.resolution)
         for metric in self.metrics:
-            made: Metric = metric(Identity())
-            if self.resolution < made.least_side:
-                raise ValueError(f"resolution={self.resolution}: {made.label} needs {made.least_side} pixels a side")
+            refuse_unfit(metric(Identity()), self.frames, self.resolution, len(self.indices))
         return self.frames, self.resolution
 
-    @torch.no_grad()
     def measure(self, codec: Reconstructor, metrics: Sequence[Metric]) -> Evaluated:
-        """Feed every item through ``codec`` and to each of ``metrics``."""
-        codec.eval()
+        """Feed every item through ``codec`` and to each of ``metrics``; the next batch is decoded meanwhile."""
+        return measured(self._pairs(codec.to(device()).eval()), metrics, len(self.indices))
+
+    def _pairs(self, codec: Reconstructor) -> Iterator[tuple[Sequence[str], Pair]]:
         names = self.dataset.items(self.frames)
-        kept = set(range(0, len(names), max(1, -(-len(names) // PICTURES))))
-        pictures = []
-        for start in range(0, len(names), BATCH):
-            indices = range(start, min(start + BATCH, len(names)))
-            original = torch.stack([self.dataset.item(i, self.frames, self.resolution) for i in indices])
-            clip, codes = (part.cpu() for part in codec.to(device()).reconstruct(original.to(device())))
-            pair = Pair(original, clip, codes, device())
-            for metric in metrics:
-                metric.add(pair)
-            pictures += [(names[i], original[i - start], clip[i - start]) for i in indices if i in kept]
-        return Evaluated(names, tuple(metric.result() for metric in metrics), tuple(pictures))
+        with closing(prefetched(self._batches(), 1)) as batches:
+            for indices, original in batches:
+                clip, codes = (part.cpu() for part in codec.reconstruct(original.to(device())))
+                yield [names[i] for i in indices], Pair(original, clip, codes, device())
+
+    def _batches(self) -> Iterator[tuple[Sequence[int], Tensor]]:
+        size = batch_size(self.frames * self.resolution**2)
+        for start in range(0, len(self.indices), size):
+            indices = self.indices[start : start + size]
+            yield indices, torch.stack([self.dataset.item(i, self.frames, self.resolution) for i in indices])
+
+
+def batch_size(pixels: int) -> int:
+    """How many items of so many pixels are taken at once."""
+    return max(1, min(MOST_ITEMS, MOST_PIXELS // pixels))
+
+
+def spread(total: int, count: int) -> list[int]:
+    """``count`` of ``total`` places, evenly."""
+    return [(2 * i + 1) * total // (2 * count) for i in range(count)]
+
+
+@torch.no_grad()
+def measured(pairs: Iterable[tuple[Sequence[str], Pair]], metrics: Sequence[Metric], total: int) -> Evaluated:
+    """Feed batches, each with its items' names, to each of ``metrics``. ``total``: items of all batches.
+
+    A metric that asks more of a codec than was recorded of it does not apply, so it has no value."""
+    kept = set(range(0, total, max(1, -(-total // PICTURES))))
+    names: list[str] = []
+    pictures = []
+    silent: set[int] = set()
+    for some, pair in pairs:
+        for place, metric in enumerate(metrics):
+            try:
+                if place not in silent:
+                    metric.add(pair)
+            except Unrecorded:
+                silent.add(place)
+        for i, name in enumerate(some):
+            if len(names) + i in kept:
+                pictures.append((name, pair.original[i], pair.reconstruction[i]))
+        names += some
+    found = [Measured(None) if i in silent else metric.result() for i, metric in enumerate(metrics)]
+    return Evaluated(tuple(names), tuple(found), tuple(pictures))
+
+
+def refuse_unfit(metric: Metric, frames: int, side: int, items: int) -> None:
+    """Raises ValueError with both numbers where items are too small, too short or too few for a metric."""
+    if side < metric.least_side:
+        raise ValueError(f"resolution={side}: {metric.label} needs {metric.least_side} pixels a side")
+    if frames < metric.least_frames:
+        raise ValueError(f"frames={frames}: {metric.label} needs {metric.least_frames} frames")
+    if items < metric.least_items:
+        few = "; few: true takes fewer" if "few" in choices(type(metric)) else ""
+        raise ValueError(f"items={items}: {metric.label} needs {metric.least_items}{few}")
+
+
+def locate_networks(metric: Metric) -> None:
+    """Raises WeightsMissing with the command that fetches them, WeightsError where a file is another one."""
+    for name in metric.networks:
+        networks.locate(name)
+
+
+def networks_of(metric: Metric) -> dict[str, str]:
+    """{name of a weight file: its sha256}: what a metric computes with."""
+    return {name: networks.known(name).sha256 for name in metric.networks}
 
 
 def metric_specs(spec: Spec) -> tuple[Spec, ...]:
     """The metrics that an evaluation names, in order."""
     metrics: tuple[Spec, ...] = spec.metrics  # type: ignore[attr-defined]
     return metrics
+
+
+def label_of(metric: Spec) -> str:
+    """What a metric is called in tables."""
+    return str(metric.component.label)  # type: ignore[attr-defined]
 
 
 def protocol_of(spec: Spec) -> dict[str, Any]:
@@ -96,17 +190,19 @@ def protocol_of(spec: Spec) -> dict[str, Any]:
 
 def key_of(spec: Spec) -> str:
     """A short name for the items of an evaluation: "embedded.test.1x64", with a hash where the dataset is not at its
-    defaults."""
+    defaults, and with their number where it is not all."""
     said = protocol_of(spec)
     data = dict(said["data"])
     name = data.get("name") or data["type"]
     usual = type(spec.data).model_construct().model_dump(mode="json")  # type: ignore[attr-defined]
     odd = {k: v for k, v in data.items() if k not in {"type", "name", "fingerprint"} and v != usual.get(k)}
     suffix = f"-{digest(odd)[:4]}" if odd else ""
-    return f"{name}{suffix}.{said['split']}.{said['frames']}x{said['resolution']}"
+    some = f".n{said['items']}" if said["items"] else ""
+    return f"{name}{suffix}.{said['split']}.{said['frames']}x{said['resolution']}{some}"
 
 
-def evaluation_digest(stage: str, spec: Spec, metric: Spec, fingerprint: str) -> str:
+def evaluation_digest(stage: str, spec: Spec, metric: Spec, seen: Seen) -> str:
     """The identity of one metric's protocol on one split with one stage run's weights."""
     known = versions(metric) | {"dataset": version_of(spec.data.component), "evaluation": Evaluation.version}  # type: ignore[attr-defined]
-    return identity({**protocol_of(spec), "metric": plain(metric)}, known, stage=stage, fingerprint=fingerprint)
+    rest = {"fingerprint": seen.fingerprint, "view": seen.view, "networks": networks_of(resolve(metric)(Identity()))}
+    return identity({**protocol_of(spec), "metric": plain(metric)}, known, stage=stage, **rest)

@@ -1,9 +1,10 @@
 """An experiment file -> whole stages; a stage, its parents, its data and a seed -> one run with an identity."""
 
+import copy
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,10 @@ from omnitok.spec import (
     expanded,
     identity,
     kind,
+    mark_of,
     near,
+    parse_path,
+    places,
     plain,
     resolve,
     specs_in,
@@ -75,7 +79,7 @@ class StageRun(NamedTuple):
     handover: dict[str, Any]
     fingerprints: dict[str, str]
     seed: int | None
-    files: dict[str, str]  # role -> where an imported file lies; a resource, outside the digest
+    files: dict[str, str]  # role, or dotted path of a choice -> where it lies; a resource, outside the digest
 
     @property
     def digest(self) -> str:
@@ -124,7 +128,7 @@ def _stage(name: str, text: Map, before: list[str]) -> Stage:
     except SpecError as error:
         faults += error.faults
     try:
-        spec = decode(TASKS, rest)
+        spec = placed(decode(TASKS, rest), rest)
     except SpecError as error:
         faults += error.faults
     if faults or spec is None:
@@ -162,6 +166,8 @@ def unseeded(stage: Stage) -> StageRun:
             raise SpecError([Fault(mark, "init.sha256", f"the file {init.file!r} has {sha256(path)}")])
         parents["init"], files["init"] = f"sha256:{init.sha256}", str(path)
     spec = plain(stage.spec)
+    for path in places(stage.spec):
+        files[dotted(path)] = _holder(spec, path).pop(path[-1])
     return StageRun(
         name=stage.name,
         task=spec["task"],
@@ -199,13 +205,43 @@ def _fingerprint(dataset: Spec, root: Path) -> str:
     return str(resolve(dataset)(root, "train").fingerprint)
 
 
+def placed(spec: Spec, said: Map) -> Spec:
+    """A spec in which every place is a whole path: what a file says is relative to that file, what a flag of the command
+    line says to the working folder."""
+    data, found = plain(spec), list(places(spec))
+    for path in found:
+        mark, here = mark_of(said, path), _holder(data, path)
+        here[path[-1]] = str(((Path(mark.source).parent if mark.line else Path()) / here[path[-1]]).resolve())
+    return decode(spec.registry, data) if found else spec
+
+
+def spec_of(run: StageRun) -> Spec:
+    """What a run does, with its places. Raises SpecError where today's schema refuses it."""
+    data = copy.deepcopy(run.spec)
+    for name, place in run.files.items():
+        path = parse_path(name, Mark(name))
+        if name not in run.parents:
+            _holder(data, path)[path[-1]] = place
+    return decode(TASKS, data)
+
+
+def _holder(data: Any, path: Sequence[str | int]) -> Any:
+    """What of JSON data has the last step of a path."""
+    for step in path[:-1]:
+        data = data[step]
+    return data
+
+
 def restated(run: StageRun, parents: Mapping[str, str]) -> str:
     """The digest that an old run would have under today's schema: choices added since stand at their defaults, the
     versions of its components are those that it ran with. Raises SpecError where today's schema refuses it."""
-    spec = decode(TASKS, run.spec)
+    spec = spec_of(run)
     handover = Handover.model_validate(run.handover).model_dump() if run.parents else {}
     run = run._replace(handover=handover)
-    return _digest(run._replace(spec=plain(spec), versions=versions(spec) | run.versions, parents=dict(parents)))
+    said = plain(spec)
+    for path in places(spec):
+        _holder(said, path).pop(path[-1])
+    return _digest(run._replace(spec=said, versions=versions(spec) | run.versions, parents=dict(parents)))
 
 
 def _digest(run: StageRun) -> str:

@@ -2,17 +2,28 @@
 
 import io
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from omnitok import runs
 from omnitok.data import as_pixels
+from omnitok.metrics import Metric
 from omnitok.model import Reconstructor
 from omnitok.spec import Spec, plain, resolve
 from omnitok.training import Evaluation
 from omnitok.training.devices import OnDevice
-from omnitok.training.evaluate import Evaluated, evaluation_digest, key_of, metric_specs, protocol_of
+from omnitok.training.evaluate import (
+    Evaluated,
+    Seen,
+    evaluation_digest,
+    key_of,
+    metric_specs,
+    networks_of,
+    protocol_of,
+)
 from omnitok.training.handover import weights_of
 from omnitok.training.stage import data_root
 from omnitok.trial.failure import failing_into
@@ -29,46 +40,66 @@ def evaluate_run(folder: Path, spec: Spec) -> list[str]:
 
 
 def _evaluate(folder: Path, spec: Spec) -> list[str]:
-    stage = folder.name
     evaluation: Evaluation = resolve(spec)(data_root())
-    digests = [evaluation_digest(stage, spec, m, evaluation.dataset.fingerprint) for m in metric_specs(spec)]
-    if all(_evaluation_path(folder, found).exists() for found in digests):
-        return digests
-    with runs.lease(folder):
-        wanted = [
-            (found, metric)
-            for found, metric in zip(digests, metric_specs(spec), strict=True)
-            if not _evaluation_path(folder, found).exists()
-        ]
+    seen = evaluation.seen
+    digests = [evaluation_digest(folder.name, spec, metric, seen) for metric in metric_specs(spec)]
+    wanted = Wanted(key_of(spec), protocol_of(spec), seen, dict(zip(digests, metric_specs(spec), strict=True)))
+
+    def measure(metrics: Sequence[Spec]) -> tuple[Evaluated, list[Metric]]:
         codec = load(folder, evaluation.weights)
-        metrics = [resolve(metric)(OnDevice(codec)) for _, metric in wanted]
+        made = [resolve(metric)(OnDevice(codec)) for metric in metrics]
+        return evaluation.measure(codec, made), made
+
+    measure_missing(folder, wanted, measure)
+    return digests
+
+
+class Wanted(NamedTuple):
+    """What is to be measured of a run: a short name for the items, all that the metrics have in common, the metrics by
+    their digests."""
+
+    key: str
+    protocol: dict[str, Any]
+    seen: Seen
+    metrics: dict[str, Spec]
+
+
+def measure_missing(
+    folder: Path, wanted: Wanted, measure: Callable[[Sequence[Spec]], tuple[Evaluated, list[Metric]]]
+) -> None:
+    """Call ``measure`` for the metrics that have no file yet, and write one each; nothing where all have. Raises Busy."""
+    if all(_evaluation_path(folder, found).exists() for found in wanted.metrics):
+        return
+    with runs.lease(folder):
+        missing = {one: spec for one, spec in wanted.metrics.items() if not _evaluation_path(folder, one).exists()}
         begun = time.perf_counter()
-        seen = evaluation.measure(codec, metrics)
+        evaluated, metrics = measure(tuple(missing.values()))
         seconds = time.perf_counter() - begun
-        samples = _write_samples(folder, key_of(spec), seen)
-        for (found, said), metric, measured in zip(wanted, metrics, seen.measured, strict=True):
+        samples = _write_samples(folder, wanted.key, evaluated)
+        for (found, said), metric, measured in zip(missing.items(), metrics, evaluated.measured, strict=True):
             result = {
                 "digest": found,
-                "stage": stage,
-                "spec": protocol_of(spec),
+                "stage": folder.name,
+                "spec": wanted.protocol,
                 "metric": plain(said),
                 "label": metric.label,
-                "key": f"{key_of(spec)}/{metric.label}",
+                "key": f"{wanted.key}/{metric.label}",
                 "unit": metric.unit,
                 "better": metric.better,
-                "protocol": metric.protocol,
+                "protocol": wanted.seen.protocol(metric),
+                "networks": networks_of(metric),
                 "value": measured.value,
-                "items": seen.items,
+                "n": wanted.seen.n,
+                "items": evaluated.items,
                 "per_item": measured.per_item,
                 "interval": measured.interval,
                 "details": dict(measured.details),
-                "fingerprint": evaluation.dataset.fingerprint,
-                "pictures": [item for item, _, _ in seen.pictures],
+                "fingerprint": wanted.seen.fingerprint,
+                "pictures": [item for item, _, _ in evaluated.pictures],
                 "samples": samples,
                 "seconds": seconds,
             }
             runs.write_json(_evaluation_path(folder, found), result)
-    return digests
 
 
 def load(folder: Path | str, weights: str = "raw") -> Reconstructor:

@@ -17,11 +17,11 @@ from omnitok.attention.backends import asked as backend
 from omnitok.data import DataError
 from omnitok.processes import world
 from omnitok.runs import Record
-from omnitok.spec import Spec, decode, packages, resolve
-from omnitok.training import TASKS, Task
+from omnitok.spec import Spec, packages, resolve
+from omnitok.training import Task
 from omnitok.training.devices import compiler, device, device_name
 from omnitok.training.handover import take_judges, take_over, weights_of
-from omnitok.training.stage import StageRun, data_root, from_json
+from omnitok.training.stage import StageRun, data_root, from_json, spec_of
 from omnitok.trial.failure import Stopped, failing_into
 
 CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
@@ -138,7 +138,7 @@ def task_of(folder: Path) -> Task:
 
 
 def _spec(folder: Path) -> Spec:
-    return decode(TASKS, from_json(runs.read_json(folder / runs.EXPERIMENT)).spec)
+    return spec_of(from_json(runs.read_json(folder / runs.EXPERIMENT)))
 
 
 def _resume(task: Task, folder: Path) -> tuple[int, str]:
