@@ -106,7 +106,7 @@ class EfficientNetFeatures:
     def __call__(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b T width"]:
         """Where the clip lies. Raises WeightsError; ValueError for other than 3 channels."""
         network = pretrained(clip.device)
-        at_once = 8 if clip.device.type == "cpu" else 128
+        at_once = 4 if clip.device.type == "cpu" else 128  # what lies in a cache
         return folding.by_frame(clip, lambda frames: network(self.prepared(frames), self.output), at_once)
 
     def prepared(self, frames: Float[Tensor, "n c H W"]) -> Float[Tensor, "n c 224 224"]:

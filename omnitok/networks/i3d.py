@@ -49,8 +49,12 @@ class Convolution(nn.Module):
     def forward(self, x: Volume) -> Volume:
         if self.side == 1:
             return F.relu_(F.linear(x, self.weight.flatten(1), self.bias))
-        x = F.pad(x, (0, 0, *same(x.shape[1:4], (self.side,) * 3, (self.stride,) * 3)))
-        found = F.conv3d(x.permute(0, 4, 1, 2, 3), self.weight, self.bias, self.stride)
+        missing = same(x.shape[1:4], (self.side,) * 3, (self.stride,) * 3)
+        padding = [one // 2 for one in missing]
+        if any(one % 2 for one in missing):
+            t, h, w = ((one // 2, one - one // 2) for one in missing)
+            x, padding = F.pad(x, (0, 0, *w, *h, *t)), [0, 0, 0]
+        found = F.conv3d(x.permute(0, 4, 1, 2, 3), self.weight, self.bias, self.stride, padding)
         return F.relu_(found.permute(0, 2, 3, 4, 1))
 
 
@@ -81,7 +85,7 @@ class I3D(nn.Module):
         self.logits = nn.Linear(1024, 400)
 
     def forward(self, clip: Float[Tensor, "n 3 T 224 224"], output: Output = "logits") -> Float[Tensor, "n d"]:
-        x = self.stem[0](clip.permute(0, 2, 3, 4, 1).contiguous())
+        x = self.stem[0](clip.permute(0, 2, 3, 4, 1))
         x = pool(x, (1, 3, 3), (1, 2, 2))
         x = pool(self.stem[2](self.stem[1](x)), (1, 3, 3), (1, 2, 2))
         for name, mixed in self.mixed.items():
@@ -94,21 +98,17 @@ class I3D(nn.Module):
         return self.logits(x) if output == "logits" else x
 
 
-def same(size: Sequence[int], sides: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-    """TensorFlow's padding (before, after), the last dimension first, as ``F.pad`` takes it: as many results as the size
-    divided by the stride, rounded up; of an odd number the larger part is after."""
-    found: list[int] = []
-    for length, side, stride in zip(reversed(size), reversed(sides), reversed(strides), strict=True):
-        missing = max((-(-length // stride) - 1) * stride + side - length, 0)
-        found += [missing // 2, missing - missing // 2]
-    return tuple(found)
+def same(sizes: Sequence[int], sides: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """How much TensorFlow's SAME padding adds, so that there are as many results as the size divided by the stride, rounded
+    up: half of it before, the rest, which is one more of an odd number, after."""
+    each = zip(sizes, sides, strides, strict=True)
+    return [max((-(-size // stride) - 1) * stride + side - size, 0) for size, side, stride in each]
 
 
 def pool(x: Volume, sides: tuple[int, int, int], strides: tuple[int, int, int]) -> Volume:
-    """The largest, SAME padded with nothing: what is pooled has been rectified, so that zero is never the largest
-    wrongly."""
-    x = F.pad(x, (0, 0, *same(x.shape[1:4], sides, strides)))
-    return F.max_pool3d(x.permute(0, 4, 1, 2, 3), sides, strides).permute(0, 2, 3, 4, 1).contiguous()
+    """The largest, SAME padded, where a window may reach beyond the end."""
+    padding = [one // 2 for one in same(x.shape[1:4], sides, strides)]
+    return F.max_pool3d(x.permute(0, 4, 1, 2, 3), sides, strides, padding, ceil_mode=True).permute(0, 2, 3, 4, 1)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class I3DFeatures:
         if clip.shape[2] < LEAST:
             raise ValueError(f"I3D looks at {LEAST} frames or more, not {clip.shape[2]}")
         network = pretrained(clip.device)
-        at_once = 1 if clip.device.type == "cpu" else 8
+        at_once = 2 if clip.device.type == "cpu" else 8  # one alone is not given to oneDNN
         with folding.float32(clip.device):
             found = torch.cat([network(self.prepared(part), self.output) for part in clip.split(at_once)])
         return found.clone()[:, None]
