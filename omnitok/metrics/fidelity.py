@@ -44,7 +44,7 @@ class PeakSignalToNoise(OfClips):
 @final
 class PooledPeakSignalToNoise(OfClips):
     """Peak signal-to-noise ratio of a whole clip: the squared error of all its frames over RGB together (LARP,
-    arXiv:2410.21264; TokenBench of arXiv:2501.03575), the mean over items. Lower than ``psnr`` where frames differ; the
+    arXiv:2410.21264; TokenBench of arXiv:2501.03575), the mean over items. Lower than psnr where frames differ; the
     same for images."""
 
     label: ClassVar[str] = "psnr_clip"

@@ -38,7 +38,7 @@ class TilingParity(_Parity):
     """How far the reconstruction of a frame in tiles is from that of the whole: what it costs to tile frames that are too
     large. Tiles overlap and are blended linearly, the last of a row or column ends at the border. 0 where nothing looks
     farther than a tile. Says nothing of frames that are no larger than a tile, nor of a codec that takes none so small.
-    ``largest``, beside it: of any pixel.
+    Beside it the largest of any pixel.
 
     tile: side of a tile in pixels; a multiple of what the codec takes; larger differs less.
     overlap: what neighbouring tiles share at least, in pixels; a multiple of what the codec takes; larger hides seams.
@@ -87,7 +87,7 @@ class TilingParity(_Parity):
 class ChunkParity(_Parity):
     """How far the reconstruction of a clip that is given chunk by chunk is from that of the whole: its first frame alone,
     then chunk after chunk, with what the codec keeps of the past between. 0 but for rounding for a tokenizer that is
-    causal. Says nothing of images, nor of a codec that takes no chunks. ``largest``, beside it: of any pixel.
+    causal. Says nothing of images, nor of a codec that takes no chunks. Beside it the largest of any pixel.
 
     chunk: how much comes at once after the first frame, as a multiple of the fewest frames that the codec takes.
     """

@@ -36,7 +36,7 @@ class BitsPerPixel(MeanOfItems):
 
 @final
 class EntropyBitsPerPixel(Counted):
-    """What an ideal entropy coder takes that knows how often each code occurs and nothing else: as ``bits_per_pixel``, with
+    """What an ideal entropy coder takes that knows how often each code occurs and nothing else: as bits_per_pixel, with
     the entropy of each codebook's codes over all items in place of log2 of its size. Estimated from the codes that there
     were, so log2 of their number bounds it: compare at equal items only. Says nothing where nothing is discrete."""
 
