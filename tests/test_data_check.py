@@ -153,7 +153,9 @@ def test_given_splits_are_kept_and_the_class_is_the_folder_inside(tmp_path: Path
     assert "loose.png: lies outside train/, val/ and test/" in faults(tmp_path)[0]
     (tmp_path / "loose.png").unlink()
     shutil.copy(tmp_path / "train" / "cat" / "x.png", tmp_path / "val" / "copy.png")
-    assert "val/copy.png: has the bytes of train/cat/x.png, which is in another split" in faults(tmp_path)[0]
+    copied = "train/cat/x.png: has the bytes of val/copy.png, which is in another split (val)"
+    assert copied in faults(tmp_path)[0]
+    assert check_folder(tmp_path, skip_broken=True).manifest.broken[0].path == "train/cat/x.png"
     shutil.rmtree(tmp_path / "val")
     assert "has train/ and test/ but not val/" in faults(tmp_path)[0]
     (tmp_path / "val").mkdir()
@@ -217,9 +219,20 @@ def test_an_absent_folder_an_unchecked_one_and_a_damaged_manifest_are_refused(fo
         Folder(folder.parent, "train", name="dogs", fingerprint="")
     with pytest.raises(DataError, match=r"pets: has no omnitok-manifest.json; make it with: omnitok data check"):
         Folder(folder.parent, "train", name="pets", fingerprint="")
-    (folder / FILE).write_text('{"format": 1, "files": [{"path": "../x"}]}')
-    with pytest.raises(DataError, match=r"files\.0\.path: .*no plain path.*omnitok data check"):
+    (folder / FILE).write_text('{"format": 1, "files": []}')
+    with pytest.raises(DataError, match=r"format: it is not of format 2.*omnitok data check"):
         Folder(folder.parent, "train", name="pets", fingerprint="")
+    check_folder(folder)
+    text = (folder / FILE).read_text()
+    for old, new, said in [
+        ('"cat/0.png"', '"../0.png"', r"files\.path: '\.\./0\.png' is no plain path"),
+        ('"cat/0.png",', "", r"files: sha256 has 8 values for 7 files"),
+        ('"kind":[0', '"kind":[2', r"files: kind is from 0 to 1"),
+        ('"class":[0', '"class":[9', r"class is from -1 to 1"),
+    ]:
+        (folder / FILE).write_text(text.replace(old, new))
+        with pytest.raises(DataError, match=said):
+            Folder(folder.parent, "train", name="pets", fingerprint="")
     (folder / FILE).write_text("{")
     with pytest.raises(DataError, match=r"omnitok-manifest\.json: the file: Invalid JSON"):
         Folder(folder.parent, "train", name="pets", fingerprint="")

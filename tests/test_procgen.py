@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from omnitok import runs
 from omnitok.cli import main
 from omnitok.data import DataError, as_pixels, make_procgen, recording
-from omnitok.data.procgen import FILE, GAMES, HELD_OUT, Procgen, load, reduced
+from omnitok.data.procgen import FILE, GAMES, HELD_OUT, MANIFEST, Procgen, reduced
 from omnitok.data.recording import ENVIRONMENTS, INSTALL, LEVELS, WARM_UP, Step, record, shrunk
 from omnitok.spec import SpecError
 
@@ -152,7 +152,7 @@ def test_a_folder_that_is_damaged_missing_or_another_is_refused(tmp_path: Path) 
         Procgen(tmp_path, "train", name="../gone", fingerprint="f00d")
     (made.folder / FILE).write_text("{}")
     with pytest.raises(DataError, match="package: Field required; delete the folder and make it again"):
-        load(made.folder)
+        MANIFEST.load(made.folder)
 
 
 # The dataset
@@ -269,7 +269,7 @@ def test_the_engine_gives_the_same_bytes_twice_and_clips_that_differ(
             [sys.executable, "-c", FEW, str(side)], env=env, capture_output=True, text=True, check=True
         )
         assert done.stderr == ""
-        found.append(load(tmp_path / name / f"procgen16-{side}-1"))
+        found.append(MANIFEST.load(tmp_path / name / f"procgen16-{side}-1"))
     assert found[0] == found[1]
     assert len({array.sha256 for array in found[0].arrays}) == 30
     for array in found[0].arrays:

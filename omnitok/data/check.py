@@ -1,25 +1,29 @@
-"""The one look at every byte of a user's folder, before any training: names what is broken, writes the manifest."""
+"""The one look at every byte of a dataset's files, before any training: names what is broken, writes the manifest."""
 
-import hashlib
-import math
-import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omnitok.data import pictures, videos
-from omnitok.data.contract import DataError, Split
-from omnitok.data.manifest import FILE, Broken, Entry, Manifest
-from omnitok.spec import Fault, Mark, SpecError
+import numpy as np
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
-SHARE = 0.1  # of a class's files that are held out for val, and again for test
-FEWEST = 3  # files of a kind and class: one a split
+from omnitok.data.columns import KINDS, SPLITS, Columns
+from omnitok.data.contract import DataError, Split
+from omnitok.data.journal import Journal, forget
+from omnitok.data.layouts import LAYOUTS, Listed, Listing, Tree
+from omnitok.data.manifest import FILE, Broken, Files, Manifest
+from omnitok.data.splitting import placed
+from omnitok.data.survey import Facts, survey
+from omnitok.spec import Fault, Mark, Spec, SpecError, decode, resolve
+
+CHUNK = 16  # files that a process is given at once
 
 
 class Checked(NamedTuple):
-    """What a check found; the manifest is written. ``ignored``: files whose ending is no picture's and no video's."""
+    """What a check found; the manifest is written. ``ignored``: files that belong to no dataset, by the layout."""
 
     folder: Path
     manifest: Manifest
@@ -31,164 +35,149 @@ class Checked(NamedTuple):
 
 
 def check_folder(
-    folder: Path, skip_broken: bool = False, progress: Callable[[int, int], None] = lambda *_: None
+    folder: Path,
+    skip_broken: bool = False,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    *,
+    layout: Any = "plain",
+    workers: int = 1,
 ) -> Checked:
-    """Decode every file of ``folder`` to its end and write its manifest; the same files give the same fingerprint.
+    """Decode every file of a dataset to its end and write its manifest; the same files give the same fingerprint.
 
-    With train/, val/ and test/ at the top these are the splits; else each class is split by the hashes of its paths,
-    a tenth each for val and test, at least one. Files with the same bytes are never in different splits.
-    ``progress`` hears (files done, files in all). Raises SpecError with a fault a file and writes nothing:
-    broken files (unless ``skip_broken`` lists them in the manifest instead), links out of the folder, no files,
-    too few of a class.
+    ``layout``: how it lies, a name or a mapping with choices, see ``LAYOUTS``. ``progress`` hears (files done, files in
+    all). ``workers``: processes. What was found is kept beside the manifest until that is written, so that a check that was
+    interrupted goes on. Raises SpecError with a fault a file and writes no manifest: broken files, files that the official
+    lists name and that are not there, and copies in two splits (unless ``skip_broken`` lists them in the manifest instead);
+    links out of the folder; lists that are wrong; no files; too few of a class.
     """
-    if not folder.is_dir():
-        raise SpecError([Fault(Mark(str(folder)), "", "no such folder")])
-    found = list(_walk(folder))
-    names = [name for name in found if Path(name).suffix.lower() in _SUFFIXES]
-    if not names:
-        raise SpecError([Fault(Mark(str(folder)), "", f"holds no picture and no video ({', '.join(_SUFFIXES)})")])
-    given = _given_splits(folder, names)
-    facts: dict[str, dict[str, Any]] = {}
-    broken = []
-    for done, name in enumerate(names, 1):
-        try:
-            facts[name] = _survey(folder, name)
-        except DataError as error:
-            broken.append(Broken(path=_shown(name), reason=str(error).removeprefix(f"{name}: ")))
-        progress(done, len(names))
+    spec: Spec = layout if isinstance(layout, Spec) else decode(LAYOUTS, layout)
+    tree = Tree(folder)
+    component = resolve(spec)()
+    listing: Listing = component.read(tree)
+    listing = listing._replace(files=_once(tree, listing.files))
+    facts, broken = _surveyed(folder, listing, component.by_content, progress, workers)
+    broken = [*listing.absent, *listing.broken, *broken]
     if broken and not skip_broken:
-        raise SpecError(Fault(Mark(str(folder / file.path)), "", file.reason) for file in broken)
-    placed = _placed(folder, facts, given)
-    entries = [Entry.model_validate(facts[name] | placed[name]) for name in facts]
-    manifest = Manifest(files=tuple(entries), broken=tuple(broken))
+        raise SpecError(Fault(Mark(str(folder / one.path)), "", one.reason) for one in broken)
+    usable = [file for file in listing.files if file.title in facts]
+    splits, copies = placed(folder, usable, facts, listing.held)
+    if copies and not skip_broken:
+        raise SpecError(Fault(Mark(str(folder / one.path)), "", one.reason) for one in copies)
+    left = {one.path for one in copies}
+    usable = [file for file in usable if file.title not in left]
+    columns = _columns(usable, facts, splits, listing.classes)
+    manifest = Manifest(
+        Files(columns), sorted([*broken, *copies], key=lambda one: one.path), spec.model_dump(mode="json")
+    )
     try:
         manifest.save(folder)
     except OSError as error:
         raise SpecError([Fault(Mark(str(folder / FILE)), "", f"cannot be written: {error.strerror}")]) from None
-    return Checked(folder, manifest, tuple(map(_shown, sorted(set(found) - set(names)))))
+    forget(folder)
+    named = {file.path for file in listing.files} | {one.path for one in broken}
+    return Checked(folder, manifest, tuple(_shown(name) for name in tree.names if name not in named))
 
 
-_SUFFIXES = (*pictures.SUFFIXES, *videos.SUFFIXES)
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    """The paths below ``folder`` that are not hidden, in the order of their names. Raises SpecError for links out."""
-    home, faults, names = folder.resolve(), [], []
-    for here, folders, files in os.walk(folder, onerror=_refuse_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in [*folders, *files]:
-            path = Path(here, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                faults.append(Fault(Mark(str(path)), "", f"is a link out of the folder, to {path.resolve()}"))
-            elif path.is_symlink() and path.is_dir():
-                faults.append(Fault(Mark(str(path)), "", "is a link to a folder; these are not followed"))
-            elif name in files and not name.startswith(".") and name != FILE:
-                names.append(path.relative_to(folder).as_posix())
+def _once(tree: Tree, files: Sequence[Listed]) -> list[Listed]:
+    """Files without repetitions. Raises SpecError where a list says two things of one."""
+    found: dict[str, Listed] = {}
+    faults = []
+    for file in files:
+        first = found.setdefault(file.title, file)
+        if first != file:
+            said = f"is listed as {first.split} {first.label} and as {file.split} {file.label}"
+            faults.append(tree.fault(file.title, 0, said))
     if faults:
-        raise SpecError(sorted(faults))
-    yield from sorted(names)
+        raise SpecError(faults)
+    return list(found.values())
+
+
+def _surveyed(
+    folder: Path, listing: Listing, by_content: bool, progress: Callable[[int, int], None], workers: int
+) -> tuple[dict[str, Facts], list[Broken]]:
+    """What each file is, or what is wrong with it, from the journal where it is as it was."""
+    journal = Journal(folder)
+    facts: dict[str, Facts] = {}
+    broken = []
+    total, done = len(listing.files), 0
+    try:
+        for file, found in _looked(folder, listing.files, by_content, journal, workers):
+            if isinstance(found, str):
+                broken.append(Broken(path=_shown(file.title), reason=found))
+            else:
+                facts[file.title] = found
+            done += 1
+            progress(done, total)
+    finally:
+        journal.close()
+    return facts, broken
+
+
+def _looked(
+    folder: Path, files: Sequence[Listed], by_content: bool, journal: Journal, workers: int
+) -> Iterator[tuple[Listed, Facts | str]]:
+    new = []
+    for file in files:
+        if (known := journal.found(file, by_content)) is None:
+            new.append(file)
+        else:
+            yield file, known
+    look = functools.partial(_look, folder, by_content)
+    for file, found in zip(new, _mapped(look, new, workers), strict=True):
+        journal.add(file, by_content, found)
+        yield file, found
+
+
+def _mapped(look: functools.partial[Facts | str], files: Sequence[Listed], workers: int) -> Iterable[Facts | str]:
+    """Looks in their order. Raises SpecError where a process dies, which a decoder can do that meets a bad file."""
+    if workers <= 1 or len(files) <= CHUNK:
+        yield from map(look, files)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    seen = 0
+    with ProcessPoolExecutor(min(workers, -(-len(files) // CHUNK)), mp_context=context) as pool:
+        try:
+            for found in pool.map(look, files, chunksize=CHUNK):
+                seen += 1
+                yield found
+        except BrokenProcessPool:
+            said = f"a process died at one of the {CHUNK * workers} files from {files[seen].title} on; --workers 1 shows which"
+            raise SpecError([Fault(Mark(str(look.args[0])), "", said)]) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _look(folder: Path, by_content: bool, file: Listed) -> Facts | str:
+    try:
+        return survey(folder, file, by_content)
+    except DataError as error:
+        return str(error).removeprefix(f"{file.title}: ")
+
+
+def _columns(
+    files: Sequence[Listed], facts: Mapping[str, Facts], splits: Mapping[str, Split], classes: tuple[str, ...] | None
+) -> Columns:
+    if classes is None:
+        classes = tuple(sorted({file.label for file in files if file.label}))
+    labels = {"": -1} | {name: i for i, name in enumerate(classes)}
+    found = [facts[file.title] for file in files]
+    starts = np.concatenate([[0], np.cumsum([len(one.keys) for one in found], dtype=np.int64)])
+    members = any(file.member for file in files)
+    return Columns(
+        classes=classes, paths=[file.path for file in files], members=[file.member for file in files] if members else [],
+        hashes=np.frombuffer(bytes.fromhex("".join(one.sha256 for one in found)), np.uint8).reshape(-1, 32),
+        sizes=np.array([one.bytes for one in found], np.int64),
+        kinds=np.array([KINDS.index(one.kind) for one in found], np.int8),
+        splits=np.array([SPLITS.index(splits[file.title]) for file in files], np.int8),
+        labels=np.array([labels[file.label] for file in files], np.int32),
+        heights=np.array([one.height for one in found], np.int32), widths=np.array([one.width for one in found], np.int32),
+        frames=np.array([one.frames for one in found], np.int32), fps=np.array([one.fps for one in found], np.float64),
+        at=np.array([file.at for file in files], np.int64),
+        keys=np.array([pair for one in found for pair in one.keys], np.int64).reshape(-1, 2), key_starts=starts,
+    )  # fmt: skip
 
 
 def _shown(name: str) -> str:
     """A name as text that any file and terminal takes, even where the name itself is not UTF-8."""
     return name.encode(errors="replace").decode()
-
-
-def _refuse_unreadable(error: OSError) -> None:
-    raise SpecError([Fault(Mark(str(error.filename)), "", f"cannot be read: {error.strerror}")])
-
-
-def _given_splits(folder: Path, names: Iterable[str]) -> bool:
-    """Whether the folder is split already. Raises SpecError where it is so in part."""
-    there = [split for split in SPLITS if (folder / split).is_dir()]
-    if not there:
-        return False
-    if len(there) < len(SPLITS):
-        missing = " and ".join(f"{split}/" for split in SPLITS if split not in there)
-        held = " and ".join(f"{split}/" for split in there)
-        raise SpecError([Fault(Mark(str(folder)), "", f"has {held} but not {missing}; have all three or none")])
-    outside = [name for name in names if name.split("/")[0] not in SPLITS]
-    if outside:
-        raise SpecError(Fault(Mark(str(folder / name)), "", "lies outside train/, val/ and test/") for name in outside)
-    return True
-
-
-def _survey(folder: Path, name: str) -> dict[str, Any]:
-    """What the manifest says of one file, save its place in the data set. Raises DataError."""
-    path, suffix = folder / name, Path(name).suffix.lower()
-    try:
-        name.encode()
-        size, sha256 = _hashed(path, name)
-        facts = {"path": name, "sha256": sha256, "bytes": size}
-        if suffix in pictures.SUFFIXES:
-            height, width = pictures.survey_picture(path.read_bytes(), name, suffix)
-            return facts | {"kind": "photo", "height": height, "width": width, "frames": 1, "fps": None}
-        return facts | {"kind": "clip", **videos.survey_video(path, name, suffix)._asdict()}
-    except UnicodeEncodeError:
-        raise DataError(f"{name}: its name is not UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror}") from None
-
-
-def _hashed(path: Path, name: str) -> tuple[int, str]:
-    if not path.is_file():  # a pipe would wait for ever
-        raise DataError(f"{name}: is no regular file, or a link to nothing")
-    size = path.stat().st_size
-    if not size:
-        raise DataError(f"{name}: is empty (0 bytes)")
-    with path.open("rb") as file:
-        return size, hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _placed(folder: Path, facts: dict[str, dict[str, Any]], given: bool) -> dict[str, dict[str, str]]:
-    """{path: its split and class}. Raises SpecError."""
-    places = {name: _given_place(name) if given else _own_place(name) for name in facts}
-    first: dict[str, str] = {}
-    for name in facts:
-        first.setdefault(facts[name]["sha256"], name)
-    twin = {name: first[facts[name]["sha256"]] for name in facts}
-    if given:
-        faults = [
-            Fault(Mark(str(folder / name)), "", f"has the bytes of {twin[name]}, which is in another split")
-            for name in facts
-            if places[name]["split"] != places[twin[name]]["split"]
-        ]
-        empty = [split for split in SPLITS if all(place["split"] != split for place in places.values())]
-        faults += [Fault(Mark(str(folder / split)), "", "holds no usable file") for split in empty]
-        if faults:
-            raise SpecError(faults)
-        return places
-    groups = defaultdict(list)
-    for name in set(twin.values()):
-        groups[places[name]["class"], facts[name]["kind"]].append(name)
-    splits = _divided(folder, groups)
-    return {name: {"class": places[name]["class"], "split": splits[twin[name]]} for name in facts}
-
-
-def _divided(folder: Path, groups: dict[tuple[str, str], list[str]]) -> dict[str, str]:
-    """{path: split}: per class and kind the last tenth by hash is test, the tenth before it val."""
-    faults = [
-        Fault(Mark(str(folder / label)), "", f"has {len(names)} usable {kind}(s); a class needs {FEWEST} of a kind")
-        for (label, kind), names in sorted(groups.items())
-        if len(names) < FEWEST
-    ]
-    if faults:
-        raise SpecError(faults)
-    splits: dict[str, str] = {}
-    for names in groups.values():
-        ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        held = max(1, math.floor(len(ranked) * SHARE))
-        train = len(ranked) - 2 * held
-        splits |= dict.fromkeys(ranked[:train], "train")
-        splits |= dict.fromkeys(ranked[train : train + held], "val")
-        splits |= dict.fromkeys(ranked[train + held :], "test")
-    return splits
-
-
-def _given_place(name: str) -> dict[str, str]:
-    split, _, rest = name.partition("/")
-    return {"split": split, **_own_place(rest)}
-
-
-def _own_place(name: str) -> dict[str, str]:
-    return {"class": name.partition("/")[0] if "/" in name else ""}

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from torch import Tensor
 
 from omnitok import runs
 from omnitok.data.contract import DataError, Dataset, Split, span
-from omnitok.data.manifest import plain_path
 from omnitok.data.pixels import Pixels, as_clip
+from omnitok.data.stored import ManifestFile
 from omnitok.spec import REQUIRED, STRICT, digest
 
 FILE = "procgen16.json"
@@ -65,20 +65,12 @@ class Manifest(BaseModel):
         runs.write_json(folder / FILE, self.model_dump(mode="json"))
 
 
-def load(folder: Path) -> Manifest:
-    """Raises DataError where ``folder`` has no manifest, or what it has is none."""
-    path = folder / FILE
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        missing = f"has no {FILE}" if folder.is_dir() else "no such folder"
-        raise DataError(f"{folder}: {missing}; make it with: omnitok data procgen16") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path}: {where}: {first['msg']}; delete the folder and make it again") from None
+MANIFEST = ManifestFile(
+    FILE,
+    Manifest.model_validate_json,
+    make="omnitok data procgen16",
+    again="delete the folder and make it again",
+)
 
 
 class Procgen(Dataset):
@@ -104,15 +96,7 @@ class Procgen(Dataset):
         fingerprint: Annotated[str, REQUIRED],
         flip: bool = True,
     ) -> None:
-        try:
-            self.folder = root / plain_path(name)
-        except ValueError as error:
-            raise DataError(f"name: {error}") from None
-        manifest = load(self.folder)
-        if manifest.fingerprint != fingerprint:
-            raise DataError(
-                f"{self.folder / FILE}: its fingerprint is {manifest.fingerprint}, the experiment says {fingerprint}"
-            )
+        self.folder, manifest = MANIFEST.named(root, name, fingerprint)
         self.split, self.fingerprint, self.flip, self.side = split, fingerprint, flip, manifest.side
         self.arrays = tuple(array for array in manifest.arrays if array.split == split)
         self.places = [(array, i) for array in self.arrays for i in range(len(array.levels))]

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from omnitok import runs
 from omnitok.data.contract import DataError, Split
-from omnitok.data.procgen import FILE, FRAMES, GAMES, HELD_OUT, Clips, Manifest, load, refuse_cut
+from omnitok.data.procgen import FILE, FRAMES, GAMES, HELD_OUT, MANIFEST, Clips, Manifest, refuse_cut
 from omnitok.randomness import generator, key
 from omnitok.spec import Fault, Mark, SpecError
 
@@ -103,7 +103,7 @@ def _manifest(side: int, arrays: Iterable[Clips]) -> Manifest:
 def _there(folder: Path, side: int, clips: int) -> Manifest:
     """The manifest of a folder that was made before. Raises SpecError where it is another's."""
     try:
-        found = load(folder)
+        found = MANIFEST.load(folder)
         for array in found.arrays:
             refuse_cut(folder, array)
     except DataError as error:

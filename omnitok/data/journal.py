@@ -1,0 +1,81 @@
+"""What a check has found so far, beside the manifest, so that one that was interrupted goes on where it was."""
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from omnitok.data.layouts.contract import Listed
+from omnitok.data.survey import Facts
+from omnitok.spec import Fault, Mark, SpecError
+
+NAME = ".omnitok-check.jsonl"
+FORMAT = 1
+FLUSH = 64  # files between what is sure to be on disk
+
+
+class Journal:
+    """A line a file: what it is called, how large it or its container is and when that was written, what was found.
+
+    A file that was written since is looked at again. Lines that a kill has torn are not read. Raises SpecError where the
+    folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / NAME
+        self.known = self._read()
+        self.states: dict[str, tuple[int, int]] = {}
+        self.written = 0
+        try:
+            self.file: BinaryIO = self.path.open("ab")
+            self.file.write(b"\n")
+        except OSError as error:
+            raise SpecError([Fault(Mark(str(folder)), "", f"cannot be written: {error.strerror}")]) from None
+
+    def found(self, listed: Listed, by_content: bool) -> Facts | str | None:
+        """The facts or the fault of a file as it is now; None where it has to be looked at."""
+        said = self.known.get(listed.title)
+        if said is None or said[0] != self._state(listed, by_content):
+            return None
+        if isinstance(said[1], str):
+            return said[1]
+        found = Facts._make(said[1])
+        return found._replace(keys=tuple((frame, time) for frame, time in found.keys))
+
+    def add(self, listed: Listed, by_content: bool, found: Facts | str) -> None:
+        line = [FORMAT, listed.title, self._state(listed, by_content), found]
+        self.file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self.written += 1
+        if self.written % FLUSH == 0:
+            self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _state(self, listed: Listed, by_content: bool) -> list[int]:
+        if listed.path not in self.states or not listed.member:
+            try:
+                found = (self.folder / listed.path).stat()
+                self.states[listed.path] = (found.st_size, found.st_mtime_ns)
+            except OSError:
+                self.states[listed.path] = (-1, -1)
+        return [*self.states[listed.path], listed.at, int(by_content)]
+
+    def _read(self) -> dict[str, Any]:
+        known = {}
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    try:
+                        version, title, state, found = json.loads(line)
+                    except ValueError:
+                        continue
+                    if version == FORMAT:
+                        known[title] = (state, found)
+        except OSError:
+            pass
+        return known
+
+
+def forget(folder: Path) -> None:
+    """The manifest is written: nothing is left to go on with."""
+    (folder / NAME).unlink(missing_ok=True)
