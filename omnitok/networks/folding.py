@@ -27,10 +27,11 @@ def fold(
     variance: np.ndarray[Any, Any],
     shift: np.ndarray[Any, Any],
     scale: np.ndarray[Any, Any] | float = 1.0,
+    epsilon: float = 1e-3,
 ) -> tuple[Tensor, Tensor]:
-    """The kernel [out ...] and the bias of a convolution with the batch norm after it (epsilon 1e-3, as all of these
-    have); in float64, rounded once to float32."""
-    gain = np.asarray(scale, np.float64) / np.sqrt(variance.astype(np.float64).reshape(-1) + 1e-3)
+    """The kernel [out ...] and the bias of a convolution with the batch norm after it; in float64, rounded once to
+    float32. The epsilon is what all of these were trained with."""
+    gain = np.asarray(scale, np.float64) / np.sqrt(variance.astype(np.float64).reshape(-1) + epsilon)
     folded = kernel.astype(np.float64) * gain.reshape(-1, *(1,) * (kernel.ndim - 1))
     bias = np.asarray(shift, np.float64).reshape(-1) - gain * mean.reshape(-1)
     return torch.from_numpy(folded.astype(np.float32)), torch.from_numpy(bias.astype(np.float32))
