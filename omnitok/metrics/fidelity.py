@@ -7,7 +7,6 @@ from torch import Tensor
 
 from omnitok.metrics.contract import Clip
 from omnitok.metrics.frames import OfClips, over_frames
-from omnitok.metrics.structure import StructuralSimilarity  # noqa: F401
 
 FLOOR = 1e-10  # of the mean squared error: identical frames count 100 dB, not infinity
 
