@@ -160,11 +160,24 @@ def evaluate_run(
     return evaluate_as_asked(_finished(run), data, names, split=split, frames=frames, resolution=resolution)
 
 
-def check_folder(folder: Path | str, skip_broken: bool = False) -> "Checked":
-    """``omnitok data check``: decode every file of a folder and write its manifest."""
-    from omnitok.data import check_folder
+def check_folder(
+    folder: Path | str,
+    skip_broken: bool = False,
+    layout: str = "plain",
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> "Checked":
+    """``omnitok data check``: decode every file of a folder and write its manifest.
 
-    return check_folder(Path(folder), skip_broken)
+    ``layout``: how it lies, a name or YAML with choices. ``workers``: processes, None: as many as there are processors.
+    ``progress`` hears (files done, files in all).
+    """
+    from omnitok.data import check_folder
+    from omnitok.spec import read_value
+
+    said = read_value(layout, f"--layout {layout}")
+    return check_folder(Path(folder), skip_broken, progress, layout=said, workers=workers)
 
 
 def list_weights() -> "list[Kept]":

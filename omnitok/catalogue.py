@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from omnitok.attention import ATTENTION
 from omnitok.attention.places import PLACES
 from omnitok.data import DATASETS
+from omnitok.data.layouts import LAYOUTS
 from omnitok.discriminators import DISCRIMINATORS
 from omnitok.losses import LOSSES
 from omnitok.metrics import METRICS
@@ -37,7 +38,7 @@ from omnitok.training.step import STEPS
 SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
-        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS,
+        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS, LAYOUTS,
         BASELINES, EVALUATIONS,
     )
 }  # fmt: skip

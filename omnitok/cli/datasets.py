@@ -1,11 +1,15 @@
 """The commands that make data usable."""
 
 import json
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from omnitok.cli.words import example
+
+QUIET = 10.0  # seconds between two lines of progress
 
 
 @click.group("data")
@@ -13,15 +17,47 @@ def data() -> None:
     """Your own pictures and videos as datasets, and clips that are made here."""
 
 
-@data.command("check", epilog=example("omnitok data check data/cats"))
+@data.command(
+    "check",
+    epilog=example(
+        "omnitok data check data/cats",
+        "omnitok data check data/ucf101 --layout '{type: ucf101, fold: 2}' --skip-broken",
+    ),
+)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--skip-broken", is_flag=True, help="List broken files in the manifest instead of refusing them.")
-def data_check(folder: Path, skip_broken: bool) -> None:
-    """Decode every file of FOLDER (a sub-folder a class), write its manifest, print its fingerprint."""
+@click.option("--layout", default="plain", help="How it lies on disk, see omnitok data layouts.  [default: plain]")
+@click.option("--skip-broken", is_flag=True, help="List broken and missing files in the manifest, refuse none.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: as many as processors]")
+def data_check(folder: Path, layout: str, skip_broken: bool, workers: int | None) -> None:
+    """Decode every file of FOLDER, write its manifest, print its fingerprint. Interrupted, it goes on where it was."""
     from omnitok import check_folder
     from omnitok.cli.tables import print_checked
 
-    print_checked(check_folder(folder, skip_broken))
+    print_checked(check_folder(folder, skip_broken, layout, workers=workers, progress=Progress()))
+
+
+class Progress:
+    """Says on the error stream, now and then, how far a check is, how quick of late, and how long it will take."""
+
+    def __init__(self) -> None:
+        self.done, self.said = 0, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        passed = time.monotonic() - self.said
+        if passed >= QUIET:
+            rate = (done - self.done) / passed
+            left = timedelta(seconds=round((total - done) / rate))
+            click.echo(f"{done:,} of {total:,} files, {rate:,.1f} a second, {left} to go", err=True)
+            self.done, self.said = done, time.monotonic()
+
+
+@data.command("layouts", epilog=example("omnitok data layouts"))
+def data_layouts() -> None:
+    """Every layout that data check reads, with its choices."""
+    from omnitok import list_components
+    from omnitok.cli.listing import print_components
+
+    print_components(list_components("layout"), whole=True)
 
 
 @data.command("procgen16", epilog=example("omnitok data procgen16 --side 64 --clips 256"))

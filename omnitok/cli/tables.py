@@ -17,6 +17,8 @@ from omnitok import runs
 
 STYLES = {"done": "green", "failed": "red", "blocked": "yellow", "running": "cyan", "interrupted": "yellow"}
 
+MANY = 30  # classes, files and the like that are listed one by one
+
 
 def console() -> Console:
     made = Console(highlight=False)
@@ -112,14 +114,24 @@ def print_states(states: Sequence[Any], only_open: bool = False) -> None:
 def print_checked(checked: Any) -> None:
     """What a folder holds, and the line that an experiment says about it."""
     out, manifest = console(), checked.manifest
-    table = table_of("split", "kind", "class", "files", right=("files",))
-    for (split, kind, label), count in manifest.counts.items():
-        table.add_row(split, kind, escape(label or "-"), str(count))
+    if len(manifest.classes) <= MANY:
+        table = table_of("split", "kind", "class", "files", right=("files",))
+        for (split, kind, label), count in manifest.counts.items():
+            table.add_row(split, kind, escape(label or "-"), f"{count:,}")
+    else:
+        table = table_of("split", "kind", "classes", "files", right=("classes", "files"))
+        counts = manifest.counts
+        for split, kind in dict.fromkeys((split, kind) for split, kind, _ in counts):
+            found = [count for (s, k, _), count in counts.items() if (s, k) == (split, kind)]
+            table.add_row(split, kind, str(len(found)), f"{sum(found):,}")
     out.print(table)
-    for broken in manifest.broken:
+    for broken in manifest.broken[:MANY]:
         out.print(f"[yellow]broken, left out:[/yellow] {escape(broken.path)}: {escape(broken.reason)}")
+    if len(manifest.broken) > MANY:
+        out.print(f"and {len(manifest.broken) - MANY:,} more, which the manifest lists")
     if checked.ignored:
-        out.print(f"ignored: {escape(', '.join(checked.ignored))}")
+        more = f" and {len(checked.ignored) - MANY:,} more" if len(checked.ignored) > MANY else ""
+        out.print(f"ignored: {escape(', '.join(checked.ignored[:MANY]))}{more}")
     name, root = _below_data(checked.folder)
     if root is not None:
         setting = shlex.join(["export", f"OMNITOK_DATA={root}"])

@@ -2,6 +2,7 @@
 
 import functools
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -40,12 +41,12 @@ def check_folder(
     progress: Callable[[int, int], None] = lambda *_: None,
     *,
     layout: Any = "plain",
-    workers: int = 1,
+    workers: int | None = 1,
 ) -> Checked:
     """Decode every file of a dataset to its end and write its manifest; the same files give the same fingerprint.
 
     ``layout``: how it lies, a name or a mapping with choices, see ``LAYOUTS``. ``progress`` hears (files done, files in
-    all). ``workers``: processes. What was found is kept beside the manifest until that is written, so that a check that was
+    all). ``workers``: processes, None: as many as there are processors. What was found is kept beside the manifest until that is written, so that a check that was
     interrupted goes on. Raises SpecError with a fault a file and writes no manifest: broken files, files that the official
     lists name and that are not there, and copies in two splits (unless ``skip_broken`` lists them in the manifest instead);
     links out of the folder; lists that are wrong; no files; too few of a class.
@@ -55,7 +56,7 @@ def check_folder(
     component = resolve(spec)()
     listing: Listing = component.read(tree)
     listing = listing._replace(files=_once(tree, listing.files))
-    facts, broken = _surveyed(folder, listing, component.by_content, progress, workers)
+    facts, broken = _surveyed(folder, listing, component.by_content, progress, workers or _processors())
     broken = [*listing.absent, *listing.broken, *broken]
     if broken and not skip_broken:
         raise SpecError(Fault(Mark(str(folder / one.path)), "", one.reason) for one in broken)
@@ -176,6 +177,10 @@ def _columns(
         at=np.array([file.at for file in files], np.int64),
         keys=np.array([pair for one in found for pair in one.keys], np.int64).reshape(-1, 2), key_starts=starts,
     )  # fmt: skip
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shown(name: str) -> str:
