@@ -27,6 +27,7 @@ def fold(
     variance: np.ndarray[Any, Any],
     shift: np.ndarray[Any, Any],
     scale: np.ndarray[Any, Any] | float = 1.0,
+    *,
     epsilon: float = 1e-3,
 ) -> tuple[Tensor, Tensor]:
     """The kernel [out ...] and the bias of a convolution with the batch norm after it; in float64, rounded once to
