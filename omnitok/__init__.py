@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from omnitok.catalogue import Entry
     from omnitok.data.check import Checked
     from omnitok.doctor import Finding
+    from omnitok.evaluation.items import Items
     from omnitok.exchange import Exported
     from omnitok.model import Tokenizer
     from omnitok.networks.weights import Kept
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
     from omnitok.sweep.launch import Cluster, Experimented, Launched
     from omnitok.sweep.plan import Plan
     from omnitok.sweep.stored import State
+    from omnitok.tokenization import Tokenized, Tokens
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "evaluate_run", "examine", "export", "fetch_weights", "import_official", "json_schemas",
-    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "reconstruct_files", "render_report",
-    "rows", "run_experiment", "sweep_states", "sync",
+    "check_folder", "evaluate_pairs", "evaluate_run", "examine", "export", "export_items", "fetch_weights", "fingerprint_of", "import_official", "json_schemas",
+    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_tokens", "reconstruct_files",
+    "render_report", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
 
 
@@ -141,23 +143,42 @@ def reconstruct_files(
 
 
 def evaluate_run(
-    run: Path | str,
-    metrics: str | Sequence[str] = ("psnr", "ssim"),
-    *,
-    data: str | None = None,
-    split: str = "test",
-    frames: int = 1,
-    resolution: int | None = None,
+    run: Path | str, metrics: str | Sequence[str] | None = None, **asked: Any
 ) -> list[dict[str, Any]]:
-    """``omnitok evaluate``: measure a finished run; what is measured already is read. -> a result file a metric.
+    """``omnitok evaluate``: measure a finished run or a tokenizer's file; what is measured already is read. -> a result
+    file a metric.
 
-    ``data``: a dataset as YAML; None, and no ``resolution``: as trained. ``metrics``: names, or one text with commas.
-    Raises runs.Busy where another process works on the run.
+    ``metrics``: names, or one text of names or YAML with commas; None: psnr and ssim, or as the preset says. ``asked``:
+    data (as YAML), split, frames, resolution, items, preset, as ``evaluation.asked.Asked`` has them; what is not said
+    is the test split's images, as trained. Raises runs.Busy where another process works on the run.
     """
-    from omnitok.evaluation import evaluate_as_asked
+    from omnitok.evaluation.asked import Asked, evaluate_as_asked
 
-    names = metrics.split(",") if isinstance(metrics, str) else metrics
-    return evaluate_as_asked(_finished(run), data, names, split=split, frames=frames, resolution=resolution)
+    return evaluate_as_asked(_place(run), Asked(metrics, **asked))
+
+
+def evaluate_pairs(
+    originals: Path | str, reconstructions: Path | str, metrics: str | Sequence[str] = ("psnr", "ssim")
+) -> list[dict[str, Any]]:
+    """``omnitok evaluate --originals A --reconstructions B``: pictures and videos, and what became of each of them."""
+    from omnitok.evaluation.pairs import evaluate_pairs
+
+    return evaluate_pairs(Path(originals), Path(reconstructions), metrics)
+
+
+def export_items(folder: Path | str, **asked: Any) -> "Items":
+    """``omnitok evaluate --export-items``: the items of a split as lossless files. ``asked`` as in ``evaluate_run``."""
+    from omnitok.evaluation.asked import Asked
+    from omnitok.evaluation.items import export_items
+
+    return export_items(Path(folder), Asked(**asked))
+
+
+def fingerprint_of(folder: Path | str) -> str:
+    """The hash by which a sweep names a folder of reconstructions. Raises data.DataError."""
+    from omnitok.training.recorded import fingerprint_of
+
+    return fingerprint_of(Path(folder))
 
 
 def check_folder(
@@ -208,6 +229,28 @@ def load(run: Path | str, *, weights: str = "raw") -> "Tokenizer":
     from omnitok.exchange import load
 
     return load(_place(run), weights)
+
+
+def tokenize(
+    run: Path | str,
+    out: Path | str | None = None,
+    *,
+    progress: Callable[[str], None] = lambda line: None,
+    **asked: Any,
+) -> "Tokenized":
+    """``omnitok tokenize``: the codes or latents of every item of a split into shards, by a finished run (SWEEP/ARM/SEED, a
+    digest, or its folder) or a tokenizer's file. ``asked``: data, split, frames, resolution, weights, flip, shard_items,
+    as ``tokenization.Asked`` has them. Raises runs.Busy where another process writes there."""
+    from omnitok.tokenization import Asked, tokenize
+
+    return tokenize(_place(run), None if out is None else Path(out), Asked(**asked), progress)
+
+
+def read_tokens(folder: Path | str) -> "Tokens":
+    """What ``omnitok tokenize`` wrote, as a torch dataset: items by number, mapped and not read."""
+    from omnitok.tokenization import Tokens
+
+    return Tokens(folder)
 
 
 def export(run: Path | str, file: Path | str, *, weights: str = "raw") -> "Exported":

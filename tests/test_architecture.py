@@ -16,7 +16,7 @@ FLOORS = [
     {"losses", "metrics", "data", "model"},
     {"training", "published"},
     {"trial", "tracking"},
-    {"sweep", "reconstruct", "evaluation", "exchange", "doctor"},
+    {"sweep", "reconstruct", "evaluation", "exchange", "tokenization", "doctor"},
     {"report", "catalogue"},
     {"cli"},
 ]

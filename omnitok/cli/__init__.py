@@ -11,6 +11,8 @@ import click
 
 from omnitok.cli import files
 from omnitok.cli.datasets import data as datasets
+from omnitok.cli.evaluating import evaluate
+from omnitok.cli.tokenizing import tokenize
 from omnitok.cli.weights import weights
 from omnitok.cli.words import example
 
@@ -267,26 +269,8 @@ def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_s
         click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {done.codes} codes")
 
 
-@command("evaluate", "omnitok evaluate quickstart/fsq+ramp/0 --metrics psnr,ssim --frames 5")
-@click.argument("run_reference", metavar="RUN")
-@click.option("--data", help="A dataset as YAML, e.g. embedded; default: what the run was trained on.")
-@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
-@click.option("--frames", type=click.IntRange(min=1), default=1, show_default=True, help="1: images.")
-@click.option("--resolution", type=click.IntRange(min=1), help="Side in pixels; default: that of training.")
-@click.option("--metrics", default="psnr,ssim", show_default=True, help="Names, separated by commas.")
-def evaluate(run_reference: str, data: str | None, metrics: str, **rest: Any) -> None:
-    """Measure a finished RUN (a digest, or SWEEP/ARM/SEED); what is measured already is not measured again."""
-    from omnitok import evaluate_run
-
-    for found in evaluate_run(run_reference, metrics, data=data, **rest):
-        value = "n/a" if found["value"] is None else f"{found['value']:.4f} {found['unit']}".rstrip()
-        click.echo(f"{found['key']}  {value}  ({len(found['items'])} items; {found['protocol']})")
-
-
-main.add_command(files.export)
-main.add_command(files.import_official)
-main.add_command(datasets)
-main.add_command(weights)
+for more in (evaluate, files.export, files.import_official, datasets, weights, tokenize):
+    main.add_command(more)
 
 
 @command("doctor", "omnitok doctor")

@@ -133,11 +133,15 @@ class Tokenizer(Reconstructor):
     def encode(self, clip: Float[Tensor, "b c T H W"], draw: torch.Generator | None = None) -> Quantized:
         """``draw``: the source of what is random in the bottleneck; without one nothing is.
         Raises ValueError where the clip does not fit the patches or an attention."""
+        return self.quantizer(self.project(clip), draw)
+
+    def project(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w i"]:
+        """What the bottleneck is given."""
         _refuse_others(clip)
         x = self.position(self.patches.embed(clip))
         for block in self.encoder:
             x = block(x)
-        return self.quantizer(self.to_latents(x), draw)
+        return self.to_latents(x)
 
     def decode(self, latents: Float[Tensor, "b t h w z"]) -> Float[Tensor, "b c T H W"]:
         x = self.decoder_position(self.from_latents(latents))

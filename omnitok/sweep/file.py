@@ -82,9 +82,8 @@ class Resources(BaseModel):
     @property
     def environment(self) -> dict[str, str]:
         """What is said here of what processes read from their environment."""
-        said = {"RECOMPUTE": self.recompute, "COMPILE": self.compile, "DATA_WORKERS": self.data_workers}
-        numbers = {f"OMNITOK_{name}": str(int(value)) for name, value in said.items() if value is not None}
-        return numbers if self.attention is None else {**numbers, "OMNITOK_ATTENTION": self.attention}
+        said = self.model_dump(include={"recompute", "compile", "data_workers", "attention"}, exclude_none=True)
+        return {f"OMNITOK_{name.upper()}": str(int(v) if isinstance(v, bool) else v) for name, v in said.items()}
 
     @model_validator(mode="after")
     def _only_slurm_more(self) -> "Resources":

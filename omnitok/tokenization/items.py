@@ -1,0 +1,68 @@
+"""What is tokenized: the fixed items of a split, in shards."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from omnitok.data import Dataset
+from omnitok.model import Tokenizer
+from omnitok.spec import Spec, plain, version_of
+from omnitok.tokenization.encoding import encoded
+
+MOST_PIXELS = 2**21  # of a batch
+MOST_ITEMS = 64  # of a batch
+
+
+class Items(NamedTuple):
+    """``spec``: what the dataset was built from. ``flip``: the mirror image of each item as well."""
+
+    spec: Spec
+    dataset: Dataset
+    frames: int
+    resolution: int
+    shard_items: int
+    flip: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.dataset.items(self.frames)
+
+    @property
+    def shards(self) -> list[range]:
+        """The items of each."""
+        total, size = len(self.names), self.shard_items
+        return [range(first, min(first + size, total)) for first in range(0, total, size)]
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """Everything that the items are a function of."""
+        return {
+            "dataset": plain(self.spec),
+            "version": version_of(self.spec.component),
+            "fingerprint": self.dataset.fingerprint,
+            "split": self.dataset.split,
+            "frames": self.frames,
+            "resolution": self.resolution,
+            "view": self.dataset.view(self.frames, self.resolution),
+            "items": len(self.names),
+        }
+
+    def clips(self, indices: Sequence[int]) -> Float[Tensor, "b c T H W"]:
+        return torch.stack([self.dataset.item(i, self.frames, self.resolution) for i in indices])
+
+    def batches(self, shards: Sequence[range]) -> Iterator[tuple[range, range, Float[Tensor, "b c T H W"]]]:
+        """(shard, items, clips): batches end where their shard does, so that one made again has the same bits."""
+        size = max(1, min(MOST_ITEMS, MOST_PIXELS // (self.frames * self.resolution**2)))
+        for shard in shards:
+            for first in range(shard.start, shard.stop, size):
+                indices = range(first, min(first + size, shard.stop))
+                yield shard, indices, self.clips(indices)
+
+    def kept(self, codec: Tokenizer, indices: Sequence[int], clips: Float[Tensor, "b c T H W"]) -> dict[str, Tensor]:
+        """The tensors of some items, as a shard has them. Raises ValueError where a clip does not fit the tokenizer."""
+        labels = [self.dataset.label(i, self.frames) for i in indices]
+        known = [-1 if label is None else label for label in labels]
+        return encoded(codec, clips, self.flip) | {"label": torch.tensor(known, dtype=torch.int32)}
