@@ -6,7 +6,7 @@ import pytest
 import torch
 from looking import Looking, asked, fed, no_codes
 
-from omnitok.metrics import Identity, Measured
+from omnitok.metrics import Codec, Identity, Measured
 from omnitok.metrics.causality import other_future
 from omnitok.metrics.codebook import PENDING, Tally
 from omnitok.model import MODELS
@@ -77,6 +77,12 @@ def test_a_code_that_the_codebook_has_not_is_refused():
             Tally(4).add(torch.tensor([0, code]))
 
 
+def test_what_is_measured_is_what_metrics_take_it_for():
+    codec = tiny("none")
+    for one in (codec, OnDevice(codec), PatchMean(), Identity()):
+        assert isinstance(one, Codec)
+
+
 # The past and the future
 
 TINY = """
@@ -89,9 +95,10 @@ quantizer: {type: vq, codebook_size: 16, code_dim: 4}
 
 
 def tiny(peg, **changed):
-    text = TINY.replace("PEG", peg)
+    text = TINY
     for old, new in changed.items():
         text = text.replace(old, new)
+    text = text.replace("PEG", peg)
     model = resolve(decode(MODELS, read_value(text, "here")))().eval()
     initialise(model, 0)
     return model
@@ -188,6 +195,16 @@ def test_chunks_of_a_clip_of_13_frames_are_those_of_the_plans_that_must_agree():
         assert found.per_item == pytest.approx((0.1 / math.sqrt(13), 0.0))
         assert found.details == pytest.approx({"largest": 0.1})
     assert plans == [[1, 4, 4, 4], [1, 8, 4], [1, 12]]
+
+
+def test_a_tokenizer_that_enlarges_and_pools_over_time_gives_the_same_in_chunks():
+    pooled = {
+        "temporal_patch: 2": "temporal_patch: 2, upscale: 2",
+        "PEG}]\ndecoder: [": "PEG}, pool_time]\ndecoder: [repeat_time, ",
+    }
+    codec = tiny("convolution", **pooled)
+    assert codec.chunk_step == 4
+    assert fed(asked("chunk_parity", OnDevice(codec)), clips(9)).value < 1e-6
 
 
 @pytest.mark.parametrize("peg", ["scrambled", "none"])
