@@ -2,9 +2,9 @@
 
 import hashlib
 import itertools
-import json
+import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -27,9 +27,11 @@ from omnitok.data import (
 )
 from omnitok.data.contract import Split
 from omnitok.data.embedded import Embedded, PackageFile, decoded, locate, manifest
-from omnitok.data.manifest import FILE
+from omnitok.data.manifest import load
+from omnitok.data.pixels import Reading
 from omnitok.data.recording import Step
-from omnitok.data.sources import Source, starts_in
+from omnitok.data.shots import Places, shots
+from omnitok.data.sources import Source
 from omnitok.spec import Map, Mark, decode, resolve
 
 Make = Callable[[Split], Dataset]
@@ -69,6 +71,10 @@ def make(request: pytest.FixtureRequest, root: Path) -> Make:
     said = {"type": request.param}
     if request.param == "folder":
         said |= {"name": "pets", "fingerprint": check_folder(root / "pets").fingerprint}
+    if request.param == "natural_mini":
+        root = Path(os.environ.get("OMNITOK_DATA") or "data")
+        if not (root / "natural_mini").is_dir():
+            pytest.skip("natural_mini is not here; omnitok data natural_mini brings it")
     if request.param == "procgen16":
         made = make_procgen(root, 64, 2, play=played)
         said |= {"name": made.folder.name, "fingerprint": made.manifest.fingerprint}
@@ -173,7 +179,7 @@ def test_every_embedded_file_is_there_with_the_bytes_size_and_terms_of_the_manif
         assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
         assert all(text.strip() for text in (file.licence, file.author, file.origin))
         assert file.requirement.count("==") == 1
-        assert len(decoded(file, 16)) == file.frames
+        assert len(decoded(file, Reading(16))) == file.frames
         with av.open(str(path)) as container:  # it reads pictures too
             stream = container.streams.video[0]
             assert (stream.width, stream.height) == (file.width, file.height)
@@ -181,7 +187,7 @@ def test_every_embedded_file_is_there_with_the_bytes_size_and_terms_of_the_manif
 
 
 def test_a_decoded_file_is_reduced_but_never_enlarged() -> None:
-    sizes = {file.name: decoded(file, 160).shape[1:3] for file in manifest()}
+    sizes = {file.name: decoded(file, Reading(160)).shape[1:3] for file in manifest()}
     assert sizes["astronaut"] == (160, 160)
     assert sizes["bikes"] == (160, 376)
     assert sizes["carphone_pristine"] == (144, 176)
@@ -189,24 +195,24 @@ def test_a_decoded_file_is_reduced_but_never_enlarged() -> None:
 
 def test_a_window_never_crosses_a_cut_and_every_hard_cut_is_in_the_manifest() -> None:
     bikes = next(file for file in manifest() if file.name == "bikes")
-    frames = decoded(bikes, 16).astype(np.float64)
+    frames = decoded(bikes, Reading(16)).astype(np.float64)
     change = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
     assert sorted(np.argsort(-change)[: len(bikes.cuts)] + 1) == list(bikes.cuts)
-    starts = [start for shot in starts_in(bikes, 8) for start in shot]
+    starts = [first + start for (first, _, _), start in Places(shots(250, bikes.cuts, None, None), 8)]
     assert starts[0] == 0
     assert starts[-1] == 242
     assert all(change[start : start + 7].max() < 30 for start in starts)
-    crossing = bikes.model_copy(update={"cuts": ()})  # the fault: a manifest that knows no cuts
-    assert max(change[start : start + 7].max() for shot in starts_in(crossing, 8) for start in shot) > 50
+    crossing = Places(shots(250, (), None, None), 8)  # the fault: a manifest that knows no cuts
+    assert max(change[start : start + 7].max() for _, start in crossing) > 50
 
 
 def test_sampled_windows_and_items_stay_within_the_shots() -> None:
     class Numbered(Embedded):
         """Clips whose every pixel is the frame's number."""
 
-        def read(self, source: Source, start: int, count: int) -> np.ndarray:
-            numbers = np.arange(start, start + count, dtype=np.uint8)
-            return np.broadcast_to(numbers[:, None, None, None], (count, 20, 30, 3))
+        def read(self, source: Source, wanted: Sequence[int], reading: Reading) -> np.ndarray:
+            numbers = np.array(wanted, dtype=np.uint8)
+            return np.broadcast_to(numbers[:, None, None, None], (len(numbers), 20, 30, 3))
 
     dataset, draw = Numbered(Path(), "train"), torch.Generator().manual_seed(0)
     clips = [dataset.sample(draw, 5, 16) for _ in range(300)]
@@ -235,7 +241,7 @@ def test_fixed_items_of_a_clip_are_at_most_four_windows_that_do_not_overlap() ->
 
 def test_the_cells_of_a_photo_tile_its_square_and_overlap_only_where_the_resolution_asks_it() -> None:
     dataset = Embedded(Path(), "test")
-    china = decoded(next(file for file in manifest() if file.name == "china"), 160)
+    china = decoded(next(file for file in manifest() if file.name == "china"), Reading(160))
     assert np.array_equal(as_pixels(dataset.item(7, 1, 80)), china[:, 80:, -80:])
     assert np.array_equal(as_pixels(dataset.item(4, 1, 128)), china[:, :128, :128])
 
@@ -244,8 +250,8 @@ def test_samples_are_crops_of_many_sizes_and_half_of_them_are_mirrored() -> None
     class Ramp(Embedded):
         """Photos that grow brighter by one value a pixel to the right."""
 
-        def read(self, source: Source, start: int, count: int) -> np.ndarray:
-            return np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None], (count, 64, 200, 3))
+        def read(self, source: Source, wanted: Sequence[int], reading: Reading) -> np.ndarray:
+            return np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None], (len(wanted), 64, 200, 3))
 
     draw = torch.Generator().manual_seed(0)
     rows = [as_pixels(Ramp(Path(), "train").sample(draw, 1, 16))[0, 0, :, 0].astype(int) for _ in range(200)]
@@ -269,18 +275,18 @@ def test_a_missing_package_and_another_file_are_refused_with_the_pip_command(
     other.write_bytes(locate(rocket).read_bytes() + b"\0")
     monkeypatch.setattr(embedded, "locate", lambda file: other)
     with pytest.raises(DataError, match=r"rocket\.jpg: is not the file that scikit-image==.* brings: pip install"):
-        decoded(rocket.model_copy(update={"frames": 1, "name": "uncached"}), 160)
+        decoded(rocket.model_copy(update={"frames": 1, "name": "uncached"}), Reading(160))
 
 
 def test_a_shared_decoded_file_cannot_be_written_to() -> None:
     file: PackageFile = manifest()[0]
     with pytest.raises(ValueError, match="read-only"):
-        decoded(file, 160)[0] = 0
+        decoded(file, Reading(160))[0] = 0
 
 
 def test_a_folders_splits_hold_different_bytes_of_every_kind_and_class(root: Path) -> None:
-    stored = json.loads((root / "pets" / FILE).read_text())["files"]
-    of: dict[str, set[str]] = {split: {file["sha256"] for file in stored if file["split"] == split} for split in SPLITS}
+    stored = list(load(root / "pets").files)
+    of: dict[str, set[str]] = {split: {file.sha256 for file in stored if file.split == split} for split in SPLITS}
     assert all(of.values())
     assert not of["train"] & of["val"] | of["train"] & of["test"] | of["val"] & of["test"]
-    assert {(file["class"], file["kind"]) for file in stored} == {("cat", "photo"), ("cat", "clip"), ("dog", "photo")}
+    assert {(file.label, file.kind) for file in stored} == {("cat", "photo"), ("cat", "clip"), ("dog", "photo")}

@@ -32,7 +32,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def finest(self, frames: int) -> int:
-        """The largest resolution at which no picture of this split would have to be enlarged."""
+        """The largest resolution that may be asked: at which no picture of this split has to be enlarged, or may be."""
 
     @abstractmethod
     def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
@@ -44,7 +44,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def view(self, frames: int, resolution: int) -> str:
-        """How a fixed item comes from its file, as a protocol says it: "cc256" is a short side of 256 and its centre."""
+        """How a fixed item comes from its file, as a protocol says it: "cc256" is a short side of 256 and its centre.
+
+        Equal views are said alike, different ones differently.
+        """
 
     @abstractmethod
     def sample(self, draw: torch.Generator, frames: int, resolution: int, stride: int = 1) -> Float[Tensor, "c T H W"]:

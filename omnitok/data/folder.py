@@ -1,25 +1,35 @@
-"""A user's own pictures and videos: a folder with a class per sub-folder, read by its manifest."""
+"""A user's own pictures and videos: a folder that is read by its manifest."""
 
-import functools
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+
+import numpy as np
 
 from omnitok.data import content
-from omnitok.data.contract import DataError, Split
-from omnitok.data.manifest import FILE, Entry, load, plain_path
+from omnitok.data.contract import Split
+from omnitok.data.crops import AnySquare, CropPart
+from omnitok.data.manifest import MANIFEST, Entry
 from omnitok.data.pictures import read_picture
-from omnitok.data.pixels import Pixels
-from omnitok.data.sources import SourceDataset
-from omnitok.data.videos import read_window
-from omnitok.spec import REQUIRED, Count
+from omnitok.data.pixels import Pixels, Reading
+from omnitok.data.resources import KEPT
+from omnitok.data.sources import Facts, Look, ShortSide, SourceDataset
+from omnitok.data.videos import read_frames
+from omnitok.data.views import Cropped, ViewPart
+from omnitok.spec import REQUIRED
 
 
 class Folder(SourceDataset[Entry]):
-    """The folder ``root/name`` as its manifest has it; photos are held to their hashes, clips to their sizes.
+    """The folder ``root/name`` as its manifest has it; every file is held to its hash, a video once a process.
 
     name: which folder below the root of all datasets, like pets or pets/cats.
     fingerprint: what ``omnitok data check`` printed for the folder; any other state of it is refused.
-    short_side: pixels of the shorter side after decoding; larger keeps more detail and takes more memory and time.
+    short_side: pixels of the shorter side after decoding, photos by the view's filter, clips by area; larger keeps more
+      detail and takes more memory and time; native: as the files are, so that each is resized once.
+    view: how fixed items come out of files; its filter, fps and short hold for training too.
+    crop: which part of a picture a training clip shows.
+    clips: where in a shot a training clip lies; centre is always the same.
     flip: whether a training clip is mirrored left to right half of the time.
     """
 
@@ -30,41 +40,36 @@ class Folder(SourceDataset[Entry]):
         *,
         name: Annotated[str, REQUIRED],
         fingerprint: Annotated[str, REQUIRED],
-        short_side: Count = 256,
+        short_side: ShortSide = 256,
+        view: ViewPart = Cropped,
+        crop: CropPart = AnySquare,
+        clips: Literal["random", "centre"] = "random",
         flip: bool = True,
     ) -> None:
-        try:
-            self.folder = root / plain_path(name)
-        except ValueError as error:
-            raise DataError(f"name: {error}") from None
-        manifest = load(self.folder)
-        if manifest.fingerprint != fingerprint:
-            raise DataError(
-                f"{self.folder / FILE}: its fingerprint is {manifest.fingerprint}, the experiment says {fingerprint}; "
-                f"if the folder is meant as it is, say what this prints: omnitok data check {self.folder}"
-            )
-        super().__init__([file for file in manifest.files if file.split == split], split, flip)
-        self.fingerprint, self.short_side = fingerprint, short_side
-        for file in self.sources:
-            content.refuse_changed(self.folder, file)
+        self.folder, manifest = MANIFEST.named(root, name, fingerprint)
+        self.files = manifest.files.of(split)
+        super().__init__(self.files, split, Look(short_side, view, crop, clips, flip))
+        self.fingerprint, self.classes = fingerprint, manifest.classes
+        content.refuse_any_changed(self.folder, self.files)
 
-    def read(self, source: Entry, start: int, count: int) -> Pixels:
+    @cached_property
+    def facts(self) -> Facts:
+        return Facts(self.files.clips, self.files.heights, self.files.widths)
+
+    @cached_property
+    def longest(self) -> np.ndarray:
+        return self.files.frames if self.fixed.fps is None else super().longest  # no file here has cuts
+
+    def label(self, index: int, frames: int) -> int | None:
+        found = int(self.files.labels[self.place(index, frames)])
+        return found if found >= 0 else None
+
+    def read(self, source: Entry, wanted: Sequence[int], reading: Reading) -> Pixels:
+        name = str(self.folder / source.title)
         if source.kind == "photo":
-            return _photo(self.folder, source, self.short_side)
-        content.opened(self.folder, source)
-        return _window(self.folder / source.path, source, start, count, self.short_side)
-
-
-@functools.lru_cache(maxsize=256)
-def _photo(folder: Path, source: Entry, short_side: int) -> Pixels:
-    return _frozen(read_picture(content.read(folder, source), str(folder / source.path), short_side))
-
-
-@functools.lru_cache(maxsize=32)  # enough for the fixed items of a validation; random windows pass through
-def _window(path: Path, source: Entry, start: int, count: int, short_side: int) -> Pixels:
-    return _frozen(read_window(path, start, count, source.keys, short_side))
-
-
-def _frozen(frames: Pixels) -> Pixels:
-    frames.setflags(write=False)
-    return frames
+            return KEPT.get(
+                (name, source.sha256, reading), lambda: read_picture(content.read(self.folder, source), name, reading)
+            )
+        file = content.opened(self.folder, source)
+        key = (name, source.sha256, reading, tuple(wanted))
+        return KEPT.get(key, lambda: read_frames(file, name, wanted, source.keys, reading))

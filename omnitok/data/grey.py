@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from omnitok.data.contract import DataError
-from omnitok.data.pixels import Pixels, reduced_size
+from omnitok.data.pixels import AS_IT_IS, Pixels, Reading, image_resized
 
 _HEADER = re.compile(rb"P5\s(\d{1,5})\s(\d{1,5})\s255\s")
 
 
-def read_grey(path: Path, start: int, count: int, short_side: int | None = None) -> Pixels:
-    """Frames ``start`` to ``start + count``, grey repeated as RGB; area-reduced to ``short_side`` if that is smaller.
+def read_grey(path: Path, start: int, count: int, reading: Reading = AS_IT_IS) -> Pixels:
+    """Frames ``start`` to ``start + count``, grey repeated as RGB, of the size that ``reading`` says.
 
     Raises DataError: another format, too few frames, or frames that differ in size.
     """
@@ -39,14 +39,7 @@ def read_grey(path: Path, start: int, count: int, short_side: int | None = None)
     if any(row.tobytes() != header[0] for row in rows[:, : len(header[0])]):
         raise DataError(f"{path}: its frames differ in size")
     frames = rows[:, len(header[0]) :].reshape(count, height, width)
-    if short_side is not None:
-        frames = _reduced(frames, *reduced_size(height, width, short_side))
+    side = reading.size(height, width)
+    if side != (height, width):
+        frames = np.stack([np.asarray(image_resized(Image.fromarray(one), *side, reading.filter)) for one in frames])
     return np.repeat(frames[..., None], 3, axis=-1)
-
-
-def _reduced(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    if frames.shape[1:] == (height, width):
-        return frames
-    return np.stack(
-        [np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BOX)) for frame in frames]
-    )

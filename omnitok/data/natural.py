@@ -2,20 +2,25 @@
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel
 
 from omnitok.data.contract import DataError, Split
+from omnitok.data.crops import AnySquare, CropPart
 from omnitok.data.grey import read_grey
 from omnitok.data.packages import Package
 from omnitok.data.pictures import read_picture
-from omnitok.data.pixels import Pixels
-from omnitok.data.sources import Source, SourceDataset
-from omnitok.data.videos import read_video
-from omnitok.spec import STRICT, Count, digest
+from omnitok.data.pixels import Pixels, Reading
+from omnitok.data.resources import KEPT
+from omnitok.data.sources import Look, ShortSide, Source, SourceDataset
+from omnitok.data.videos import read_frames, read_video
+from omnitok.data.views import Cropped, ViewPart
+from omnitok.spec import STRICT, digest
 
+EIGHT_WINDOWS: Final = functools.partial(Cropped, windows=8)
 NAME: Final = "natural_mini"  # the folder below the root of all datasets
 COMMAND: Final = "omnitok data natural_mini"
 TABLE: Final = Path(__file__).with_name("natural.json")
@@ -64,26 +69,45 @@ class NaturalMini(SourceDataset[NaturalFile]):
     Sources are drawn evenly for training, so that a long clip weighs as much as a short one; fixed items are at most
     eight windows a clip. Clips are decoded once a process, which at 256 takes 0.4 GB for training.
 
-    short_side: pixels of the shorter side after decoding; larger keeps more detail and takes more memory.
+    short_side: pixels of the shorter side after decoding, photos by the view's filter, clips by area; larger keeps more
+      detail and takes more memory; native: as the files are, so that each is resized once.
+    view: how fixed items come out of files; its filter, fps and short hold for training too.
+    crop: which part of a picture a training clip shows.
+    clips: where in a shot a training clip lies; centre is always the same.
     flip: whether a training clip is mirrored left to right half of the time.
     """
 
     grid: ClassVar[int] = 2
-    windows: ClassVar[int] = 8
 
-    def __init__(self, root: Path, split: Split, *, short_side: Count = 256, flip: bool = True) -> None:
-        super().__init__([file for file in table().files if file.split == split], split, flip)
-        self.folder, self.short_side = root / NAME, short_side
+    def __init__(
+        self,
+        root: Path,
+        split: Split,
+        *,
+        short_side: ShortSide = 256,
+        view: ViewPart = EIGHT_WINDOWS,
+        crop: CropPart = AnySquare,
+        clips: Literal["random", "centre"] = "random",
+        flip: bool = True,
+    ) -> None:
+        own = [file for file in table().files if file.split == split]
+        super().__init__(own, split, Look(short_side, view, crop, clips, flip))
+        self.folder = root / NAME
         self.fingerprint = table().fingerprint
         for file in self.sources:
             _refuse_cut(self.folder, file)
 
-    def read(self, source: NaturalFile, start: int, count: int) -> Pixels:
+    def read(self, source: NaturalFile, wanted: Sequence[int], reading: Reading) -> Pixels:
         path = self.folder / source.path
         if path.suffix == ".pgm":
             _refuse_other(path, source.sha256)
-            return read_grey(path, start, count, self.short_side)
-        return _decoded(path, source, self.short_side)[start : start + count]
+            first = wanted[0]
+            return read_grey(path, first, wanted[-1] + 1 - first, reading)[[number - first for number in wanted]]
+        if self.short_side is None and source.kind == "clip":  # of another size each time, perhaps: too much to keep
+            _refuse_other(path, source.sha256)
+            key = (str(path), reading, tuple(wanted))
+            return KEPT.get(key, lambda: read_frames(path, str(path), wanted, reading=reading))
+        return _decoded(path, source, reading)[list(wanted)]
 
 
 def _refuse_cut(folder: Path, file: NaturalFile) -> None:
@@ -110,14 +134,14 @@ def _refuse_other(path: Path, sha256: str) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _decoded(path: Path, file: NaturalFile, short_side: int) -> Pixels:
+def _decoded(path: Path, file: NaturalFile, reading: Reading) -> Pixels:
     """All frames of a file, read once a process and then shared, so not writable. Raises DataError."""
     _refuse_other(path, file.sha256)
     content = path.read_bytes()
     if file.kind == "photo":
-        frames = read_picture(content, str(path), short_side)
+        frames = read_picture(content, str(path), reading)
     else:
-        frames, _ = read_video(content, str(path), short_side)
+        frames, _ = read_video(content, str(path), reading)
     if len(frames) != file.frames:
         raise DataError(f"{path}: {len(frames)} frames were decoded, not {file.frames}: pip install --upgrade av")
     frames.setflags(write=False)

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from omnitok.data.contract import DataError
-from omnitok.data.pixels import Pixels, reduced_size
+from omnitok.data.pixels import AS_IT_IS, Pixels, Reading, image_resized
 
 SUFFIXES = {".png": {"PNG"}, ".jpg": {"JPEG", "MPO"}, ".jpeg": {"JPEG", "MPO"}, ".webp": {"WEBP"}, ".bmp": {"BMP"}}
 
@@ -22,19 +22,16 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 
-def read_picture(content: bytes, name: str, short_side: int | None = None) -> Pixels:
-    """The first picture of a file's bytes, upright (EXIF), 8-bit RGB; reduced to ``short_side`` if that is smaller.
+def read_picture(content: bytes, name: str, reading: Reading = AS_IT_IS) -> Pixels:
+    """The first picture of a file's bytes, upright (EXIF), 8-bit RGB, of the size that ``reading`` says.
 
     Alpha is laid over white, grey is repeated, 16 bits are divided by 257, palettes are looked up; colour profiles
     are not applied. Raises DataError that says ``name``: damaged, truncated, or too many pixels to be meant.
     """
     with _opened(content, name) as image:
         upright = _rgb(ImageOps.exif_transpose(image))
-        if short_side is not None:
-            height, width = reduced_size(upright.height, upright.width, short_side)
-            if (height, width) != (upright.height, upright.width):
-                upright = upright.resize((width, height), Image.Resampling.BICUBIC)
-        return np.asarray(upright)[None]
+        height, width = reading.size(upright.height, upright.width)
+        return np.asarray(image_resized(upright, height, width, reading.filter))[None]
 
 
 def survey_picture(content: bytes, name: str, suffix: str) -> tuple[int, int]:

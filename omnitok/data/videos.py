@@ -1,24 +1,20 @@
 """Video files read frame by frame, and exact windows of them, by PyAV."""
 
-import io
 import itertools
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
-from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from omnitok.data.contract import DataError
-from omnitok.data.pixels import Pixels, reduced_size
+from omnitok.data.decoders import KEY_GAP, Keys, borrowed, opened
+from omnitok.data.pixels import AS_IT_IS, Pixels, Reading
 
 SUFFIXES = {
     ".mp4": {"mp4"},
@@ -29,9 +25,6 @@ SUFFIXES = {
     ".mpg": {"mpeg", "mpegvideo", "mpegts"},
 }
 MOST_BYTES = 4 << 30  # of decoded pixels held at once: 23 s of 1080p
-KEY_GAP = 8  # frames between the keyframes that a survey lists; nearer ones save no decoding worth a seek
-
-Keys = tuple[tuple[int, int], ...]  # (frame, its time in the stream's ticks) of keyframes
 
 
 class Video(NamedTuple):
@@ -45,44 +38,47 @@ class Video(NamedTuple):
 
 
 def read_video(
-    file: Path | bytes, name: str, short_side: int | None = None, most_bytes: int = MOST_BYTES
+    file: Path | bytes, name: str, reading: Reading = AS_IT_IS, most_bytes: int = MOST_BYTES
 ) -> tuple[Pixels, float]:
-    """All frames, upright, 8-bit RGB, and frames a second; area-reduced to ``short_side`` if that is smaller.
+    """All frames, upright, 8-bit RGB, of the size that ``reading`` says, and frames a second.
 
     Raises DataError that says ``name``: damaged, without frames, or larger than ``most_bytes`` when decoded.
     """
-    with _opened(file, name) as (container, stream):
-        stream.thread_type = "AUTO"
+    with opened(file, name) as decoder:
         frames: list[np.ndarray] = []
-        for frame in container.decode(stream):
-            frames.append(_upright(frame, short_side))
+        for frame in decoder.frames:
+            frames.append(decoder.upright(frame, reading))
             if len(frames) * frames[0].nbytes > most_bytes:
                 raise DataError(f"{name}: more than {most_bytes >> 20} MiB when decoded; cut it or reduce it first")
-        return _stacked(frames, name), _fps(stream)
+        return _stacked(frames, name), _fps(decoder.stream)
 
 
-def read_window(path: Path, start: int, count: int, keys: Keys = (), short_side: int | None = None) -> Pixels:
-    """Frames ``start`` to ``start + count`` of a video, the same as a slice of ``read_video``.
+def read_frames(
+    file: Path | bytes, name: str, wanted: Sequence[int], keys: Keys = (), reading: Reading = AS_IT_IS
+) -> Pixels:
+    """The frames numbered ``wanted``, which rise, the same as these of ``read_video``.
 
-    ``keys``: a survey's; decoding then begins at the keyframe before ``start``. Raises DataError.
+    ``keys``: a survey's; decoding then begins at the keyframe before. Raises DataError that says ``name`` and which
+    frames.
     """
-    key = max((key for key in keys if key[0] <= start), default=None)
-    with _opened(path, str(path)) as (container, stream):
-        found = _from_key(container, stream, key[1], start - key[0], count) if key else []
-    if len(found) < count:  # some containers seek past the keyframe that was asked for
-        with _opened(path, str(path)) as (container, stream):
-            found = list(itertools.islice(container.decode(stream), start, start + count))
-    if len(found) < count:
-        raise DataError(f"{path}: has no frames {start} to {start + count}; it ends at frame {start + len(found)}")
-    return _stacked([_upright(frame, short_side) for frame in found], str(path))
+    asked = f"frames {wanted[0]} to {wanted[-1] + 1}"
+    with borrowed(file, name, f": {asked}") as decoder:
+        found = decoder.take(wanted, keys, reading)
+        if len(found) < len(wanted) and keys:  # a seek may have led astray; the beginning never does
+            decoder.restart()
+            found = decoder.take(wanted, (), reading)
+        if len(found) < len(wanted):
+            raise DataError(f"{name}: has no {asked}; it ends at frame {decoder.next}")
+    return _stacked(found, name)
 
 
-def survey_video(path: Path, name: str, suffix: str) -> Video:
+def survey_video(file: Path | bytes, name: str, suffix: str) -> Video:
     """Decode every frame. Raises DataError: damaged, shorter than it claims, or not the container that ``suffix`` says.
 
     A truncated MPEG program stream cannot be told from a short one where the cut falls between two packets.
     """
-    with _opened(path, name) as (container, stream):
+    with opened(file, name) as decoder:
+        container, stream = decoder.container, decoder.stream
         if SUFFIXES[suffix].isdisjoint(container.format.name.split(",")):
             raise DataError(f"{name}: is a {container.format.name} file, which {suffix} does not say")
         packets = damaged = 0
@@ -93,7 +89,7 @@ def survey_video(path: Path, name: str, suffix: str) -> Video:
             packets += packet.size > 0
             damaged += packet.is_corrupt
             for frame in packet.decode():
-                shape = shape if times else _upright(frame, None).shape[:2]
+                shape = shape if times else decoder.upright(frame, AS_IT_IS).shape[:2]
                 damaged += frame.is_corrupt
                 if frame.key_frame and (not keys or len(times) - keys[-1] >= KEY_GAP):
                     keys.append(len(times))
@@ -139,40 +135,6 @@ def _seekable(keys: list[int], times: list[int | None]) -> Keys:
     known = [time for time in times if time is not None]
     rising = len(known) == len(times) and all(a < b for a, b in itertools.pairwise(known))
     return tuple((key, known[key]) for key in keys) if rising else ()
-
-
-def _from_key(container: InputContainer, stream: VideoStream, time: int, skip: int, count: int) -> list[VideoFrame]:
-    """``count`` frames from ``skip`` after the keyframe at ``time``; none if the container cannot go there."""
-    container.seek(time, stream=stream)
-    frames = (frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= time)
-    first = next(frames, None)
-    if first is None or first.pts != time:
-        return []
-    return list(itertools.islice(itertools.chain([first], frames), skip, skip + count))
-
-
-@contextmanager
-def _opened(file: Path | bytes, name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    try:
-        readable = io.BytesIO(file) if isinstance(file, bytes) else str(file)
-        with av.open(readable, "r", metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise DataError(f"{name}: has no video stream")
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise DataError(f"{name}: its video is in a format that is not known here")
-            yield container, stream
-    except FFmpegError as error:
-        raise DataError(f"{name}: cannot be decoded: {error.strerror}") from None
-
-
-def _upright(frame: VideoFrame, short_side: int | None) -> np.ndarray:
-    height, width = frame.height, frame.width
-    if short_side is not None:
-        height, width = reduced_size(height, width, short_side)
-    exact = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-    pixels = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=exact)
-    return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation else pixels
 
 
 def _stacked(frames: list[np.ndarray], name: str) -> Pixels:
