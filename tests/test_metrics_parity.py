@@ -12,6 +12,7 @@ from omnitok.metrics.codebook import PENDING, Tally
 from omnitok.model import MODELS
 from omnitok.model.baselines import PatchMean
 from omnitok.model.contract import Reconstruction, Reconstructor
+from omnitok.quantizers import QUANTIZERS
 from omnitok.randomness import initialise
 from omnitok.spec import decode, read_value, resolve
 from omnitok.training.devices import OnDevice
@@ -75,6 +76,29 @@ def test_a_code_that_the_codebook_has_not_is_refused():
     for code in (-1, 4):
         with pytest.raises(ValueError, match="are not all of a codebook of 4"):
             Tally(4).add(torch.tensor([0, code]))
+
+
+@pytest.mark.parametrize("name", list(QUANTIZERS))
+def test_codes_of_every_quantizer_are_counted(name):
+    quantizer = resolve(QUANTIZERS.default(name))().eval()
+    initialise(quantizer, 0)
+    with torch.no_grad():
+        codes = quantizer(torch.randn(2, 3, 4, 4, quantizer.in_channels)).codes
+    codec = Looking(0.0)
+    codec.codebook_sizes, codec.rates = quantizer.codebook_sizes, quantizer.rates
+    codec.bits_per_token = quantizer.bits_per_token
+    clip = torch.zeros(2, 3, 9, 16, 16)
+    whole, spent = (
+        fed(asked(of, codec), (clip, clip, codes)).value for of in ("bits_per_pixel", "entropy_bits_per_pixel")
+    )
+    if quantizer.codebook_sizes:
+        used = fed(asked("codebook_usage", codec), (clip, clip, codes)).value
+        dead = fed(asked("dead_codes", codec), (clip, clip, codes)).value
+        assert 0 <= spent <= whole == pytest.approx(3 * 4 * 4 * quantizer.bits_per_token / (9 * 16 * 16))
+        sizes = set(quantizer.codebook_sizes)
+        assert len(sizes) > 1 or dead == pytest.approx((1 - used) * sizes.pop())
+    else:
+        assert whole is spent is None
 
 
 def test_what_is_measured_is_what_metrics_take_it_for():
