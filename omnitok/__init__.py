@@ -142,9 +142,7 @@ def reconstruct_files(
     return reconstruct(_place(run), [Path(file) for file in some], Path(out), fit=fit, side_by_side=side_by_side)
 
 
-def evaluate_run(
-    run: Path | str, metrics: str | Sequence[str] | None = None, **asked: Any
-) -> list[dict[str, Any]]:
+def evaluate_run(run: Path | str, metrics: str | Sequence[str] | None = None, **asked: Any) -> list[dict[str, Any]]:
     """``omnitok evaluate``: measure a finished run or a tokenizer's file; what is measured already is read. -> a result
     file a metric.
 

@@ -32,6 +32,7 @@ from omnitok.training.adversary import ADVERSARIES
 from omnitok.training.average import AVERAGES
 from omnitok.training.baselines import BASELINES
 from omnitok.training.optimizers import OPTIMIZERS
+from omnitok.training.presets import flow, presets
 from omnitok.training.stage import Lineage
 from omnitok.training.step import STEPS
 
@@ -44,6 +45,8 @@ SLOTS: dict[str, Registry[Any]] = {
 }  # fmt: skip
 
 
+PAPER: Final = r"arXiv:\d{4}\.\d{4,5}"
+PRESET: Final = "preset"  # listed like a slot
 REF: Final = "#/$defs/"
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -86,8 +89,8 @@ def entries(slot: str | None = None, bits: int | None = None) -> list[Entry]:
     """The components of one slot, or of all, with those of other packages, usable or not; of one slot, with what they
     cost; of quantizers, with their settings of so many ``bits``. Raises SpecError where there is no such slot, for bits
     of another, and for more of them than any token has."""
-    if slot is not None and slot not in SLOTS:
-        raise SpecError([Fault(Mark("components"), "", f"no slot {slot!r}{near(slot, SLOTS)}")])
+    if slot is not None and slot not in (*SLOTS, PRESET):
+        raise SpecError([Fault(Mark("components"), "", f"no slot {slot!r}{near(slot, (*SLOTS, PRESET))}")])
     if bits is not None and slot != QUANTIZERS.slot:
         said = f"a quantizer spends bits, and nothing else does; say: omnitok components quantizer --bits {bits}"
         raise SpecError([Fault(Mark(f"--bits {bits}"), "", said)])
@@ -95,9 +98,19 @@ def entries(slot: str | None = None, bits: int | None = None) -> list[Entry]:
         raise SpecError([Fault(Mark(f"--bits {bits}"), "", f"a token has at most {MOST_BITS} bits")])
     if bits is not None:
         return [_with_settings(entry, bits) for entry in _listed(QUANTIZERS)]
-    return [
-        entry for registry in ([SLOTS[slot]] if slot else SLOTS.values()) for entry in _listed(registry, bool(slot))
-    ]
+    if slot == PRESET:
+        return list(_presets())
+    registries = [SLOTS[slot]] if slot else SLOTS.values()
+    found = [entry for registry in registries for entry in _listed(registry, bool(slot))]
+    return found if slot else [*found, *_presets()]
+
+
+def _presets() -> Iterator[Entry]:
+    """The published protocols, with what each fixes."""
+    for one in presets().values():
+        fixed = tuple(Choice(name, flow(value), "") for name, value in one.fixed.items())
+        papers = tuple(re.findall(PAPER, one.source))
+        yield Entry(PRESET, one.name, f"{one.source}. {one.says}", papers, fixed, None)
 
 
 def _listed(registry: Registry[Any], costs: bool = False) -> Iterator[Entry]:
@@ -125,7 +138,7 @@ def _entry(registry: Registry[Any], name: str) -> Entry:
         Choice(choice, _shown(fields[choice].get_default()), said.get(choice, "")) for choice in choices(component)
     )
     module = inspect.getdoc(inspect.getmodule(component)) or ""
-    papers = tuple(dict.fromkeys(re.findall(r"arXiv:\d{4}\.\d{4,5}", text + module)))
+    papers = tuple(dict.fromkeys(re.findall(PAPER, text + module)))
     origin = str(registry.origins.get(name, ""))
     bits = _bits(component, bool(origin)) if registry is QUANTIZERS else None
     return Entry(registry.slot, name, _joined(text.split("\n\n")[0]), papers, listed, bits, origin)
@@ -241,11 +254,17 @@ def schemas() -> dict[str, dict[str, Any]]:
     sweep = SweepFile.model_json_schema(ref_template=f"{REF}{{model}}")
     evaluation = EVALUATIONS.adapter.json_schema(ref_template=f"{REF}{{model}}")
     more = evaluation.pop("$defs")
-    more["evaluation_reconstruction"]["properties"]["name"] = {"type": "string", "description": "its name in reports"}
+    name = {"type": "string", "description": "its name in reports"}
+    preset = {"enum": list(presets()), "description": "a published protocol, which fixes what it says"}
+    more["evaluation_reconstruction"]["properties"] |= {"name": name, "preset": preset}
+    more["evaluation_reconstruction"]["required"] = ["data"]  # the rest may be the preset's
     sweep["$defs"] |= more
     sweep["properties"]["evaluate"]["items"] = evaluation
     baseline = BASELINES.adapter.json_schema(ref_template=f"{REF}{{model}}")
-    sweep["$defs"] |= baseline.pop("$defs")
+    for definition, one in (own := baseline.pop("$defs")).items():
+        if definition.startswith("baseline_"):
+            one["properties"]["name"] = name
+    sweep["$defs"] |= own
     sweep["properties"]["baselines"]["items"] = baseline
     return {"experiment": experiment, "sweep": {"$schema": DRAFT, **sweep, "title": "an omnitok sweep"}}
 

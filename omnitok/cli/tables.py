@@ -187,6 +187,21 @@ def print_weights(listed: Sequence[Any]) -> None:
     out.print(table)
 
 
+def print_results(found: Sequence[Any], details: bool) -> None:
+    """A line a number with its interval, below it what belongs to it, then the protocols."""
+    out = console()
+    table = table_of("metric", "value", "95 % interval", "items", right=("value", "items"))
+    for one in found:
+        value = "n/a" if one["value"] is None else f"{one['value']:.4f} {one['unit']}".rstrip()
+        ends = "[{:.4f}, {:.4f}]".format(*one["interval"]) if one["interval"] else ""
+        table.add_row(escape(one["key"]), value, escape(ends), str(one["n"]))
+        for name, more in one["details"].items() if details else ():
+            table.add_row(f"  {escape(name)}", f"{more:.4f}", "", "")
+    out.print(table)
+    for one in found:
+        out.print(f"[dim]{escape(one['protocol'])}[/dim]", soft_wrap=True)
+
+
 def print_findings(findings: Sequence[Any]) -> None:
     out = console()
     table = table_of("", "what", "seen")

@@ -74,5 +74,7 @@ def _at(path: str) -> Iterator[None]:
     try:
         yield
     except SpecError as error:
-        faults = [fault._replace(path=f"{path}{fault.path.partition('baseline')[2]}") for fault in error.faults]
-        raise SpecError(faults) from None
+        inside = [fault.path.removeprefix("stages.baseline.").partition("baseline")[2] for fault in error.faults]
+        raise SpecError(
+            fault._replace(path=f"{path}{rest}") for fault, rest in zip(error.faults, inside, strict=True)
+        ) from None

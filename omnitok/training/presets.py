@@ -1,6 +1,7 @@
 """Protocols that others have published numbers by, each as an evaluation's text with its source."""
 
 import functools
+import json
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -54,11 +55,11 @@ def _over(fixed: Map, said: Map, path: tuple[str, ...], name: str, faults: list[
         here = said.get(key)
         if key not in said:
             items[key], marks[key] = value, fixed.marks[key]
-        elif isinstance(value, Map) and isinstance(here, Map | str):
+        elif isinstance(value, Map) and (isinstance(here, Map) or (isinstance(here, str) and not path)):
             inner = here if isinstance(here, Map) else _named(here, said.marks[key])
             items[key] = _over(value, inner, (*path, key), name, faults)
         else:
-            both = f"the preset {name!r} fixes {_flow(value)}, and here it is {_flow(here)}; leave it out"
+            both = f"the preset {name!r} fixes {flow(value)}, and here it is {flow(here)}; leave it out"
             faults.append(Fault(said.marks[key], dotted((*path, key)), both))
     return Map(items, said.mark, marks)
 
@@ -68,9 +69,11 @@ def _named(component: str, mark: Mark) -> Map:
     return Map({"type": component}, mark, {"type": mark})
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """Data in one line."""
     plain = bare(value)
     if isinstance(plain, dict):
-        return f"{{{', '.join(f'{key}: {_flow(one)}' for key, one in plain.items())}}}"
-    return f"[{', '.join(map(_flow, plain))}]" if isinstance(plain, list) else str(plain)
+        return f"{{{', '.join(f'{key}: {flow(one)}' for key, one in plain.items())}}}"
+    if isinstance(plain, list):
+        return f"[{', '.join(map(flow, plain))}]"
+    return plain if isinstance(plain, str) else json.dumps(plain)

@@ -94,6 +94,8 @@ class Recorded(Baseline):
     def __init__(self, *, folder: Annotated[str, PLACE, REQUIRED], fingerprint: Annotated[str, REQUIRED]) -> None:
         super().__init__()
         self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"folder={folder}: no such folder")
         if (found := fingerprint_of(self.folder)) != fingerprint:
             raise ValueError(f"fingerprint={fingerprint}: the folder {folder} has {found}")
         self.places = members(self.folder)

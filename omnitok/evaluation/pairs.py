@@ -1,0 +1,128 @@
+"""Measuring pairs of folders: originals, and what somebody else's tokenizer made of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from omnitok.data import DataError, as_clip
+from omnitok.evaluation.asked import foreign, metrics_of, refusing, results
+from omnitok.metrics import Identity, Metric, Pair
+from omnitok.spec import Fault, Mark, Spec, SpecError, identity, plain, resolve, versions
+from omnitok.training.devices import OnDevice, device
+from omnitok.training.evaluate import (
+    Evaluated,
+    Evaluation,
+    Seen,
+    batch_size,
+    locate_networks,
+    measured,
+    networks_of,
+    refuse_unfit,
+)
+from omnitok.training.loader import prefetched
+from omnitok.training.recorded import fingerprint_of, members, read_frames, refuse_other_size
+from omnitok.trial import load
+from omnitok.trial.measure import Wanted, measure_missing
+
+SHOWN = 3  # names that a refusal repeats
+
+
+class Pairs(NamedTuple):
+    """Originals and their reconstructions by name, and the size that all of them have: frames, height, width."""
+
+    before: dict[str, Path]
+    after: dict[str, Path]
+    size: tuple[int, int, int]
+
+
+def evaluate_pairs(originals: Path, reconstructions: Path, metrics: str | Sequence[str]) -> list[dict[str, Any]]:
+    """The metrics asked for of ``reconstructions``, which is a run by the hash of what it holds, as their files say them.
+    Pictures, videos and folders ``NAME.frames`` are matched by their names without endings and taken as they are.
+
+    Raises SpecError: partners that are missing, other sizes or numbers of frames, what a metric or its weights refuse.
+    """
+    specs = metrics_of(metrics)
+    with refusing("evaluate"):
+        pairs = read_pairs(originals, reconstructions)
+        made = [resolve(spec)(Identity()) for spec in specs]
+        frames, height, width = pairs.size
+        for metric in made:
+            refuse_unfit(metric, frames, min(height, width), len(pairs.before))
+            locate_networks(metric)
+        seen = Seen(fingerprint_of(originals), f"as is {frames}x{height}x{width}", len(pairs.before))
+        fingerprint = fingerprint_of(reconstructions)
+    folder = foreign({"type": "recorded", "folder": str(reconstructions), "fingerprint": fingerprint})
+    said = {"data": {"type": "files", "fingerprint": seen.fingerprint}, "frames": frames, "resolution": height}
+    digests = [_digest(folder.name, spec, seen) for spec in specs]
+    key = f"{originals.resolve().name}-{seen.fingerprint[:4]}.{frames}x{height}x{width}"
+
+    def measure(some: Sequence[Spec]) -> tuple[Evaluated, list[Metric]]:
+        codec = OnDevice(load(folder))
+        fed = [resolve(spec)(codec) for spec in some]
+        return measured(_fed(pairs), fed, len(pairs.before)), fed
+
+    with refusing("evaluate"):
+        wanted = Wanted(key, said, seen, dict(zip(digests, specs, strict=True)))
+        measure_missing(folder, wanted, measure)
+    return results(folder, digests)
+
+
+def read_pairs(originals: Path, reconstructions: Path) -> Pairs:
+    """Raises DataError for a folder without anything, SpecError with a fault a side where partners are missing."""
+    before, after = members(originals), members(reconstructions)
+    faults = [
+        Fault(Mark(str(folder)), "", f"has no partner of {_some(missing)} of {other}")
+        for folder, other, missing in (
+            (reconstructions, originals, before.keys() - after.keys()),
+            (originals, reconstructions, after.keys() - before.keys()),
+        )
+        if missing
+    ]
+    if faults:
+        raise SpecError(faults)
+    frames, height, width, _ = read_frames(next(iter(before.values()))).shape
+    return Pairs(before, {name: after[name] for name in before}, (frames, height, width))
+
+
+def _some(names: set[str]) -> str:
+    first = sorted(names)[:SHOWN]
+    more = len(names) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more else "")
+
+
+def _fed(pairs: Pairs) -> Iterator[tuple[Sequence[str], Pair]]:
+    with closing(prefetched(_batches(pairs), 1)) as batches:
+        for names, before, after in batches:
+            codes = torch.empty((len(names), 1, 1, 1, 0), dtype=torch.long)
+            yield names, Pair(before, after, codes, device())
+
+
+def _batches(pairs: Pairs) -> Iterator[tuple[Sequence[str], Tensor, Tensor]]:
+    frames, height, width = pairs.size
+    size, names = batch_size(frames * height * width), list(pairs.before)
+    for start in range(0, len(names), size):
+        some = names[start : start + size]
+        clips = [_clips(pairs, name) for name in some]
+        yield some, *(torch.stack(side) for side in zip(*clips, strict=True))  # type: ignore[misc]
+
+
+def _clips(pairs: Pairs, name: str) -> tuple[Tensor, Tensor]:
+    before = as_clip(read_frames(pairs.before[name]))
+    if before.shape[1:] != pairs.size:
+        first, sizes = next(iter(pairs.before.values())), [before.shape[1:], pairs.size]
+        said = [" x ".join(map(str, size)) for size in sizes]
+        raise DataError(f"{pairs.before[name]}: is {said[0]}, and {first.name} is {said[1]}; all must be of one size")
+    after = as_clip(read_frames(pairs.after[name]))
+    refuse_other_size(pairs.after[name], after, before)
+    return before, after
+
+
+def _digest(stage: str, metric: Spec, seen: Seen) -> str:
+    rest: Mapping[str, Any] = {"fingerprint": seen.fingerprint, "view": seen.view, "stage": stage}
+    networks = networks_of(resolve(metric)(Identity()))
+    known = versions(metric) | {"evaluation": Evaluation.version}
+    return identity({"data": "files", "metric": plain(metric)}, known, networks=networks, **rest)

@@ -1,0 +1,229 @@
+"""What somebody else's tokenizer made gets numbers, and rows beside ours."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from click.testing import CliRunner
+from PIL import Image, ImageFilter
+
+import omnitok
+from omnitok import runs
+from omnitok.cli import main
+from omnitok.data import write_clip
+from omnitok.spec import SpecError
+from omnitok.sweep.file import read_sweep
+from omnitok.sweep.launch import launch
+from omnitok.sweep.plan import plan_sweep
+
+DATA = "{type: embedded, short_side: 32}"
+
+
+def call(*words: object, code: int = 0) -> str:
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+def blur(items: Path, out: Path) -> Path:
+    """What a foreign tokenizer might make: every picture blurred, under its own name."""
+    for path in sorted(items.rglob("*.png")):
+        target = out / path.relative_to(items)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).filter(ImageFilter.BoxBlur(1)).save(target)
+    return out
+
+
+@pytest.fixture
+def items(tmp_path, runs_root) -> Path:
+    asked = {"data": DATA, "frames": 1, "resolution": 16}
+    assert omnitok.export_items(tmp_path / "items", **asked).n == 8
+    return tmp_path / "items"
+
+
+@pytest.fixture
+def theirs(items, tmp_path) -> Path:
+    return blur(items, tmp_path / "theirs")
+
+
+def baselines(folder: Path, *more: str) -> Path:
+    """A sweep of two arms and one seed, with these baselines."""
+    path = tiny.write(folder)
+    said = path.read_text().replace("baselines: [mean_colour]", f"baselines: [{', '.join(more)}]")
+    said = said.replace("  stages.joint.schedule.image_share: [0.0, 0.5]\n", "")
+    path.write_text(said.replace("seeds: [0, 1]", "seeds: [0]"))
+    return path
+
+
+def recorded(folder: Path, name: str = "blurred") -> str:
+    return f"{{type: recorded, name: {name}, folder: {folder}, fingerprint: {omnitok.fingerprint_of(folder)}}}"
+
+
+def test_reconstructions_of_exported_items_are_a_row_with_the_numbers_of_the_pairs(items, theirs, tmp_path):
+    direct = {one["label"]: one for one in omnitok.evaluate_pairs(items, theirs, "psnr")}
+    sweep = baselines(tmp_path, "mean_colour", recorded(theirs))
+    done = launch(sweep)
+    assert {state.status for state in done.states} == {"done"}
+    frame = omnitok.rows(sweep)
+    (row,) = frame[frame["arm"] == "blurred"].to_dict("records")
+    assert row["photos/psnr"] == pytest.approx(direct["psnr"]["value"], abs=1e-9) and row["kind"] == "baseline"
+    assert row["photos/psnr"] > frame[frame["arm"] == "mean_colour"]["photos/psnr"].item()
+    page = omnitok.render_report(sweep, out=tmp_path / "out").page
+    assert "blurred" in page.read_text()
+    assert {one["stage"] for one in direct.values()} == {row["digest"]}  # one and the same run
+
+
+def test_a_tokenizers_file_is_a_row_with_the_numbers_of_its_run(tmp_path, runs_root):
+    sweep = baselines(tmp_path)
+    launch(sweep)
+    file = omnitok.export("ask/vq/0", tmp_path / "vq.safetensors")
+    inside = f"{{type: tokenizer, name: again, file: vq.safetensors, sha256: {file.sha256}}}"
+    sweep = baselines(tmp_path, inside)
+    done = launch(sweep)
+    frame = omnitok.rows(sweep)
+    columns = ["photos/psnr", "photos/codebook_usage"]
+    mine, again = (frame[frame["arm"] == name][columns].to_numpy() for name in ("vq", "again"))
+    np.testing.assert_array_equal(mine, again)
+    assert frame[frame["arm"] == "again"]["parameters"].item() == frame[frame["arm"] == "vq"]["parameters"].item()
+    asked = {"data": DATA, "resolution": 16}
+    found = omnitok.evaluate_run(tmp_path / "vq.safetensors", "psnr", **asked)
+    assert found[0]["stage"] == done.states[-1].trial["stages"][-1]  # a file is one run wherever it is named
+    assert launch(sweep)[2:4] == (0, 0)
+
+
+def test_where_something_lies_is_no_identity(items, theirs, tmp_path):
+    sweep = baselines(tmp_path, recorded(theirs))
+    before = plan_sweep(sweep).trials[-1].stages, read_sweep(sweep).digest
+    moved = theirs.rename(tmp_path / "elsewhere")
+    sweep.write_text(sweep.read_text().replace(str(theirs), "elsewhere").replace("name: blurred", "name: cosmos"))
+    assert (plan_sweep(sweep).trials[-1].stages, read_sweep(sweep).digest) == before
+    assert launch(sweep).states[-1].status == "done"
+    experiment = runs.read_json(runs.root() / before[0][0] / runs.EXPERIMENT)
+    assert experiment["files"] == {"baseline.folder": str(moved)} and "folder" not in experiment["spec"]["baseline"]
+    (next(moved.iterdir())).write_bytes(b"other")
+    with pytest.raises(SpecError, match="fingerprint=.*: the folder .* has"):
+        plan_sweep(sweep)
+
+
+WRONG = [
+    ("fingerprint: ", "fingerprint: x", "baselines[0].fingerprint: fingerprint=x"),
+    ("name: blurred, ", "name: 3, ", "baselines[0].name: 3 must be text, not a whole number"),
+    ("folder: ", "folder: no", "baselines[0].folder"),
+    ("type: recorded", "type: recorder", "no baseline 'recorder'; did you mean 'recorded'?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG)
+def test_a_wrong_baseline_is_refused_where_it_is_wrong(theirs, tmp_path, old, new, message):
+    sweep = baselines(tmp_path, recorded(theirs).replace(old, new, 1))
+    with pytest.raises(SpecError) as caught:
+        plan_sweep(sweep)
+    assert message in str(caught.value) and "ask.yaml:8: " in str(caught.value)
+
+
+def test_clips_are_exported_frame_by_frame_and_found_again(tmp_path, runs_root):
+    call(
+        "evaluate",
+        "--export-items",
+        tmp_path / "clips",
+        "--data",
+        DATA,
+        "--frames",
+        3,
+        "--resolution",
+        16,
+        "--items",
+        2,
+    )
+    index = json.loads((tmp_path / "clips" / "index.json").read_text())
+    assert len(index["items"]) == 2 and index["evaluation"]["frames"] == 3
+    folders = sorted((tmp_path / "clips").glob("*.frames"))
+    assert len(folders) == 2 and [one.name for one in sorted(folders[0].iterdir())] == ["000.png", "001.png", "002.png"]
+    theirs = blur(tmp_path / "clips", tmp_path / "theirs")
+    sweep = baselines(tmp_path, recorded(theirs))
+    text = "frames: 3, resolution: 16, items: 2, metrics: [psnr, causality_leak]}"
+    sweep.write_text(sweep.read_text().replace("frames: 1, resolution: 16, metrics: [psnr, codebook_usage]}", text))
+    done = launch(sweep)
+    assert done.states[-1].status == "done"
+    frame = omnitok.rows(sweep)
+    direct = omnitok.evaluate_pairs(tmp_path / "clips", theirs, ["psnr"])
+    last = frame[frame["arm"] == "blurred"]
+    assert last["photos/psnr"].item() == pytest.approx(direct[0]["value"], abs=1e-9)
+    assert last["photos/causality_leak"].isna().item()  # asks a codec for more than was recorded: does not apply
+    assert direct[0]["protocol"].endswith("as is 3x16x16, n=2]")
+
+
+def test_an_item_that_nobody_reconstructed_is_named(items, theirs, tmp_path):
+    gone = sorted(theirs.iterdir())[0]
+    gone.unlink()
+    done = launch(baselines(tmp_path, recorded(theirs)))
+    assert (
+        done.states[-1].status == "failed"
+        and f"has no reconstruction of the item {gone.stem}" in done.states[-1].reason
+    )
+
+
+def test_pairs_are_matched_by_name_and_refused_by_name(items, theirs, tmp_path):
+    names = sorted(path.stem for path in theirs.iterdir())
+    (theirs / f"{names[0]}.png").rename(theirs / "other.png")
+    said = call("evaluate", "--originals", items, "--reconstructions", theirs, code=2)
+    assert f"{theirs}: has no partner of {names[0]} of {items}" in said and f"{items}: has no partner of other" in said
+    (theirs / "other.png").rename(theirs / f"{names[0]}.png")
+    Image.new("RGB", (20, 16)).save(theirs / f"{names[1]}.png")
+    said = call("evaluate", "--originals", items, "--reconstructions", theirs, code=2)
+    assert f"{names[1]}.png: is 1 x 16 x 20 (frames x height x width), and its original is 1 x 16 x 16" in said
+    (theirs / f"{names[1]}.jpg").write_bytes((theirs / f"{names[2]}.png").read_bytes())
+    assert "so that one cannot be told" in call("evaluate", "--originals", items, "--reconstructions", theirs, code=2)
+
+
+def test_videos_are_pairs_too(tmp_path, runs_root):
+    for side in "ab":
+        (tmp_path / side).mkdir()
+    frames = np.random.default_rng(0).integers(0, 255, (5, 16, 24, 3), np.uint8)
+    write_clip(tmp_path / "a" / "x.mkv", frames, 25.0)
+    write_clip(tmp_path / "b" / "x.mp4", frames // 2, 25.0)
+    (found,) = omnitok.evaluate_pairs(tmp_path / "a", tmp_path / "b", "psnr")
+    assert found["n"] == 1 and "as is 5x16x24" in found["protocol"] and 5 < found["value"] < 20
+    write_clip(tmp_path / "b" / "x.mp4", frames[:4], 25.0)
+    with pytest.raises(SpecError, match="is 4 x 16 x 24 .* its original is 5 x 16 x 24"):
+        omnitok.evaluate_pairs(tmp_path / "a", tmp_path / "b", "psnr")
+
+
+REFUSED = [
+    ([], "it is not said what is measured"),
+    (["x", "--originals", "a"], "RUN and --originals and --reconstructions cannot be said together"),
+    (["--originals", "a"], "--reconstructions is missing"),
+    (["--originals", "a", "--reconstructions", "b", "--frames", "3"], "taken as they are; leave out --frames"),
+    (["--originals", "a", "--reconstructions", "b"], "a: no such folder"),
+    (["--export-items", "x", "--metrics", "psnr"], "measures nothing; leave out --metrics"),
+    (["--export-items", "x", "--frames", "1"], "data: must be said with --data"),
+    (["--export-items", "x", "--data", "embeded", "--resolution", "16"], "did you mean 'embedded'?"),
+    (["--export-items", "x", "--data", "embedded", "--resolution", "999"], "resolution=999: the smallest picture"),
+    (["--export-items", "x", "--data", "embedded", "--resolution", "16", "--items", "99"], "items=99: the test split has"),
+    (["x.safetensors", "--data", "embedded", "--resolution", "16"], "x.safetensors: no such file"),
+    (["x.safetensors", "--preset", "omnitokenizer"], "no preset 'omnitokenizer'; did you mean 'omnitokenizer_"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "sentence"), REFUSED)
+def test_what_is_said_wrongly_is_refused_in_a_sentence(tmp_path, runs_root, monkeypatch, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    said = call("evaluate", *words, code=2)
+    assert sentence in said and "Traceback" not in said
+
+
+def test_a_wrong_metric_of_pairs_is_refused_with_the_nearest_name(items, theirs):
+    said = call("evaluate", "--originals", items, "--reconstructions", theirs, "--metrics", "psnr, sim", code=2)
+    assert "metrics[1]: no metric 'sim'; did you mean 'ssim'?" in said
+    said = call("evaluate", "--originals", items, "--reconstructions", theirs, "--metrics", "rfvd", code=2)
+    assert "frames=1: rfvd needs" in said
+
+
+def test_folders_are_not_written_over(items, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x.txt").write_text("mine")
+    said = call("evaluate", "--export-items", tmp_path / "full", "--data", DATA, "--resolution", 16, code=2)
+    assert "holds something else" in said
+    call("evaluate", "--export-items", items, "--data", DATA, "--resolution", 16)  # again does the same
