@@ -111,6 +111,14 @@ def test_is_best_at_identity(fresh):
         assert same == 1 and changed <= same
 
 
+def test_clips_without_content_have_numbers_too(fresh):
+    black = torch.full((9, 3, fresh().least_frames, 32, 32), -1.0)
+    for original, back in ((black, black), (black, -black)):
+        found = fed(fresh(), (original, back, torch.zeros(9, 1, 1, 1, 0, dtype=torch.long)))
+        numbers = (found.value, *(found.interval or ()), *found.details.values())
+        assert all(map(np.isfinite, numbers))
+
+
 def test_its_name_says_its_protocol_and_its_networks_are_known(fresh):
     metric = fresh()
     assert metric.protocol.startswith(f"{metric.label}[") and metric.protocol.endswith("]")
