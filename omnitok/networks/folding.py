@@ -22,11 +22,11 @@ class Rectified(nn.Conv2d):
 
 
 def fold(
-    kernel: np.ndarray[Any, Any],
-    mean: np.ndarray[Any, Any],
-    variance: np.ndarray[Any, Any],
-    shift: np.ndarray[Any, Any],
-    scale: np.ndarray[Any, Any] | float = 1.0,
+    kernel: np.ndarray[Any, np.dtype[Any]],
+    mean: np.ndarray[Any, np.dtype[Any]],
+    variance: np.ndarray[Any, np.dtype[Any]],
+    shift: np.ndarray[Any, np.dtype[Any]],
+    scale: np.ndarray[Any, np.dtype[Any]] | float = 1.0,
     *,
     epsilon: float = 1e-3,
 ) -> tuple[Tensor, Tensor]:
