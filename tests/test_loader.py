@@ -17,6 +17,7 @@ from test_training import task
 from omnitok.data import DataError
 from omnitok.data.embedded import Embedded
 from omnitok.schedules.mixing import StepPlan, joint
+from omnitok.sweep.file import Resources
 from omnitok.training import loader
 from omnitok.training.feed import Feed, Places, Size
 from omnitok.training.loader import WORKERS, WorkerDied, loading, parts, prefetched
@@ -88,15 +89,15 @@ def test_a_training_is_the_same_with_workers_and_goes_on_with_others(monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("how", "kind", "sentence"),
+    ("how", "workers", "kind", "sentence"),
     [
-        ("data", "data", r'^clips/a "b".mp4: ends at frame 7$'),
-        ("killed", "killed", r"^worker 1 of 2 that load the data died \(SIGKILL; out of memory\?\)$"),
-        ("bug", "bug", r"worker 1 of 2 that load the data failed: ZeroDivisionError: one by nothing\nTraceback"),
+        ("data", 1, "data", r'^clips/a "b".mp4: ends at frame 7$'),
+        ("killed", 2, "killed", r"^worker 1 of 2 that load the data died \(SIGKILL; out of memory\?\)$"),
+        ("bug", 1, "bug", r"worker 0 of 1 that load the data failed: ZeroDivisionError: one by nothing\nTraceback"),
     ],
 )
-def test_what_goes_wrong_in_a_worker_is_said_at_its_step(monkeypatch, how, kind, sentence):
-    monkeypatch.setenv(WORKERS, "2")
+def test_what_goes_wrong_in_a_worker_is_said_at_its_step(monkeypatch, how, workers, kind, sentence):
+    monkeypatch.setenv(WORKERS, str(workers))
     seen = []
     expected = {"data": DataError, "killed": WorkerDied, "bug": RuntimeError}[how]
     with pytest.raises(expected, match=sentence) as caught, loading(feed(partial(Broken, how=how))) as steps:
@@ -120,6 +121,15 @@ def test_what_cannot_be_told_to_a_worker_is_refused_in_a_sentence(monkeypatch):
         loaded(monkeypatch, "two", odd)
 
 
+def test_the_number_of_workers_is_a_resource_that_a_sweep_hands_on():
+    assert Resources(data_workers=2, compile=True, attention="sdpa").environment == {
+        WORKERS: "2",
+        "OMNITOK_COMPILE": "1",
+        "OMNITOK_ATTENTION": "sdpa",
+    }
+    assert Resources(data_workers=0).environment == {WORKERS: "0"}
+
+
 def test_workers_end_with_whatever_stops_the_training(monkeypatch):
     monkeypatch.setenv(WORKERS, "2")
     started = []
@@ -127,7 +137,8 @@ def test_workers_end_with_whatever_stops_the_training(monkeypatch):
     with pytest.raises(KeyboardInterrupt), loading(feed(steps=10**6)) as steps:
         next(steps)
         raise KeyboardInterrupt
-    assert [worker.handle.poll() for worker in started] == [-signal.SIGKILL] * 2
+    assert len(started) == 2
+    assert None not in [worker.handle.poll() for worker in started]
     assert not threads()
 
 
@@ -142,6 +153,7 @@ def _told(seen, call):
 PARENT = """
 import os, sys, time
 from test_loader import feed
+from omnitok.sweep.file import Resources
 from omnitok.training import loader
 started = []
 begin = loader._Worker.__init__

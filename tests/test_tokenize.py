@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from click.testing import CliRunner
+from test_exchange import GOLDEN, checkpoint
 
 import omnitok
 from omnitok import runs, tokenization
@@ -16,10 +18,11 @@ from omnitok.cli import main
 from omnitok.data.embedded import Embedded
 from omnitok.model import MODELS
 from omnitok.model.files import write_tokenizer
+from omnitok.published import load_official
 from omnitok.randomness import initialise
 from omnitok.spec import SpecError, decode, resolve
 from omnitok.tokenization import Tokens
-from omnitok.tokenization.encoding import narrowed, tokenizer_digest
+from omnitok.tokenization.encoding import encoded, narrowed, tokenizer_digest
 
 DATA = "{type: embedded, short_side: 32}"
 MODEL = {"dim": 12, "patches": {"type": "linear", "patch": 4, "temporal_patch": 2}}
@@ -221,6 +224,26 @@ def test_tokens_are_read_by_workers_of_torch(tmp_path):
     batches = torch.utils.data.DataLoader(tokens, batch_size=4, num_workers=1, multiprocessing_context="fork")
     found = torch.cat([batch["codes"] for batch in batches])
     assert torch.equal(found, torch.stack([one["codes"] for one in map(tokens.__getitem__, range(len(tokens)))]))
+
+
+@torch.no_grad()
+def test_a_checkpoint_of_the_authors_makes_tokens_as_any_other(tmp_path):
+    checkpoint(tmp_path / "theirs.ckpt")
+    file = omnitok.import_official(tmp_path / "theirs.ckpt", tmp_path / "ours.safetensors").file
+    tokens = Tokens(omnitok.tokenize(file, tmp_path / "tokens", **ASKED | {"frames": 5}).folder)
+    found = torch.stack([tokens[i]["codes"] for i in range(len(tokens))])
+    assert torch.equal(found, omnitok.load(file).encode(clips(5)).codes)
+    assert tokens.index["tokenizer"]["origin"]["checkpoint"] == "theirs.ckpt"
+
+
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data is not here; OMNITOK_GOLDEN says where it is")
+def test_what_is_kept_of_a_published_gaussian_is_what_the_authors_code_gives():
+    config = json.loads((GOLDEN / "default_kl.config.json").read_text())
+    weights = safetensors.torch.load_file(GOLDEN / "default_kl.weights.safetensors")
+    theirs = {name: torch.from_numpy(value) for name, value in np.load(GOLDEN / "default_kl.io.npz").items()}
+    found = encoded(load_official(weights, config["args"]).eval(), 2 * theirs["video.input"])
+    for name in ("mean", "logvar"):
+        torch.testing.assert_close(found[name].float(), theirs[f"video.{name}"].movedim(1, -1), rtol=2**-8, atol=1e-4)
 
 
 def test_a_run_is_tokenized_as_it_was_trained_and_its_export_makes_the_same(tmp_path, runs_root, monkeypatch):
