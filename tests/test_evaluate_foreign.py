@@ -13,6 +13,7 @@ import omnitok
 from omnitok import runs
 from omnitok.cli import main
 from omnitok.data import write_clip
+from omnitok.report.render import render
 from omnitok.spec import SpecError
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch
@@ -70,7 +71,7 @@ def test_reconstructions_of_exported_items_are_a_row_with_the_numbers_of_the_pai
     (row,) = frame[frame["arm"] == "blurred"].to_dict("records")
     assert row["photos/psnr"] == pytest.approx(direct["psnr"]["value"], abs=1e-9) and row["kind"] == "baseline"
     assert row["photos/psnr"] > frame[frame["arm"] == "mean_colour"]["photos/psnr"].item()
-    page = omnitok.render_report(sweep, out=tmp_path / "out").page
+    page = render(done.folder, tmp_path / "out").page
     assert "blurred" in page.read_text()
     assert {one["stage"] for one in direct.values()} == {row["digest"]}  # one and the same run
 

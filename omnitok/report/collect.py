@@ -56,9 +56,9 @@ class Sweep(NamedTuple):
 
     @property
     def metrics(self) -> list[Metric]:
-        fields = ("label", "key", "unit", "better", "protocol")
+        fields = ("label", "key", "unit", "better", "protocol", "missing")
         return [
-            Metric(evaluation["name"], *(metric[field] for field in fields), metric.get("missing", ""))
+            Metric(evaluation["name"], **{field: metric[field] for field in fields if field in metric})
             for evaluation in self.plan["evaluations"]
             for metric in evaluation["metrics"]
         ]

@@ -166,8 +166,8 @@ def unseeded(stage: Stage) -> StageRun:
             raise SpecError([Fault(mark, "init.sha256", f"the file {init.file!r} has {sha256(path)}")])
         parents["init"], files["init"] = f"sha256:{init.sha256}", str(path)
     spec = plain(stage.spec)
-    for path in places(stage.spec):
-        files[dotted(path)] = _holder(spec, path).pop(path[-1])
+    for steps in places(stage.spec):
+        files[dotted(steps)] = _holder(spec, steps).pop(steps[-1])
     return StageRun(
         name=stage.name,
         task=spec["task"],
