@@ -1,4 +1,6 @@
-"""How alike the structure is: SSIM and its kin, per frame, in float64, on pixels clamped to the legal range."""
+"""How alike the structure is, per frame, in float64, on pixels clamped to the legal range: SSIM (Wang, Bovik, Sheikh and
+Simoncelli 2004, IEEE Transactions on Image Processing 13) and multi-scale SSIM (Wang, Simoncelli and Bovik 2003, Asilomar
+Conference on Signals, Systems and Computers)."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal, final
