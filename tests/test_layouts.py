@@ -67,6 +67,10 @@ def test_a_flat_imagenet_without_lists_or_with_wrong_ones_is_refused(tmp_path: P
     assert "ILSVRC2012_val_00000003.JPEG: no list names it" in faults(tmp_path, "imagenet")
     devkit(tmp_path, "7\n5\n7\n")
     assert "ground_truth.txt:2: '5' is no number of a class" in faults(tmp_path, "imagenet")
+    (tmp_path / "ILSVRC2012_devkit_t12" / "data" / "meta.mat").write_bytes(b"MATLAB 5.0")
+    assert "meta.mat: is not the development kit's table of classes" in faults(tmp_path, "imagenet")
+    (tmp_path / "ILSVRC2012_devkit_t12" / "data" / "meta.mat").unlink()
+    assert faults(tmp_path, "imagenet") == f"{tmp_path}: has no ILSVRC2012_devkit_t12/data/meta.mat"
     shutil.rmtree(tmp_path / "train" / CATS)
     devkit(tmp_path)
     assert f"val/ILSVRC2012_val_00000002.JPEG: its class {CATS} has no picture in train/" in faults(
@@ -189,5 +193,5 @@ def test_the_same_tree_elsewhere_has_the_same_fingerprint(tmp_path: Path, make: 
     layout = "imagenet" if make is imagenet else "celeba_hq"
     one, two = (check_folder(make(tmp_path / name), layout=layout) for name in ("one", "two"))
     assert one.fingerprint == two.fingerprint
-    assert one.ignored == (() if make is imagenet else ("CelebA-HQ-to-CelebA-mapping.txt",))
+    assert one.ignored == ()
     assert {split for split, _ in itertools.chain(placed(one.manifest).values())} == {"train", "val", "test"}

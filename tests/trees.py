@@ -77,8 +77,8 @@ def shard(members: Iterable[tuple[str, bytes | str]], mode: str = "w:") -> bytes
     """A tar of members."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode) as tar:
-        for name, content in members:
-            content = content if isinstance(content, bytes) else content.encode()
+        for name, said in members:
+            content = said if isinstance(said, bytes) else said.encode()
             head = tarfile.TarInfo(name)
             head.size = len(content)
             tar.addfile(head, io.BytesIO(content))

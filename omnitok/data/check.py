@@ -75,7 +75,7 @@ def check_folder(
     except OSError as error:
         raise SpecError([Fault(Mark(str(folder / FILE)), "", f"cannot be written: {error.strerror}")]) from None
     forget(folder)
-    named = {file.path for file in listing.files} | {one.path for one in broken}
+    named = {file.path for file in listing.files} | {one.path for one in broken} | tree.lists
     return Checked(folder, manifest, tuple(_shown(name) for name in tree.names if name not in named))
 
 

@@ -17,7 +17,6 @@ from omnitok.data.columns import KINDS, SPLITS, Columns, Written, titled
 from omnitok.data.contract import Split
 from omnitok.data.sources import Source
 from omnitok.data.stored import ManifestFile
-from omnitok.data.stored import plain_path as plain_path  # noqa: PLC0414  until folder.py takes it from there
 from omnitok.data.videos import Keys
 from omnitok.spec import STRICT
 from omnitok.spec.identity import DIGITS

@@ -74,6 +74,7 @@ class Tree:
             raise SpecError([Fault(Mark(str(folder)), "", "no such folder")])
         self.folder = folder
         self.names = _names(folder)
+        self.lists: set[str] = set()  # what was read as a list, so that it is not said to be ignored
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -117,11 +118,16 @@ class Tree:
         except csv.Error as error:
             raise self.refuse(name, reader.line_num, f"is no CSV: {error}") from None
 
-    def text(self, name: str) -> str:
+    def content(self, name: str) -> bytes:
+        self.lists.add(name)
         try:
-            return (self.folder / name).read_bytes().decode("utf-8-sig")
+            return (self.folder / name).read_bytes()
         except OSError as error:
             raise self.refuse(name, 0, f"cannot be read: {error.strerror}") from None
+
+    def text(self, name: str) -> str:
+        try:
+            return self.content(name).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise self.refuse(name, 0, f"not UTF-8: byte 0x{error.object[error.start]:02x}") from None
 

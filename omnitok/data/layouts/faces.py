@@ -97,8 +97,9 @@ class FFHQ(Layout):
         files: list[Listed] = []
         missing: list[Broken] = []
         splits: dict[str, Split] = {"training": "train", "validation": "test"}
+        text = tree.text(METADATA)
         try:
-            for number, one in json.loads(tree.text(METADATA)).items():
+            for number, one in json.loads(text).items():
                 split, photo = splits[one["category"]], str(one["metadata"]["photo_url"])
                 if name := there.get(int(number)):
                     files.append(Listed(name, split, group=photo))

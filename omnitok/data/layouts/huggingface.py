@@ -88,8 +88,9 @@ def _tables(tree: Tree) -> tuple[list[tuple[str, Split | None]], list[Broken]]:
     missing = []
     for state in states:
         base = state.removesuffix(STATE)
+        text = tree.text(state)
         try:
-            names = [str(one["filename"]) for one in json.loads(tree.text(state))["_data_files"]]
+            names = [str(one["filename"]) for one in json.loads(text)["_data_files"]]
         except (ValueError, KeyError, TypeError):
             raise tree.refuse(state, 0, "is no state.json of save_to_disk") from None
         found += [(base + name, split_of(base)) for name in names if base + name in tree.known]

@@ -48,8 +48,9 @@ class SomethingSomething(Layout):
 
 
 def _json(tree: Tree, name: str, kind: type) -> Any:
+    text = tree.text(name)
     try:
-        found = json.loads(tree.text(name))
+        found = json.loads(text)
     except ValueError as error:
         raise tree.refuse(name, 0, f"is no JSON: {error}") from None
     if not isinstance(found, kind):

@@ -1,0 +1,217 @@
+"""Datasets in tars and tables are read where they lie, and what is wrong with these is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import pytest
+import torch
+from pyarrow import parquet
+from trees import checked, clip, faults, grown, held, picture, placed, shard
+
+from omnitok.data import DataError
+from omnitok.data.content import read
+from omnitok.data.folder import Folder
+from omnitok.data.manifest import FILE, Manifest, load
+
+# WebDataset
+
+
+def webdataset(folder: Path, names: tuple[str, ...] = ("train-000.tar", "train-001.tar", "val-000.tar")) -> Path:
+    """Two classes; a picture, and in every second sample a clip, beside its class and a caption."""
+    files = {}
+    for k, name in enumerate(names):
+        members: list[tuple[str, bytes | str]] = []
+        for i in range(6):
+            members += [
+                (f"./{k}{i}.jpg", picture(10 * k + i)),
+                (f"./{k}{i}.cls", f"{i % 2}\n"),
+                (f"./{k}{i}.txt", "words"),
+            ]
+            members += [(f"./{k}{i}.side.mp4", clip(10 * k + i))] if i % 2 else []
+        files[name] = shard(members)
+    return grown(folder, files)
+
+
+def test_webdataset_shards_have_the_split_of_their_name_and_train_and_val_make_three(tmp_path: Path) -> None:
+    found = checked(webdataset(tmp_path), "webdataset")
+    assert found.classes == ("0", "1")
+    assert placed(found)["val-000.tar/21.side.mp4"] == ("test", "1")
+    keys = {title.partition(".tar/")[2].partition(".")[0] for title in held(found, "train-")}
+    assert all(f"{key}." in title for title in held(found, "train-") for key in [title.rpartition("/")[2][:2]])
+    assert len(keys) == 1 and len(found.files) == 27
+    assert {title.rpartition(".")[2] for title in placed(found)} == {"jpg", "mp4"}
+
+
+def test_webdataset_with_named_classes_without_any_and_in_json(tmp_path: Path) -> None:
+    grown(webdataset(tmp_path), {"classnames.txt": "cat\ndog\n"})
+    assert checked(tmp_path, "webdataset").classes == ("cat", "dog")
+    grown(tmp_path, {"classnames.txt": "cat\n"})
+    assert "train-000.tar: 01.cls says class '1', of which there are 1" in faults(tmp_path, "webdataset")
+    assert checked(tmp_path, {"type": "webdataset", "label": "none"}).files.labels.tolist() == [-1] * 27
+    said = "train-000.tar: 00.jpg has no 00.json with its class"
+    assert said in faults(tmp_path, {"type": "webdataset", "label": "json"})
+    members = [[(f"{i}.png", picture(i, "PNG")), (f"{i}.json", json.dumps({"name": "ab"[i % 2]}))] for i in range(8)]
+    one = grown(tmp_path / "one", {"shard.tar": shard(sum(members, []))})
+    found = checked(one, {"type": "webdataset", "label": "json", "field": "name"})
+    assert found.classes == ("a", "b") and set(found.counts) == {
+        (split, "photo", label) for split in ("train", "val", "test") for label in "ab"
+    }
+    assert "0.json says no class" in faults(one, {"type": "webdataset", "label": "json", "field": "nam"})
+
+
+def test_a_shard_that_is_compressed_truncated_or_none_is_named(tmp_path: Path) -> None:
+    webdataset(tmp_path)
+    whole = (tmp_path / "train-001.tar").read_bytes()
+    (tmp_path / "train-001.tar").write_bytes(shard([("a.jpg", picture(1)), ("a.cls", "0")], "w:gz"))
+    assert "train-001.tar: is no whole tar" in faults(tmp_path, "webdataset")
+    (tmp_path / "train-001.tar").rename(tmp_path / "train-001.tar.gz")
+    assert "train-001.tar.gz: is compressed; unpack it" in faults(tmp_path, "webdataset")
+    (tmp_path / "train-001.tar.gz").unlink()
+    last = load_of(tmp_path, whole)[-1]
+    for end, said in [
+        (last.at + 10, " in ./15.side.mp4"),
+        (last.at + -(-last.bytes // 512) * 512, ": it has no end-of-archive block"),
+    ]:
+        (tmp_path / "train-001.tar").write_bytes(whole[:end])
+        assert f"train-001.tar: is truncated{said}" in faults(tmp_path, "webdataset")
+    manifest = checked(tmp_path, "webdataset", skip_broken=True)
+    assert [one.path for one in manifest.broken] == ["train-001.tar"] and "train-001.tar/10.jpg" in placed(manifest)
+
+
+def load_of(folder: Path, content: bytes) -> list[Any]:
+    from omnitok.data.layouts.webdataset import index
+
+    path = grown(folder, {".index.tar": content}) / ".index.tar"
+    members, said = index(path)
+    assert not said and all(content[one.at : one.at + one.bytes] for one in members)
+    path.unlink()
+    return members
+
+
+def test_a_damaged_member_is_named_and_left_out(tmp_path: Path) -> None:
+    webdataset(tmp_path)
+    path = tmp_path / "train-000.tar"
+    path.write_bytes(path.read_bytes().replace(picture(2), bytes(len(picture(2)))))
+    assert "train-000.tar/02.jpg: is no picture" in faults(tmp_path, "webdataset")
+    assert "train-000.tar/02.jpg" not in placed(checked(tmp_path, "webdataset", skip_broken=True))
+
+
+# Hugging Face
+
+
+FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+
+
+def table(numbers: range, features: dict[str, Any] | None = FEATURES) -> arrow.Table:
+    rows = [{"image": {"bytes": picture(i), "path": None}, "label": i % 2} for i in numbers]
+    said = {"huggingface": json.dumps({"info": {"features": features}})} if features else {}
+    return arrow.Table.from_pylist(rows).replace_schema_metadata(said)
+
+
+def saved(folder: Path) -> Path:
+    """As ``save_to_disk`` writes a dictionary of two splits, the first in two files."""
+    grown(folder, {"dataset_dict.json": json.dumps({"splits": ["train", "test"]})})
+    for split, parts in {"train": [range(6), range(6, 10)], "test": [range(20, 24)]}.items():
+        names = [f"data-{i:05d}-of-{len(parts):05d}.arrow" for i in range(len(parts))]
+        grown(folder / split, {"state.json": json.dumps({"_data_files": [{"filename": name} for name in names]})})
+        for name, numbers in zip(names, parts, strict=True):
+            with arrow.OSFile(str(folder / split / name), "wb") as out:
+                whole = table(numbers)
+                with arrow.ipc.new_stream(out, whole.schema) as stream:
+                    stream.write_table(whole, max_chunksize=4)
+    return folder
+
+
+def parquets(folder: Path, **said: Any) -> Path:
+    (folder / "data").mkdir(parents=True)
+    for name, numbers in {"train-00000-of-00001": range(10), "validation-00000-of-00001": range(20, 24)}.items():
+        parquet.write_table(table(numbers, **said), folder / "data" / f"{name}.parquet", row_group_size=3)
+    return folder
+
+
+def test_a_saved_dataset_and_its_parquet_files_hold_the_same_rows(tmp_path: Path) -> None:
+    one, two = checked(saved(tmp_path / "one"), "huggingface"), checked(parquets(tmp_path / "two"), "huggingface")
+    assert one.classes == two.classes == ("cat", "dog")
+    title = "train/data-00001-of-00002.arrow[3].image"
+    assert placed(one)[title][1] == placed(two)["data/train-00000-of-00001.parquet[9].image"][1] == "dog"
+    for folder, found in ((tmp_path / "one", one), (tmp_path / "two", two)):
+        assert {split: len(found.files.of(split)) for split in ("train", "val", "test")} == {
+            "train": 9,
+            "val": 1,
+            "test": 4,
+        }
+        assert {read(folder, file) for file in found.files} == {picture(i) for i in (*range(10), *range(20, 24))}
+
+
+def test_columns_are_named_where_nothing_declares_them(tmp_path: Path) -> None:
+    parquets(tmp_path, features=None)
+    said = "declares no column as Image or Video; say column: (one of image, label)"
+    assert said in faults(tmp_path, "huggingface")
+    assert "no column 'imag', which column names; did you mean 'image'" in faults(
+        tmp_path, {"type": "huggingface", "column": "imag"}
+    )
+    assert checked(tmp_path, {"type": "huggingface", "column": "image"}).classes == ()
+    found = checked(tmp_path, {"type": "huggingface", "column": "image", "label": "label"})
+    assert found.classes == ("0", "1")
+
+
+def test_tables_that_are_missing_or_torn_and_pictures_elsewhere_are_named(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "one")
+    (folder / "train/data-00001-of-00002.arrow").rename(tmp_path / "kept")
+    said = "train/data-00001-of-00002.arrow: is not there; train/state.json names it"
+    assert said in faults(folder, "huggingface")
+    (folder / "train/data-00001-of-00002.arrow").write_bytes((tmp_path / "kept").read_bytes()[:3000])
+    assert "train/data-00001-of-00002.arrow: is no whole .arrow file" in faults(folder, "huggingface")
+    (tmp_path / "two").mkdir()
+    rows = [{"image": {"bytes": None, "path": f"/elsewhere/{i}.jpg"}} for i in range(3)]
+    features = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}
+    parquet.write_table(arrow.Table.from_pylist(rows).replace_schema_metadata(features), tmp_path / "two/x.parquet")
+    assert "x.parquet[0].image: has no bytes in it; embed the files" in faults(tmp_path / "two", "huggingface")
+
+
+# Training on them
+
+
+def made(folder: Path, manifest: Manifest) -> Folder:
+    return Folder(folder.parent, "train", name=folder.name, fingerprint=manifest.fingerprint)
+
+
+@pytest.mark.parametrize("layout", ["webdataset", "huggingface"])
+def test_items_labels_and_windows_come_out_of_what_holds_them(tmp_path: Path, layout: str) -> None:
+    folder = (webdataset if layout == "webdataset" else saved)(tmp_path / "packed")
+    dataset = made(folder, checked(folder, layout))
+    names = dataset.items(1)
+    for i in (0, len(names) - 1):
+        assert dataset.item(i, 1, 16).shape == (3, 1, 16, 16)
+        found = dataset.label(i, 1)
+        assert found is not None and dataset.classes[found] == placed(load(folder))[names[i].rpartition("[")[0]][1]
+    if layout == "webdataset":
+        window = dataset.sample(torch.Generator().manual_seed(1), 4, 16)
+        assert window.shape == (3, 4, 16, 16) and np.isfinite(window.numpy()).all()
+
+
+@pytest.mark.parametrize("layout", ["webdataset", "huggingface"])
+def test_what_is_changed_or_cut_after_the_check_is_named_with_its_member(tmp_path: Path, layout: str) -> None:
+    folder = (webdataset if layout == "webdataset" else saved)(tmp_path / "packed")
+    manifest = checked(folder, layout)
+    dataset = made(folder, manifest)
+    entry = next(file for file in manifest.files.of("train") if file.kind == "photo")
+    path = folder / entry.path
+    content = path.read_bytes()
+    path.write_bytes(content.replace(read(folder, entry)[100:], bytes(len(read(folder, entry)) - 100)))
+    with pytest.raises(DataError) as refused:
+        read(folder, entry)
+    assert str(refused.value) == f"{folder / entry.title}: its bytes are not those of the manifest"
+    if layout == "webdataset":
+        path.write_bytes(content[: entry.at + 5])
+        with pytest.raises(DataError, match=rf"{entry.member}: the file ends after 5 of {entry.bytes} bytes"):
+            read(folder, entry)
+        with pytest.raises(DataError, match=r"train-00\d\.tar: has \d+ bytes, but the manifest says that"):
+            made(folder, manifest)
+    path.unlink()
+    with pytest.raises(DataError, match=rf"{entry.path}: is in the manifest, but: No such file"):
+        made(folder, manifest)
+    assert dataset.items(1) and (folder / FILE).exists()
