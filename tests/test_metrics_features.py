@@ -51,7 +51,7 @@ def _pretended(monkeypatch, folder):
         monkeypatch.setattr(module, "InceptionFeatures", lambda *_: Fake())
     for module in (fid, classification):
         monkeypatch.setattr(module, "EfficientNetFeatures", lambda *_: Fake(weights="efficientnet_lite0"))
-    monkeypatch.setattr(fid, "I3DFeatures", lambda *_: Fake(of_clips=True, weights="i3d_kinetics400"))
+    monkeypatch.setattr(fid, "I3DFeatures", lambda *_, **__: Fake(of_clips=True, weights="i3d_kinetics400"))
     with pretend.pretended(folder):
         yield
 

@@ -154,8 +154,10 @@ class FrechetVideo(_Frechet):
     """FVD of reconstructions (arXiv:1812.01717): the Fréchet distance of the 400 logits of I3D trained on Kinetics-400, one
     vector a clip of ten frames or more.
 
-    preprocessing: how frames come to 224x224. bilinear: squashed, as the ports of TATS and StyleGAN-V do; tf: squashed as
-        Google's FVD does; crop: the shorter side, then the centre, as VideoGPT's port does.
+    preprocessing: how frames come to 224x224. bilinear: squashed, as TATS does; tf: squashed as Google's FVD does; crop:
+        the shorter side, then the centre, as VideoGPT does.
+    port: whose batch norm. google: the epsilon that it was trained with; videogpt: that of the port which TATS and
+        OmniTokenizer measured with.
     few: whether 400 items and fewer are taken, of which the distance is far too large.
     resamples: how many sets of items the 95 % interval is made of; 0 keeps no features and makes none.
     """
@@ -168,10 +170,11 @@ class FrechetVideo(_Frechet):
         codec: Codec,
         *,
         preprocessing: i3d.Preprocessing = "bilinear",
+        port: i3d.Port = "google",
         few: bool = False,
         resamples: Resamples = 1000,
     ) -> None:
-        super().__init__(I3DFeatures(preprocessing), "a vector a clip", few, resamples)
+        super().__init__(I3DFeatures(preprocessing, port=port), "a vector a clip", few, resamples)
 
 
 @final
