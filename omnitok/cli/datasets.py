@@ -87,3 +87,36 @@ def data_natural(packages: Path | None) -> None:
         raise click.ClickException(str(error)) from None
     click.echo(f"{placed.new} files were brought" if placed.new else "already there; nothing was brought")
     click.echo(f"{placed.folder}: an experiment says it so:\n  data: natural_mini")
+
+
+@data.command("pack", epilog=example("omnitok data pack procgen16-64-256 --clips 64 --out games.tar.xz"))
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write, a tar.xz.")
+@click.option("--clips", type=click.IntRange(min=1), help="Of procgen16: so many of each game.  [default: all]")
+def data_pack(name: str, out: Path, clips: int | None) -> None:
+    """Compress the folder NAME below OMNITOK_DATA (procgen16-... or natural_mini) for a machine without network."""
+    from omnitok.data import DataError, pack_dataset
+    from omnitok.training.stage import data_root
+
+    try:
+        packed = pack_dataset(data_root(), name, out, clips, progress=click.echo)
+    except DataError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{packed.file}: {packed.bytes / 1e6:.1f} MB, {packed.pack.name}, fingerprint {packed.pack.fingerprint}")
+
+
+@data.command("unpack", epilog=example("omnitok data unpack games.tar.xz"))
+@click.argument("file", type=click.Path(path_type=Path))
+def data_unpack(file: Path) -> None:
+    """Make a dataset below OMNITOK_DATA of what data pack wrote, each file held to its hash; again to do nothing."""
+    from omnitok.data import DataError, unpack_dataset
+    from omnitok.training.stage import data_root
+
+    try:
+        made = unpack_dataset(data_root(), file)
+    except DataError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{made.new} files were unpacked" if made.new else "already there; nothing was unpacked")
+    click.echo(f"{made.folder}: fingerprint {made.pack.fingerprint}; an experiment says it so:")
+    games = f"{{type: procgen16, name: {made.pack.name}, fingerprint: {json.dumps(made.pack.fingerprint)}}}"
+    click.echo(f"  data: {games if made.pack.name.startswith('procgen16') else made.pack.name}")

@@ -15,6 +15,8 @@ from omnitok.data.media import Media as Media
 from omnitok.data.media import read_clip as read_clip
 from omnitok.data.media import write_clip as write_clip
 from omnitok.data.natural import NaturalMini
+from omnitok.data.packing import pack_dataset as pack_dataset
+from omnitok.data.packing import unpack_dataset as unpack_dataset
 from omnitok.data.pixels import as_clip as as_clip
 from omnitok.data.pixels import as_pixels as as_pixels
 from omnitok.data.placing import Placed as Placed

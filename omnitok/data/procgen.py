@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 from torch import Tensor
 
 from omnitok import runs
 from omnitok.data.contract import DataError, Dataset, Split, span
 from omnitok.data.pixels import Pixels, as_clip
-from omnitok.data.stored import ManifestFile
+from omnitok.data.stored import ManifestFile, plain_path
 from omnitok.spec import REQUIRED, STRICT, digest
 
 FILE = "procgen16.json"
@@ -41,6 +41,8 @@ class Clips(BaseModel):
     start_level: int
     num_levels: int
     levels: tuple[int, ...]  # of each clip
+
+    _plain = field_validator("path")(plain_path)
 
 
 class Manifest(BaseModel):
@@ -133,7 +135,7 @@ class Procgen(Dataset):
 
     def _clip(self, index: int) -> Pixels:
         array, i = self.places[index]
-        return np.asarray(_opened(self.folder / array.path, array.sha256)[i])
+        return np.asarray(opened(self.folder / array.path, array.sha256)[i])
 
 
 def refuse_cut(folder: Path, array: Clips) -> None:
@@ -159,8 +161,8 @@ def reduced(frames: Pixels, resolution: int) -> UInt8[np.ndarray, "T {resolution
 
 
 @functools.lru_cache(maxsize=64)
-def _opened(path: Path, sha256: str) -> np.ndarray:
-    """An array that stays on disk, held to its hash once a process."""
+def opened(path: Path, sha256: str) -> np.ndarray:
+    """An array that stays on disk, held to its hash once a process. Raises DataError."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

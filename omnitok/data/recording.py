@@ -77,7 +77,7 @@ def make_procgen(
         if (folder / FILE).exists():
             return Made(folder, _there(folder, side, clips), new=False)
         arrays = []
-        for split, game, count in _wanted(clips):
+        for split, game, count in wanted(clips):
             arrays.append(_recorded(folder, split, game, count, side=side, play=played))
             progress(f"{split} {game}: {count} clips")
         manifest = _manifest(side, arrays)
@@ -85,7 +85,8 @@ def make_procgen(
     return Made(folder, manifest, new=True)
 
 
-def _wanted(clips: int) -> Iterator[tuple[Split, str, int]]:
+def wanted(clips: int) -> Iterator[tuple[Split, str, int]]:
+    """The arrays of a folder in order: split, game, and how many clips, where a game of train has ``clips``."""
     held = -(-clips // HELD_SHARE)
     trained = [game for game in GAMES if game not in HELD_OUT]
     yield from (("train", game, clips) for game in trained)
@@ -109,7 +110,7 @@ def _there(folder: Path, side: int, clips: int) -> Manifest:
     except DataError as error:
         raise SpecError([Fault(Mark(str(folder)), "", f"{error}; delete the folder and make it again")]) from None
     recipe = [(array.split, array.game, len(array.levels)) for array in found.arrays]
-    if found != _manifest(side, found.arrays) or recipe != list(_wanted(clips)):
+    if found != _manifest(side, found.arrays) or recipe != list(wanted(clips)):
         raise SpecError([Fault(Mark(str(folder / FILE)), "", "was made in another way; move the folder away")])
     return found
 
