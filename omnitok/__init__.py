@@ -184,13 +184,13 @@ def check_folder(
     skip_broken: bool = False,
     layout: str = "plain",
     *,
-    workers: int | None = None,
+    workers: int | None = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> "Checked":
     """``omnitok data check``: decode every file of a folder and write its manifest.
 
-    ``layout``: how it lies, a name or YAML with choices. ``workers``: processes, None: as many as there are processors.
-    ``progress`` hears (files done, files in all).
+    ``layout``: how it lies, a name or YAML with choices. ``workers``: processes, None: as many as there are processors; a
+    script that asks for several does so below ``if __name__ == "__main__":``. ``progress`` hears (files done, files in all).
     """
     from omnitok.data import check_folder
     from omnitok.spec import read_value
