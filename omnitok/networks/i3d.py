@@ -24,6 +24,7 @@ WIDTHS: Final[dict[Output, int]] = {"logits": 400, "pooled": 1024}
 SHORT: Final[dict[Preprocessing, str]] = {"bilinear": "bilinear", "tf": "tf1-bilinear", "crop": "bilinear-crop"}
 EPSILON: Final[dict[Port, float]] = {"google": 1e-3, "videogpt": 1e-5}
 Volume = Float[Tensor, "n t h w c"]  # channels last throughout, so that a 1x1x1 convolution is a product of matrices
+Strided = Float[Tensor, "n t2 h2 w2 d"]
 
 MIXED: Final = {
     "3b": (192, 64, 96, 128, 16, 32, 32),
@@ -48,7 +49,7 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(out, width, side, side, side))
         self.bias = nn.Parameter(torch.empty(out))
 
-    def forward(self, x: Volume) -> Volume:
+    def forward(self, x: Volume) -> Strided:
         if self.side == 1:
             return F.relu_(F.linear(x, self.weight.flatten(1), self.bias))
         missing = same(x.shape[1:4], (self.side,) * 3, (self.stride,) * 3)
@@ -71,7 +72,7 @@ class Mixed(nn.Module):
         self.many, self.some = Convolution(before, after, 3), Convolution(few, some, 3)
         self.pooled = Convolution(width, pooled, 1)
 
-    def forward(self, x: Volume) -> Volume:
+    def forward(self, x: Volume) -> Float[Tensor, "n t h w d"]:
         alone, many, few = self.entry(x).split(self.widths, -1)
         return torch.cat([alone, self.many(many), self.some(few), self.pooled(pool(x, (3, 3, 3), (1, 1, 1)))], -1)
 
@@ -107,7 +108,7 @@ def same(sizes: Sequence[int], sides: Sequence[int], strides: Sequence[int]) -> 
     return [max((-(-size // stride) - 1) * stride + side - size, 0) for size, side, stride in each]
 
 
-def pool(x: Volume, sides: tuple[int, int, int], strides: tuple[int, int, int]) -> Volume:
+def pool(x: Volume, sides: tuple[int, int, int], strides: tuple[int, int, int]) -> Strided:
     """The largest, SAME padded, where a window may reach beyond the end."""
     padding = [one // 2 for one in same(x.shape[1:4], sides, strides)]
     return F.max_pool3d(x.permute(0, 4, 1, 2, 3), sides, strides, padding, ceil_mode=True).permute(0, 2, 3, 4, 1)
