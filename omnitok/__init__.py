@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "evaluate_pairs", "evaluate_run", "examine", "export", "export_items", "fetch_weights", "fingerprint_of", "import_official", "json_schemas",
+    "check_folder", "evaluate_pairs", "evaluate_run", "examine", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
     "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_tokens", "reconstruct_files",
     "render_report", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
@@ -170,13 +170,6 @@ def export_items(folder: Path | str, **asked: Any) -> "Items":
     from omnitok.evaluation.items import export_items
 
     return export_items(Path(folder), Asked(**asked))
-
-
-def fingerprint_of(folder: Path | str) -> str:
-    """The hash by which a sweep names a folder of reconstructions. Raises data.DataError."""
-    from omnitok.training.recorded import fingerprint_of
-
-    return fingerprint_of(Path(folder))
 
 
 def check_folder(

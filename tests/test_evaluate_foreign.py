@@ -18,6 +18,7 @@ from omnitok.spec import SpecError
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch
 from omnitok.sweep.plan import plan_sweep
+from omnitok.training.recorded import fingerprint_of
 
 DATA = "{type: embedded, short_side: 32}"
 
@@ -59,7 +60,7 @@ def baselines(folder: Path, *more: str) -> Path:
 
 
 def recorded(folder: Path, name: str = "blurred") -> str:
-    return f"{{type: recorded, name: {name}, folder: {folder}, fingerprint: {omnitok.fingerprint_of(folder)}}}"
+    return f"{{type: recorded, name: {name}, folder: {folder}, fingerprint: {fingerprint_of(folder)}}}"
 
 
 def test_reconstructions_of_exported_items_are_a_row_with_the_numbers_of_the_pairs(items, theirs, tmp_path):

@@ -34,7 +34,8 @@ from omnitok.cli.words import example
 def evaluate(run_reference: str | None, details: bool, metrics: str | None, **asked: Any) -> None:
     """Measure a finished RUN (a digest, or SWEEP/ARM/SEED) or a tokenizer's file; or pairs of folders. What is measured
     already is not measured again."""
-    import omnitok
+    from omnitok import evaluate_pairs, evaluate_run, runs
+    from omnitok import export_items as write_items
     from omnitok.cli.tables import print_results
 
     said = {name: value for name, value in asked.items() if value is not None}
@@ -43,19 +44,19 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
     )
     _refuse(run_reference, originals, reconstructions, export_items, {**said, "metrics": metrics})
     if export_items:
-        done = omnitok.export_items(export_items, **said)
+        done = write_items(export_items, **said)
         click.echo(f"wrote {done.n} items to {done.folder} ({done.view})")
         click.echo(f"reconstruct each into a file of its name in another folder, then:\n  omnitok evaluate "
                    f"--originals {done.folder} --reconstructions FOLDER")  # fmt: skip
         return
     if originals and reconstructions:
-        found = omnitok.evaluate_pairs(originals, reconstructions, metrics or "psnr, ssim")
+        found = evaluate_pairs(originals, reconstructions, metrics or "psnr, ssim")
     else:
-        found = omnitok.evaluate_run(str(run_reference), metrics, **said)
+        found = evaluate_run(str(run_reference), metrics, **said)
     print_results(found, details)
     if reconstructions:
-        fingerprint = omnitok.fingerprint_of(reconstructions)
-        line = f"{{type: recorded, name: NAME, folder: {reconstructions}, fingerprint: {fingerprint}}}"
+        said = runs.read_json(runs.root() / found[0]["stage"] / runs.EXPERIMENT)["spec"]["baseline"]
+        line = f"{{type: recorded, name: NAME, folder: {reconstructions}, fingerprint: {said['fingerprint']}}}"
         click.echo(f"a sweep takes reconstructions of exported items as\n  baselines: [{line}]")
 
 
