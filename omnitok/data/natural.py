@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from omnitok.data.contract import DataError, Split
 from omnitok.data.crops import AnySquare, CropPart
+from omnitok.data.grey import SUFFIX as GREY
 from omnitok.data.grey import read_grey
 from omnitok.data.packages import Package
 from omnitok.data.pictures import read_picture
@@ -20,10 +21,10 @@ from omnitok.data.videos import read_frames, read_video
 from omnitok.data.views import Cropped, ViewPart
 from omnitok.spec import STRICT, digest
 
-EIGHT_WINDOWS: Final = functools.partial(Cropped, windows=8)
 NAME: Final = "natural_mini"  # the folder below the root of all datasets
 COMMAND: Final = "omnitok data natural_mini"
 TABLE: Final = Path(__file__).with_name("natural.json")
+EIGHT_WINDOWS: Final = functools.partial(Cropped, windows=8)
 
 
 class NaturalFile(Source):
@@ -67,7 +68,8 @@ class NaturalMini(SourceDataset[NaturalFile]):
     stands still, one is an animated film.
 
     Sources are drawn evenly for training, so that a long clip weighs as much as a short one; fixed items are at most
-    eight windows a clip. Clips are decoded once a process, which at 256 takes 0.4 GB for training.
+    eight windows a clip, if the view does not say otherwise. Unless ``short_side`` is native, what is drawn is decoded
+    once a process, which at 256 takes 0.4 GB for training.
 
     short_side: pixels of the shorter side after decoding, photos by the view's filter, clips by area; larger keeps more
       detail and takes more memory; native: as the files are, so that each is resized once.
@@ -92,22 +94,24 @@ class NaturalMini(SourceDataset[NaturalFile]):
     ) -> None:
         own = [file for file in table().files if file.split == split]
         super().__init__(own, split, Look(short_side, view, crop, clips, flip))
-        self.folder = root / NAME
-        self.fingerprint = table().fingerprint
+        self.folder, self.fingerprint = root / NAME, table().fingerprint
         for file in self.sources:
             _refuse_cut(self.folder, file)
 
     def read(self, source: NaturalFile, wanted: Sequence[int], reading: Reading) -> Pixels:
         path = self.folder / source.path
-        if path.suffix == ".pgm":
-            _refuse_other(path, source.sha256)
-            first = wanted[0]
-            return read_grey(path, first, wanted[-1] + 1 - first, reading)[[number - first for number in wanted]]
-        if self.short_side is None and source.kind == "clip":  # of another size each time, perhaps: too much to keep
-            _refuse_other(path, source.sha256)
-            key = (str(path), reading, tuple(wanted))
-            return KEPT.get(key, lambda: read_frames(path, str(path), wanted, reading=reading))
-        return _decoded(path, source, reading)[list(wanted)]
+        if self.short_side is not None and path.suffix != GREY:
+            return _decoded(path, source, reading)[list(wanted)]
+        _refuse_other(path, source.sha256)
+        return KEPT.get((path, reading, tuple(wanted)), lambda: _read(path, source, wanted, reading))
+
+
+def _read(path: Path, file: NaturalFile, wanted: Sequence[int], reading: Reading) -> Pixels:
+    if file.kind == "photo":
+        return read_picture(path.read_bytes(), str(path), reading)
+    if path.suffix == GREY:
+        return read_grey(path, wanted, reading)
+    return read_frames(path, str(path), wanted, reading=reading)
 
 
 def _refuse_cut(folder: Path, file: NaturalFile) -> None:
