@@ -25,6 +25,13 @@ def fresh(measure: str, /, **arguments: Any) -> Any:
     return python_json("-m", "benchmarks.networks_child", measure, json.dumps(arguments))
 
 
+def here(measure: str, /, **arguments: Any) -> Any:
+    """In this process."""
+    from benchmarks.networks_child import MEASURES
+
+    return MEASURES[measure](**arguments)
+
+
 def networks(
     *, repeats: int = 5, sizes: Mapping[str, tuple[int, int, int]] = SIZES, measured: Measure = fresh
 ) -> list[Row]:

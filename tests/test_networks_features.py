@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from skimage import data as photos
 from torch import nn
 
+from benchmarks.networks import here, networks
 from benchmarks.published.networks import PlainEfficientNet, PlainI3D, same
 from omnitok.metrics.contract import Extractor
 from omnitok.networks import efficientnet, i3d, inception, weights
@@ -244,6 +245,15 @@ def test_efficientnet_is_the_published_one_and_names_what_it_sees(fetched):
         close(found, plain)
         assert found.argmax() == name and found.softmax(-1).max() > 0.5
         close(efficientnet.pretrained(CPU).logits(EfficientNetFeatures("pooled")(clip)[:, 0]), plain)
+
+
+@pytest.mark.service
+@pytest.mark.usefixtures("fetched")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_the_benchmark_gives_finite_numbers_and_says_how():
+    sizes = {"inception": (1, 1, 32), "i3d": (1, 10, 32), "efficientnet": (1, 1, 32)}
+    rows = networks(repeats=1, sizes=sizes, measured=here)
+    assert len(rows) == 9 and all(np.isfinite(row.samples).all() and row.how and row.unit for row in rows)
 
 
 def test_names_say_what_is_published_of_them():
