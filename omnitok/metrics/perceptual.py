@@ -31,7 +31,7 @@ class _Lpips(MeanOfItems):
 
 @final
 class LpipsAlex(_Lpips):
-    """How far a reconstruction is to AlexNet (LPIPS): each frame, the mean over frames, the mean over items."""
+    """How far a reconstruction is from the original as AlexNet sees it (LPIPS): each frame, the mean over frames, the mean over items."""
 
     label: ClassVar[str] = "lpips_alex"
     network: ClassVar[Network] = "alex"
@@ -40,7 +40,7 @@ class LpipsAlex(_Lpips):
 
 @final
 class LpipsVgg(_Lpips):
-    """How far a reconstruction is to VGG16 (LPIPS): each frame, the mean over frames, the mean over items."""
+    """How far a reconstruction is from the original as VGG16 sees it (LPIPS): each frame, the mean over frames, the mean over items."""
 
     label: ClassVar[str] = "lpips_vgg"
     network: ClassVar[Network] = "vgg"
