@@ -126,7 +126,7 @@ class Rehearsal:
             model = json.dumps(seen.pop(component.codec_choice), sort_keys=True)
             with torch.device("meta"):
                 task = self._around_one_codec(stage, model, component.codec_choice)
-            around = json.dumps(seen, sort_keys=True)
+            around = memo if component.by_codec else json.dumps(seen, sort_keys=True)
             if around not in self.trained_on:
                 self.trained_on[around] = task.shapes()
             self.met[memo] = Met(task, model, self.trained_on[around])

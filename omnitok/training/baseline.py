@@ -72,6 +72,8 @@ class Foreign(_Untrained):
     baseline: what was made; there is no default.
     """
 
+    by_codec: ClassVar[bool] = True
+
     def __init__(self, seed: int, data_root: Path, *, baseline: Annotated[BaselinePart, REQUIRED]) -> None:
         super().__init__(seed, data_root)
         self.baseline = baseline()

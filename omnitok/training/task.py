@@ -57,7 +57,7 @@ class Task(ABC):
 
     ``roles``: which parents it takes. ``unseen``: choices that a rehearsal does not depend on.
     ``codec_choice``: the choice that makes the codec. ``steps``: how many records ``train(0)`` yields.
-    ``averages``: whether it has weights of the kind ``ema``.
+    ``averages``: whether it has weights of the kind ``ema``. ``by_codec``: whether its shapes are what its codec takes.
     """
 
     version: ClassVar[int] = 1
@@ -65,6 +65,7 @@ class Task(ABC):
     unseen: ClassVar[tuple[str, ...]] = ()
     codec_choice: ClassVar[str]
     averages: bool = False
+    by_codec: ClassVar[bool] = False
     steps: int
     codec: Reconstructor
 
