@@ -132,7 +132,7 @@ def _data_of(file: IO[bytes]) -> IO[bytes]:
 
 
 def _by_hand(package: Package) -> str:
-    return f"or bring {package.archive} into a folder yourself and add: --packages FOLDER"
+    return f"bring {package.archive} into a folder yourself and add: --packages FOLDER"
 
 
 def _reason(said: str) -> str:
