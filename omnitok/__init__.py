@@ -178,18 +178,21 @@ def check_folder(
     layout: str = "plain",
     *,
     workers: int | None = 1,
+    into: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> "Checked":
     """``omnitok data check``: decode every file of a folder and write its manifest.
 
     ``layout``: how it lies, a name or YAML with choices. ``workers``: processes, None: as many as there are processors; a
-    script that asks for several does so below ``if __name__ == "__main__":``. ``progress`` hears (files done, files in all).
+    script that asks for several does so below ``if __name__ == "__main__":``. ``into``: the folder of the manifest; None: that
+    of the files. ``progress`` hears (files done, files in all).
     """
     from omnitok.data import check_folder
     from omnitok.spec import read_value
 
     said = read_value(layout, f"--layout {layout}")
-    return check_folder(Path(folder), skip_broken, progress, layout=said, workers=workers)
+    place = Path(into) if into is not None else None
+    return check_folder(Path(folder), skip_broken, progress, layout=said, workers=workers, into=place)
 
 
 def list_weights() -> "list[Kept]":

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from trees import clip, grown, picture, shard
 
 from omnitok.cli import main
-from omnitok.data import check, check_folder
+from omnitok.data import DataError, check, check_folder
 from omnitok.data.columns import Columns
+from omnitok.data.folder import Folder
 from omnitok.data.journal import NAME
 from omnitok.data.manifest import FILE, Files, Manifest, load
 from omnitok.spec import SpecError
@@ -87,6 +88,20 @@ def test_several_processes_find_what_one_finds(folder: Path) -> None:
     (folder / FILE).unlink()
     two = check_folder(folder, skip_broken=True, workers=2)
     assert two.fingerprint == one.fingerprint and two.manifest == one.manifest
+
+
+def test_files_where_nobody_may_write_have_their_manifest_elsewhere(folder: Path, tmp_path: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    checked = check_folder(folder, into=tmp_path / "data" / "pets")
+    assert sorted(folder.rglob("*")) == before and checked.folder == tmp_path / "data" / "pets"
+    dataset = Folder(tmp_path / "data", "train", name="pets", fingerprint=checked.fingerprint)
+    assert dataset.item(0, 1, 16).shape == (3, 1, 16, 16)
+    again = rf"says 0123; .*: omnitok data check {folder} --into {tmp_path}/data/pets$"
+    with pytest.raises(DataError, match=again):
+        Folder(tmp_path / "data", "train", name="pets", fingerprint="0123")
+    assert check_folder(folder).fingerprint == checked.fingerprint
+    with pytest.raises(SpecError, match="cannot be made"):
+        check_folder(folder, into=folder / "cat" / "0.jpg" / "x")
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_anything_is_decoded(folder: Path, looked: list[str]) -> None:

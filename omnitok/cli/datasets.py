@@ -28,12 +28,15 @@ def data() -> None:
 @click.option("--layout", default="plain", help="How it lies on disk, see omnitok data layouts.  [default: plain]")
 @click.option("--skip-broken", is_flag=True, help="List broken and missing files in the manifest, refuse none.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: as many as processors]")
-def data_check(folder: Path, layout: str, skip_broken: bool, workers: int | None) -> None:
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="Where the manifest goes, if FOLDER is not to be written."
+)
+def data_check(folder: Path, layout: str, skip_broken: bool, workers: int | None, into: Path | None) -> None:
     """Decode every file of FOLDER, write its manifest, print its fingerprint. Interrupted, it goes on where it was."""
     from omnitok import check_folder
     from omnitok.cli.tables import print_checked
 
-    print_checked(check_folder(folder, skip_broken, layout, workers=workers, progress=Progress()))
+    print_checked(check_folder(folder, skip_broken, layout, workers=workers, into=into, progress=Progress()))
 
 
 class Progress:

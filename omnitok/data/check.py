@@ -42,41 +42,57 @@ def check_folder(
     *,
     layout: Any = "plain",
     workers: int | None = 1,
+    into: Path | None = None,
 ) -> Checked:
     """Decode every file of a dataset to its end and write its manifest; the same files give the same fingerprint.
 
     ``layout``: how it lies, a name or a mapping with choices, see ``LAYOUTS``. ``progress`` hears (files done, files in
-    all). ``workers``: processes, None: as many as there are processors. What was found is kept beside the manifest until that is written, so that a check that was
-    interrupted goes on. Raises SpecError with a fault a file and writes no manifest: broken files, files that the official
-    lists name and that are not there, and copies in two splits (unless ``skip_broken`` lists them in the manifest instead);
-    links out of the folder; lists that are wrong; no files; too few of a class.
+    all). ``workers``: processes, None: as many as there are processors. ``into``: the folder of the manifest, for files
+    that lie where nobody may write; None: ``folder``. What was found is kept beside the manifest until that is written,
+    so that a check that was interrupted goes on. Raises SpecError with a fault a file and writes no manifest: broken
+    files, files that the official lists name and that are not there, and copies in two splits (unless ``skip_broken``
+    lists them in the manifest instead); links out of the folder; lists that are wrong; no files; too few of a class.
     """
     spec: Spec = layout if isinstance(layout, Spec) else decode(LAYOUTS, layout)
     tree = Tree(folder)
     component = resolve(spec)()
     listing: Listing = component.read(tree)
     listing = listing._replace(files=_once(tree, listing.files))
-    facts, broken = _surveyed(folder, listing, component.by_content, progress, workers or _processors())
+    place = folder if into is None else _made(into)
+    look = functools.partial(_look, folder, component.by_content)
+    facts, broken = _surveyed(
+        listing, look, Journal(folder, place, component.by_content), progress, workers or _processors()
+    )
     broken = [*listing.absent, *listing.broken, *broken]
-    if broken and not skip_broken:
-        raise SpecError(Fault(Mark(str(folder / one.path)), "", one.reason) for one in broken)
+    _refuse(folder, broken, skip_broken)
     usable = [file for file in listing.files if file.title in facts]
     splits, copies = placed(folder, usable, facts, listing.held)
-    if copies and not skip_broken:
-        raise SpecError(Fault(Mark(str(folder / one.path)), "", one.reason) for one in copies)
+    _refuse(folder, copies, skip_broken)
     left = {one.path for one in copies}
-    usable = [file for file in usable if file.title not in left]
-    columns = _columns(usable, facts, splits, listing.classes)
-    manifest = Manifest(
-        Files(columns), sorted([*broken, *copies], key=lambda one: one.path), spec.model_dump(mode="json")
-    )
+    columns = _columns([file for file in usable if file.title not in left], facts, splits, listing.classes)
+    every = sorted([*broken, *copies], key=lambda one: one.path)
+    home = "" if into is None else str(folder.resolve())
+    manifest = Manifest(Files(columns), every, spec.model_dump(mode="json"), home)
     try:
-        manifest.save(folder)
+        manifest.save(place)
     except OSError as error:
-        raise SpecError([Fault(Mark(str(folder / FILE)), "", f"cannot be written: {error.strerror}")]) from None
-    forget(folder)
+        raise SpecError([Fault(Mark(str(place / FILE)), "", f"cannot be written: {error.strerror}")]) from None
+    forget(place)
     named = {file.path for file in listing.files} | {one.path for one in broken} | tree.lists
-    return Checked(folder, manifest, tuple(_shown(name) for name in tree.names if name not in named))
+    return Checked(place, manifest, tuple(_shown(name) for name in tree.names if name not in named))
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError([Fault(Mark(str(folder)), "", f"cannot be made: {error.strerror}")]) from None
+    return folder
+
+
+def _refuse(folder: Path, broken: Sequence[Broken], skip: bool) -> None:
+    if broken and not skip:
+        raise SpecError(Fault(Mark(str(folder / one.path)), "", one.reason) for one in broken)
 
 
 def _once(tree: Tree, files: Sequence[Listed]) -> list[Listed]:
@@ -93,21 +109,22 @@ def _once(tree: Tree, files: Sequence[Listed]) -> list[Listed]:
     return list(found.values())
 
 
+Look = functools.partial[Facts | str]  # a file -> what it is, or what is wrong with it
+
+
 def _surveyed(
-    folder: Path, listing: Listing, by_content: bool, progress: Callable[[int, int], None], workers: int
+    listing: Listing, look: Look, journal: Journal, progress: Callable[[int, int], None], workers: int
 ) -> tuple[dict[str, Facts], list[Broken]]:
     """What each file is, or what is wrong with it, from the journal where it is as it was."""
-    journal = Journal(folder)
     facts: dict[str, Facts] = {}
     broken = []
-    total, done = len(listing.files), 0
+    total = len(listing.files)
     try:
-        for file, found in _looked(folder, listing.files, by_content, journal, workers):
+        for done, (file, found) in enumerate(_looked(listing.files, look, journal, workers), 1):
             if isinstance(found, str):
                 broken.append(Broken(path=_shown(file.title), reason=found))
             else:
                 facts[file.title] = found
-            done += 1
             progress(done, total)
     finally:
         journal.close()
@@ -115,21 +132,20 @@ def _surveyed(
 
 
 def _looked(
-    folder: Path, files: Sequence[Listed], by_content: bool, journal: Journal, workers: int
+    files: Sequence[Listed], look: Look, journal: Journal, workers: int
 ) -> Iterator[tuple[Listed, Facts | str]]:
     new = []
     for file in files:
-        if (known := journal.found(file, by_content)) is None:
+        if (known := journal.found(file)) is None:
             new.append(file)
         else:
             yield file, known
-    look = functools.partial(_look, folder, by_content)
     for file, found in zip(new, _mapped(look, new, workers), strict=True):
-        journal.add(file, by_content, found)
+        journal.add(file, found)
         yield file, found
 
 
-def _mapped(look: functools.partial[Facts | str], files: Sequence[Listed], workers: int) -> Iterable[Facts | str]:
+def _mapped(look: Look, files: Sequence[Listed], workers: int) -> Iterable[Facts | str]:
     """Looks in their order. Raises SpecError where a process dies, which a decoder can do that meets a bad file."""
     if workers <= 1 or len(files) <= CHUNK:
         yield from map(look, files)

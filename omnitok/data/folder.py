@@ -46,7 +46,8 @@ class Folder(SourceDataset[Entry]):
         clips: Literal["random", "centre"] = "random",
         flip: bool = True,
     ) -> None:
-        self.folder, manifest = MANIFEST.named(root, name, fingerprint)
+        folder, manifest = MANIFEST.named(root, name, fingerprint)
+        self.folder = manifest.place(folder)
         self.files = manifest.files.of(split)
         super().__init__(self.files, split, Look(short_side, view, crop, clips, flip))
         self.fingerprint, self.classes = fingerprint, manifest.classes

@@ -16,12 +16,12 @@ FLUSH = 64  # files between what is sure to be on disk
 class Journal:
     """A line a file: what it is called, how large it or its container is and when that was written, what was found.
 
-    A file that was written since is looked at again. Lines that a kill has torn are not read. Raises SpecError where the
-    folder cannot be written.
+    A file that was written since is looked at again. Lines that a kill has torn are not read. Raises SpecError where
+    ``into`` cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / NAME
+    def __init__(self, folder: Path, into: Path, by_content: bool) -> None:
+        self.folder, self.path, self.by_content = folder, into / NAME, by_content
         self.known = self._read()
         self.states: dict[str, tuple[int, int]] = {}
         self.written = 0
@@ -29,20 +29,20 @@ class Journal:
             self.file: BinaryIO = self.path.open("ab")
             self.file.write(b"\n")
         except OSError as error:
-            raise SpecError([Fault(Mark(str(folder)), "", f"cannot be written: {error.strerror}")]) from None
+            raise SpecError([Fault(Mark(str(into)), "", f"cannot be written: {error.strerror}; see --into")]) from None
 
-    def found(self, listed: Listed, by_content: bool) -> Facts | str | None:
+    def found(self, listed: Listed) -> Facts | str | None:
         """The facts or the fault of a file as it is now; None where it has to be looked at."""
         said = self.known.get(listed.title)
-        if said is None or said[0] != self._state(listed, by_content):
+        if said is None or said[0] != self._state(listed):
             return None
         if isinstance(said[1], str):
             return said[1]
         found = Facts._make(said[1])
         return found._replace(keys=tuple((frame, time) for frame, time in found.keys))
 
-    def add(self, listed: Listed, by_content: bool, found: Facts | str) -> None:
-        line = [FORMAT, listed.title, self._state(listed, by_content), found]
+    def add(self, listed: Listed, found: Facts | str) -> None:
+        line = [FORMAT, listed.title, self._state(listed), found]
         self.file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         self.written += 1
         if self.written % FLUSH == 0:
@@ -51,14 +51,14 @@ class Journal:
     def close(self) -> None:
         self.file.close()
 
-    def _state(self, listed: Listed, by_content: bool) -> list[int]:
+    def _state(self, listed: Listed) -> list[int]:
         if listed.path not in self.states or not listed.member:
             try:
                 found = (self.folder / listed.path).stat()
                 self.states[listed.path] = (found.st_size, found.st_mtime_ns)
             except OSError:
                 self.states[listed.path] = (-1, -1)
-        return [*self.states[listed.path], listed.at, int(by_content)]
+        return [*self.states[listed.path], listed.at, int(self.by_content)]
 
     def _read(self) -> dict[str, Any]:
         known = {}

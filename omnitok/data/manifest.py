@@ -3,6 +3,7 @@ else. It is kept by columns, in the file and in memory, so that a million files 
 
 import hashlib
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -108,13 +109,31 @@ class Files(Sequence[Entry]):
 
 
 class Manifest:
-    """What ``omnitok data check`` found, and how the tree was read: ``layout`` is the component that was named.
+    """What ``omnitok data check`` found, and how the tree was read: ``layout`` is the component that was named; ``home`` is
+    where the files lie, empty where that is beside the manifest.
 
     The fingerprint is of the usable files in their order: what each is called, its bytes, size, split and class.
     """
 
-    def __init__(self, files: Files, broken: Sequence[Broken] = (), layout: Mapping[str, Any] | None = None) -> None:
-        self.files, self.broken, self.layout = files, tuple(broken), dict(layout or {"type": "plain"})
+    def __init__(
+        self,
+        files: Files,
+        broken: Sequence[Broken] = (),
+        layout: Mapping[str, Any] | None = None,
+        home: str = "",
+    ) -> None:
+        self.files, self.broken, self.home = files, tuple(broken), home
+        self.layout = dict(layout or {"type": "plain"})
+
+    def place(self, folder: Path) -> Path:
+        """Where the files lie whose manifest is in ``folder``."""
+        return Path(self.home) if self.home else folder
+
+    def command(self, folder: Path) -> str:
+        """What makes the manifest in ``folder`` again."""
+        layout = [] if self.layout == {"type": "plain"} else ["--layout", json.dumps(self.layout)]
+        into = ["--into", str(folder)] if self.home else []
+        return shlex.join(["omnitok", "data", "check", str(self.place(folder)), *layout, *into])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Manifest):
@@ -149,7 +168,7 @@ class Manifest:
 
     def save(self, folder: Path) -> None:
         """A line a column, so that a small one can be read."""
-        head = {"format": FORMAT, "layout": self.layout, "classes": self.classes}
+        head = {"format": FORMAT, "layout": self.layout, "home": self.home, "classes": self.classes}
         lines = [f"{_json(name)}:{_json(value)},\n" for name, value in head.items()]
         columns = [f"{_json(name)}:{_json(value)}" for name, value in self.files.columns.written().items()]
         broken = _json([one.model_dump() for one in self.broken])
@@ -165,6 +184,7 @@ class _Text(BaseModel):
 
     format: int
     layout: dict[str, Any]
+    home: str = ""
     classes: tuple[str, ...]
     files: Written
     broken: tuple[Broken, ...] = ()
@@ -184,7 +204,7 @@ def parsed(content: bytes) -> Manifest:
     if b'"format":2' not in content[:32]:
         raise ValidationError.from_exception_data("manifest", [_wrong_format(content)])
     text = _Text.model_validate_json(content)
-    return Manifest(Files(Columns.of(text.files, text.classes)), text.broken, text.layout)
+    return Manifest(Files(Columns.of(text.files, text.classes)), text.broken, text.layout, text.home)
 
 
 def _wrong_format(content: bytes) -> Any:
@@ -205,7 +225,7 @@ MANIFEST = ManifestFile(
     parsed,
     make="omnitok data check {folder}",
     again="make it again with: omnitok data check {folder}",
-    other="; if the folder is meant as it is, say what this prints: omnitok data check {folder}",
+    other=lambda found, folder: f"; if the folder is meant as it is, say what this prints: {found.command(folder)}",
 )
 
 

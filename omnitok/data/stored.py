@@ -29,14 +29,14 @@ class ManifestFile(Generic[M]):
     parse: its bytes -> what they say; raises pydantic's ValidationError.
     make: the command that makes it where there is none.
     again: what to do about one that is wrong.
-    other: what to do about one that is not the experiment's; nothing where that is plain.
+    other: what to do about one in that folder that is not the experiment's; nothing where that is plain.
     """
 
     name: str
     parse: Callable[[bytes], M]
     make: str
     again: str
-    other: str = ""
+    other: Callable[[M, Path], str] = lambda found, folder: ""
 
     def load(self, folder: Path) -> M:
         """Raises DataError where ``folder`` has no manifest, or what it has is none."""
@@ -63,7 +63,7 @@ class ManifestFile(Generic[M]):
         found = self.load(folder)
         if found.fingerprint != fingerprint:
             said = f"its fingerprint is {found.fingerprint}, the experiment says {fingerprint}"
-            raise DataError(f"{folder / self.name}: {said}{self._said(self.other, folder)}")
+            raise DataError(f"{folder / self.name}: {said}{self.other(found, folder)}")
         return folder, found
 
     def _said(self, text: str, folder: Path) -> str:
