@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from omnitok.attention import ATTENTION
 from omnitok.attention.places import PLACES
-from omnitok.data import DATASETS
+from omnitok.data import CROPS, DATASETS, VIEWS
 from omnitok.data.layouts import LAYOUTS
 from omnitok.discriminators import DISCRIMINATORS
 from omnitok.losses import LOSSES
@@ -39,7 +39,7 @@ from omnitok.training.step import STEPS
 SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
-        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS, LAYOUTS,
+        TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS, VIEWS, CROPS, LAYOUTS,
         BASELINES, EVALUATIONS,
     )
 }  # fmt: skip

@@ -9,30 +9,28 @@ from omnitok.data.contract import DataError as DataError
 from omnitok.data.contract import Dataset as Dataset
 from omnitok.data.contract import Split as Split
 from omnitok.data.contract import span as span
-from omnitok.data.embedded import Embedded
-from omnitok.data.folder import Folder
+from omnitok.data.crops import CROPS as CROPS
 from omnitok.data.media import Media as Media
 from omnitok.data.media import read_clip as read_clip
 from omnitok.data.media import write_clip as write_clip
-from omnitok.data.natural import NaturalMini
+from omnitok.data.mixture import Mixture
 from omnitok.data.packing import pack_dataset as pack_dataset
 from omnitok.data.packing import unpack_dataset as unpack_dataset
+from omnitok.data.parts import PARTS
 from omnitok.data.pixels import as_clip as as_clip
 from omnitok.data.pixels import as_pixels as as_pixels
 from omnitok.data.placing import Placed as Placed
 from omnitok.data.placing import place_natural as place_natural
-from omnitok.data.procgen import Procgen
 from omnitok.data.recording import Made as Made
 from omnitok.data.recording import make_procgen as make_procgen
+from omnitok.data.views import VIEWS as VIEWS
 from omnitok.spec import Registry
 
 DATASETS: Registry[Dataset] = Registry(
     "dataset",
     group="omnitok.datasets",
     contract=Dataset,
-    embedded=Embedded,
-    folder=Folder,
-    natural_mini=NaturalMini,
-    procgen16=Procgen,
+    mixture=Mixture,
+    **PARTS.own,  # type: ignore[arg-type]
 )
 DatasetPart = Annotated[Callable[..., Dataset], DATASETS]

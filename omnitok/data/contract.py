@@ -26,9 +26,18 @@ class Dataset(ABC):
     split: Split
     fingerprint: str  # the hash of the manifest: which files, which bytes, which split
 
+    @property
+    def photos(self) -> bool:
+        """Whether single frames are pictures of their own, rather than out of clips."""
+        return False
+
     @abstractmethod
     def items(self, frames: int) -> tuple[str, ...]:
         """The names of the fixed items of ``frames`` frames, in order; these are what an evaluation looks at."""
+
+    def count(self, frames: int) -> int:
+        """How many fixed items of ``frames`` frames there are."""
+        return len(self.items(frames))
 
     @abstractmethod
     def finest(self, frames: int) -> int:

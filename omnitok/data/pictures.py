@@ -29,7 +29,8 @@ def read_picture(content: bytes, name: str, reading: Reading = AS_IT_IS) -> Pixe
     are not applied. Raises DataError that says ``name``: damaged, truncated, or too many pixels to be meant.
     """
     with _opened(content, name) as image:
-        upright = _rgb(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        upright = _rgb(image)
         height, width = reading.size(upright.height, upright.width)
         return np.asarray(image_resized(upright, height, width, reading.filter))[None]
 
@@ -69,7 +70,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, coloured).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _narrowed(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:

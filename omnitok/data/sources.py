@@ -110,6 +110,13 @@ class SourceDataset(Dataset, Generic[S]):
             self._name(item, frames) for index in self._pool(frames) for item in self._items_of(int(index), frames)
         )
 
+    @property
+    def photos(self) -> bool:
+        return not self._of_clips(1)
+
+    def count(self, frames: int) -> int:
+        return int(self._counts(frames).sum())
+
     def view(self, frames: int, resolution: int) -> str:
         of_clips = self._of_clips(frames)
         reduced: Filter = "area" if of_clips else self.fixed.filter
@@ -149,8 +156,8 @@ class SourceDataset(Dataset, Generic[S]):
         free = self.crop.reading(resolution, self.fixed.filter)
         window = self._read(index, shot.numbers(start, frames, stride), free)
         height, width = window.shape[1:3]
-        clip = self._clip(window, self.crop.box(draw, height, width, resolution), resolution, frames)
-        return clip.flip(-1) if self.flip and below(draw, 2) else clip
+        box = self.crop.box(draw, height, width, resolution)
+        return self._clip(window, box, resolution, frames, self.flip and bool(below(draw, 2)))
 
     def place(self, index: int, frames: int) -> int:
         """The place among the sources of the one that a fixed item is of. Raises IndexError."""
@@ -170,12 +177,13 @@ class SourceDataset(Dataset, Generic[S]):
         return self.read(source, wanted, free)
 
     def _clip(
-        self, window: Pixels, box: Box, resolution: int, frames: int
+        self, window: Pixels, box: Box, resolution: int, frames: int, mirrored: bool = False
     ) -> Float[Tensor, "3 {frames} {resolution} {resolution}"]:
         """A part of all frames at the same place, brought to a square; black frames follow where some are missing."""
         seen = resized(box.of(window), resolution, resolution, self.fixed.filter)
-        missing = frames - len(seen)
-        return as_clip(np.pad(seen, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else seen)
+        if (missing := frames - len(seen)) > 0:
+            seen = np.pad(seen, ((0, missing), (0, 0), (0, 0), (0, 0)))
+        return as_clip(seen[:, :, ::-1] if mirrored else seen)
 
     def _grid(self, frames: int) -> int:
         return self.grid if isinstance(self.fixed, Cropped) and not self._of_clips(frames) else 1

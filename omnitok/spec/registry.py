@@ -186,12 +186,12 @@ def _schema(registry: Registry[Any], name: str, component: Callable[..., Any], s
 
 def _field(hint: Any, default: Any) -> tuple[Any, Any]:
     inner = slot_of(hint)
-    if default is inspect.Parameter.empty:
-        return (inner.any if inner else lax_tuples(hint)), ...
     if inner is None:
-        return lax_tuples(hint), default
+        return lax_tuples(hint), ... if default is inspect.Parameter.empty else default
+    many: Any = Annotated[tuple[inner.any, ...], Strict(False)]  # type: ignore[name-defined]
+    if default is inspect.Parameter.empty:
+        return (many if get_origin(get_args(hint)[0]) is tuple else inner.any), ...
     if isinstance(default, tuple):
-        many = Annotated[tuple[inner.any, ...], Strict(False)]  # type: ignore[name-defined]
         return many, tuple(_spec_of(inner, part) for part in default)
     return inner.any, _spec_of(inner, default)
 
@@ -213,7 +213,8 @@ def slot_of(hint: Any) -> Registry[Any] | None:
     if get_origin(hint) is tuple and get_args(hint):
         return slot_of(get_args(hint)[0])
     if get_origin(hint) is Annotated:
-        return next((extra for extra in get_args(hint)[1:] if isinstance(extra, Registry)), None)
+        of = next((extra for extra in get_args(hint)[1:] if isinstance(extra, Registry)), None)
+        return of or slot_of(get_args(hint)[0])
     return None
 
 

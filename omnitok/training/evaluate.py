@@ -14,7 +14,7 @@ from omnitok.data import Dataset, DatasetPart
 from omnitok.metrics import Identity, Measured, Metric, MetricPart, Pair, PeakSignalToNoise, StructuralSimilarity
 from omnitok.model import Reconstructor
 from omnitok.networks import weights as networks
-from omnitok.spec import REQUIRED, Count, Spec, choices, digest, identity, plain, resolve, version_of, versions
+from omnitok.spec import REQUIRED, Count, Spec, choices, digest, identity, plain, resolve, versions
 from omnitok.training.devices import device
 from omnitok.training.loader import prefetched
 from omnitok.training.recorded import Unrecorded
@@ -203,6 +203,6 @@ def key_of(spec: Spec) -> str:
 
 def evaluation_digest(stage: str, spec: Spec, metric: Spec, seen: Seen) -> str:
     """The identity of one metric's protocol on one split with one stage run's weights."""
-    known = versions(metric) | {"dataset": version_of(spec.data.component), "evaluation": Evaluation.version}  # type: ignore[attr-defined]
+    known = versions(metric) | versions(spec.data) | {"evaluation": Evaluation.version}  # type: ignore[attr-defined]
     rest = {"fingerprint": seen.fingerprint, "view": seen.view, "networks": networks_of(resolve(metric)(Identity()))}
     return identity({**protocol_of(spec), "metric": plain(metric)}, known, stage=stage, **rest)
