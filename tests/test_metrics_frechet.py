@@ -186,16 +186,17 @@ def test_a_pull_is_the_derivative_by_a_weight(n):
         assert pulls[i].item() == pytest.approx(slope, rel=0.2 / n + 1e-4, abs=2 * abs(spare - 1) * pulls.std().item())
 
 
-def test_the_interval_is_as_wide_as_distances_of_new_samples_differ():
-    mix = torch.linalg.qr(torch.randn(8, 8, **DOUBLE)).Q
+@pytest.mark.parametrize(("n", "d"), [(400, 8), (30, 40)])
+def test_the_interval_is_as_wide_as_distances_of_new_samples_differ(n, d):
+    mix = torch.linalg.qr(torch.randn(d, d, **DOUBLE)).Q
     found, widths = [], []
     for i in range(120):
         draw = torch.Generator().manual_seed(i)
-        x = torch.randn(400, 8, generator=draw, **DOUBLE) @ mix * torch.linspace(2, 0.2, 8, **DOUBLE)
-        y = 0.8 * x + 0.3 * torch.randn(400, 8, generator=draw, **DOUBLE)
+        x = torch.randn(n, d, generator=draw, **DOUBLE) @ mix * torch.linspace(2, 0.2, d, **DOUBLE)
+        y = 0.8 * x + 0.3 * torch.randn(n, d, generator=draw, **DOUBLE)
         a, b = normal(x), normal(y)
         found.append(frechet(a, b))
-        widths.append(pull(a, b, x, y).std().item() / 400**0.5)
+        widths.append(pull(a, b, x, y).std().item() / n**0.5)
     assert np.mean(widths) == pytest.approx(np.std(found), rel=0.2)
 
 
