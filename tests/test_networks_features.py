@@ -251,9 +251,9 @@ def test_efficientnet_is_the_published_one_and_names_what_it_sees(fetched):
 @pytest.mark.usefixtures("fetched")
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_the_benchmark_gives_finite_numbers_and_says_how():
-    sizes = {"i3d": (1, 10, 32), "efficientnet": (1, 1, 32)}
+    sizes = {"efficientnet": (1, 1, 32)}
     rows = networks(repeats=1, sizes=sizes, measured=here)
-    assert len(rows) == 6 and all(np.isfinite(row.samples).all() and row.how and row.unit for row in rows)
+    assert len(rows) == 3 and all(np.isfinite(row.samples).all() and row.how and row.unit for row in rows)
 
 
 def test_names_say_what_is_published_of_them():
