@@ -2,12 +2,12 @@
 
 import hashlib
 import itertools
-import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
+import faked
 import numpy as np
 import pytest
 import torch
@@ -22,6 +22,7 @@ from omnitok.data import (
     check_folder,
     embedded,
     make_procgen,
+    natural,
     span,
     write_clip,
 )
@@ -72,9 +73,8 @@ def make(request: pytest.FixtureRequest, root: Path) -> Make:
     if request.param == "folder":
         said |= {"name": "pets", "fingerprint": check_folder(root / "pets").fingerprint}
     if request.param == "natural_mini":
-        root = Path(os.environ.get("OMNITOK_DATA") or "data")
-        if not (root / "natural_mini").is_dir():
-            pytest.skip("natural_mini is not here; omnitok data natural_mini brings it")
+        table = faked.natural(root)
+        request.getfixturevalue("monkeypatch").setattr(natural, "table", lambda: table)
     if request.param == "procgen16":
         made = make_procgen(root, 64, 2, play=played)
         said |= {"name": made.folder.name, "fingerprint": made.manifest.fingerprint}
