@@ -81,10 +81,8 @@ class _Frechet(OfFeatures):
             sizes = by_size(*parts)
             a, b = (_together(side).normal() for side in parts)
         value = list(sizes.values())[-1] if sizes else frechet(a, b)
-        between = None
-        if self.resamples:
-            pulls = pull(a, b, before, after).view(items, -1).mean(1)
-            between = interval(value, pulls, self.resamples, self.label)
+        pulls = pull(a, b, before, after).view(items, -1).mean(1) if self.resamples else torch.zeros(items)
+        between = interval(value, pulls, self.resamples, self.label, least=0.0)
         return Measured(value, (), between, _details(sizes))
 
 

@@ -1,5 +1,6 @@
 """How sure a number is that is no mean of items: a bootstrap over items, to first order (Efron 1982)."""
 
+import math
 from typing import Final
 
 import torch
@@ -12,8 +13,11 @@ COVERED: Final = 0.95
 DRAWN = 1 << 22  # items drawn at once
 
 
-def interval(value: float, pulls: Float[Tensor, " n"], resamples: int, purpose: str) -> tuple[float, float] | None:
+def interval(
+    value: float, pulls: Float[Tensor, " n"], resamples: int, purpose: str, least: float = -math.inf
+) -> tuple[float, float] | None:
     """The 95 % percentile interval of a number over items, of which ``resamples`` sets are drawn; None for no resamples.
+    ``least``: what the number is never below.
 
     ``pulls``: n times how far an item moves the number (the empirical influence, Hampel 1974), of mean 0. A drawn set's
     number is taken to be ``value`` and the mean of its items' pulls. That costs nothing however dear the number is, and
@@ -29,4 +33,4 @@ def interval(value: float, pulls: Float[Tensor, " n"], resamples: int, purpose: 
         found.append(pulls[chosen].mean(1))
     ends = torch.tensor([(1 - COVERED) / 2, (1 + COVERED) / 2], dtype=torch.double)
     low, high = (value + torch.quantile(torch.cat(found).double(), ends)).tolist()
-    return low, high
+    return max(low, least), max(high, least)
