@@ -1,5 +1,6 @@
 """A check of many files goes on where it was interrupted, works in several processes, and its manifest stays lean."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from omnitok.data import DataError, check, check_folder
 from omnitok.data.columns import Columns
 from omnitok.data.folder import Folder
 from omnitok.data.journal import NAME
+from omnitok.data.layouts import Listed
 from omnitok.data.manifest import FILE, Files, Manifest, load
 from omnitok.spec import SpecError
 
@@ -102,6 +104,18 @@ def test_files_where_nobody_may_write_have_their_manifest_elsewhere(folder: Path
     assert check_folder(folder).fingerprint == checked.fingerprint
     with pytest.raises(SpecError, match="cannot be made"):
         check_folder(folder, into=folder / "cat" / "0.jpg" / "x")
+
+
+def dying(folder: Path, file: Listed) -> str:
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_said_with_the_files_that_it_had(tmp_path: Path) -> None:
+    files = [Listed(f"{i}.mp4") for i in range(40)]
+    with pytest.raises(
+        SpecError, match=r"a process died at one of the 32 files from 0\.mp4 on; --workers 1 shows which"
+    ):
+        list(check._mapped(functools.partial(dying, tmp_path), files, 2))
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_anything_is_decoded(folder: Path, looked: list[str]) -> None:

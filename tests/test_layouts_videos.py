@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from trees import checked, clip, faults, grown, held, placed
 
+from omnitok.data.folder import Folder
 from omnitok.data.manifest import load
 
 # UCF-101
@@ -37,6 +38,9 @@ def test_ucf101_by_a_fold_with_whole_groups_held_out(tmp_path: Path, fold: int) 
     groups = {title[:-8] for title in held(found, "UCF-101/")}
     assert len(groups) == 1 and len(held(found, "UCF-101/")) == 2
     assert all(file.label == file.path.split("/")[1] and file.kind == "clip" for file in found.files)
+    dataset = Folder(tmp_path.parent, "test", name=tmp_path.name, fingerprint=found.fingerprint)
+    labels = [dataset.label(i, 5) for i in range(4)]
+    assert labels == [0, 0, 1, 1] and dataset.classes == found.classes and len(dataset.items(5)) == 4
 
 
 def test_ucf101_whose_lists_do_not_agree_is_refused_at_the_line(tmp_path: Path) -> None:
@@ -71,6 +75,17 @@ def test_missing_and_damaged_videos_are_named_by_their_line_or_left_out(tmp_path
     assert {gone, torn}.isdisjoint(placed(manifest))
 
 
+def test_of_very_many_missing_videos_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    ucf101(tmp_path)
+    train = tmp_path / "ucfTrainTestlist" / "trainlist01.txt"
+    gone = [f"Archery/v_Archery_g{g:02d}_c{c:02d}.avi 3" for g in range(10, 26) for c in range(1, 8)]
+    train.write_text("\n".join([train.read_text(), *gone]))
+    said = faults(tmp_path, "ucf101").splitlines()
+    assert len(said) == 101 and "v_Archery_g10_c01.avi: is not there" in said[0]
+    assert said[-1] == f"{tmp_path}: and 12 more; --skip-broken leaves all of them out"
+    assert len(checked(tmp_path, "ucf101", skip_broken=True).broken) == 112
+
+
 # Kinetics
 
 LABELS = {"abseiling": "aaaaaaaaaa{}", "shaking hands": "bbb_bb-bbb{}"}
@@ -99,6 +114,10 @@ def kinetics(folder: Path, folders: bool, lists: str = "annotations/", val: str 
 def test_kinetics_in_class_folders_and_as_the_foundation_packs_it(tmp_path: Path) -> None:
     one = checked(kinetics(tmp_path / "one", True), "kinetics")
     two = checked(kinetics(tmp_path / "two", False, "", "validate"), "kinetics")
+    (tmp_path / "two" / "train.csv").rename(tmp_path / "two" / "kinetics-400_train.csv")
+    assert placed(checked(tmp_path / "two", "kinetics")) == placed(two)
+    grown(tmp_path / "two", {"annotations/train.csv": ""})
+    assert "kinetics-400_train.csv: and annotations/train.csv are both lists" in faults(tmp_path / "two", "kinetics")
     for found in (one, two):
         assert found.classes == ("abseiling", "shaking hands")
         assert [file.label for file in found.files if file.split == "test"] == ["abseiling"] * 2 + ["shaking hands"] * 2

@@ -3,6 +3,7 @@
 import functools
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ from omnitok.data.survey import Facts, survey
 from omnitok.spec import Fault, Mark, Spec, SpecError, decode, resolve
 
 CHUNK = 16  # files that a process is given at once
+MOST = 100  # faults that are said one by one; Kinetics always misses thousands of videos
 
 
 class Checked(NamedTuple):
@@ -91,8 +93,13 @@ def _made(folder: Path) -> Path:
 
 
 def _refuse(folder: Path, broken: Sequence[Broken], skip: bool) -> None:
-    if broken and not skip:
-        raise SpecError(Fault(Mark(str(folder / one.path)), "", one.reason) for one in broken)
+    """Raises SpecError with the first ones, unless they are to be left out."""
+    if not broken or skip:
+        return
+    faults = [Fault(Mark(str(folder / one.path)), "", one.reason) for one in broken[:MOST]]
+    if (more := len(broken) - MOST) > 0:
+        faults.append(Fault(Mark(str(folder)), "", f"and {more:,} more; --skip-broken leaves all of them out"))
+    raise SpecError(faults)
 
 
 def _once(tree: Tree, files: Sequence[Listed]) -> list[Listed]:
@@ -153,7 +160,7 @@ def _mapped(look: Look, files: Sequence[Listed], workers: int) -> Iterable[Facts
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     seen = 0
-    with ProcessPoolExecutor(min(workers, -(-len(files) // CHUNK)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, -(-len(files) // CHUNK)), context, _deaf) as pool:
         try:
             for found in pool.map(look, files, chunksize=CHUNK):
                 seen += 1
@@ -163,6 +170,11 @@ def _mapped(look: Look, files: Sequence[Listed], workers: int) -> Iterable[Facts
             raise SpecError([Fault(Mark(str(look.args[0])), "", said)]) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _deaf() -> None:
+    """A key that is pressed is the first process's matter."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _look(folder: Path, by_content: bool, file: Listed) -> Facts | str:

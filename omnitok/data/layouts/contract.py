@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from omnitok.data import pictures, videos
@@ -55,7 +55,7 @@ class Layout(ABC):
 
     Every dataset here has train, val and test. ``test`` is what papers measure on: where the official lists have only two
     labelled sets, or where papers measure on the validation set, that is ``test``, and ``val`` is held out of the official
-    train by the hashes of groups (``splitting.HELD`` of them).
+    train by the hashes of groups (``splitting.HELD``, 2 % of them).
     """
 
     by_content: ClassVar[bool] = True  # files are told apart by their bytes: official ones may have another's ending
@@ -150,7 +150,8 @@ def closest(word: str, known: Iterable[str]) -> str:
 
 
 def suffix_of(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    name = name.rpartition("/")[2]
+    return name[name.rfind(".") :].lower() if "." in name else ""
 
 
 def split_of(path: str) -> Split | None:

@@ -72,10 +72,8 @@ def _by_number(name: str) -> Split | None:
 
 class FFHQ(Layout):
     """FFHQ (arXiv:1812.04948): ``images1024x1024/00000/00000.png``, that folder itself, or pictures called by their number
-    anywhere. With ``ffhq-dataset-v2.json`` every picture must be there, and faces of one photo are never in two splits of
-    ours.
-
-    The official validation pictures, the last 10,000, are test; val is held out of the first 60,000 by hash.
+    anywhere. With ``ffhq-dataset-v2.json`` every picture must be there. The official validation pictures, the last 10,000,
+    are test; val is 2 % of the first 60,000 by hash, of the photos where the metadata says which faces are of one.
 
     size: which of the official folders: 1024 the aligned pictures, 128 their thumbnails.
     """

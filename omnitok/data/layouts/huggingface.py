@@ -17,7 +17,7 @@ STATE = "state.json"
 class HuggingFace(Layout):
     """A folder of ``save_to_disk`` (``train/state.json`` names its ``.arrow`` files) or of Parquet files
     (``data/train-00000-of-00002.parquet``, ``train/0000.parquet``), read where they lie. The splits are as the paths say;
-    where they say none, each class is split by hashes. With train and one other set, that is test, and val is held out of
+    where they say none, each class is split by hashes. With train and one other set, that is test, and val is 2 % of
     train by hashes. Arrow files are read row by row; of a Parquet file every read takes a whole row group, so training
     wants Arrow. Pictures must be embedded, not paths.
 

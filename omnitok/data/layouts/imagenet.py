@@ -32,10 +32,8 @@ class Truth(NamedTuple):
 class ImageNet(Layout):
     """``train/<wnid>/*.JPEG`` and ``val/``, in folders by wnid too, or flat with the development kit's
     ``ILSVRC2012_validation_ground_truth.txt`` and ``meta.mat``, or with ``LOC_val_solution.csv``; also below
-    ``ILSVRC/Data/CLS-LOC/``. Classes are the wnids in their order.
-
-    The official validation set is test, since papers measure on it and the official test has no labels; val is held out of
-    the official train by the hashes of names.
+    ``ILSVRC/Data/CLS-LOC/``. Classes are the wnids in their order. The official validation set is test, since papers
+    measure on it and the official test has no labels; val is 2 % of the official train, by the hashes of names.
     """
 
     def read(self, tree: Tree) -> Listing:

@@ -16,7 +16,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 REPLACED = (
     "replacement/replacement_for_corrupted_k400/"  # whole ones of damaged videos of the Common Visual Data Foundation
 )
-LISTS: dict[str, tuple[str, ...]] = {"train": ("train.csv",), "val": ("val.csv", "validate.csv")}
+LISTS = {"train": r"train\.csv", "val": r"val(idate)?\.csv"}
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 
 
@@ -32,10 +32,9 @@ class Row(NamedTuple):
 class Kinetics(Layout):
     """``<split>/<class>/<id>_<start>_<end>.mp4``, seconds in six digits, or without class folders as the Common Visual Data
     Foundation packs them (its replacements of damaged files are taken), with ``train.csv`` and ``val.csv`` or
-    ``validate.csv`` at the top or in ``annotations/``. The class is the label of the CSV file; a class folder must agree.
-
-    The official validation set is test, since papers measure on it; val is held out of train by the hashes of the videos'
-    YouTube names. The official test set is not used. Of 400 and of 600 classes are told apart by their lists.
+    ``validate.csv`` at the top or in ``annotations/``, also called like ``kinetics-400_train.csv``. The class is the label of
+    the CSV file; a class folder must agree. The official validation set is test, since papers measure on it; val is 2 % of
+    train by the hashes of YouTube's names. The official test set is not used. The lists say which classes there are.
     """
 
     def read(self, tree: Tree) -> Listing:
@@ -43,7 +42,7 @@ class Kinetics(Layout):
         files, missing, faults = [], [], []
         parts: tuple[tuple[Split, str], ...] = (("train", "train"), ("test", "val"))
         for split, part in parts:
-            name = tree.need(*(f"{base}{one}" for one in LISTS[part] for base in ("annotations/", "")))
+            name = _list(tree, part)
             there = _by_stem(tree, FOLDERS[part]) | replaced
             for row in _rows(tree, name):
                 path = there.get(row.stem)
@@ -56,6 +55,15 @@ class Kinetics(Layout):
         if faults:
             raise SpecError(faults)
         return Listing(files, None, missing, held=True)
+
+
+def _list(tree: Tree, part: str) -> str:
+    """The annotation of a part. Raises SpecError: none, or several."""
+    named = re.compile(rf"(annotations/)?(kinetics[\w-]*[_-])?{LISTS[part]}")
+    found = [name for name in tree.names if named.fullmatch(name)]
+    if len(found) > 1:
+        raise tree.refuse(found[1], 0, f"and {found[0]} are both lists of {part}; move one away")
+    return found[0] if found else tree.need(f"annotations/{part}.csv")
 
 
 def _by_stem(tree: Tree, bases: tuple[str, ...]) -> dict[str, str]:

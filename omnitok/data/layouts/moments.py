@@ -10,10 +10,8 @@ CATEGORIES = "moments_categories.txt"
 
 class MomentsInTime(Layout):
     """``training/<class>/*.mp4`` and ``validation/<class>/*.mp4`` with ``trainingSet.csv``, ``validationSet.csv`` and
-    ``moments_categories.txt``, which orders the classes.
-
-    The official validation set is test, since papers measure on it; val is held out of training by the hashes of the names
-    of the source videos (what is before the last ``_`` of a name).
+    ``moments_categories.txt``, which orders the classes. The official validation set is test, since papers measure on it; val
+    is 2 % of training by the hashes of the source videos' names (what is before the last ``_`` of a name).
     """
 
     def read(self, tree: Tree) -> Listing:

@@ -14,10 +14,8 @@ LISTS = ("labels/", "labels/something-something-v2-", "something-something-v2-",
 class SomethingSomething(Layout):
     """``20bn-something-something-v2/<id>.webm`` with ``labels.json``, ``train.json`` and ``validation.json`` in ``labels/`` or
     at the top, also called ``something-something-v2-train.json`` and so on. The class is the template without its
-    brackets, in the order of ``labels.json``.
-
-    The official validation set is test, since papers measure on it; val is held out of train by the hashes of the ids. The
-    official test set is not used.
+    brackets, in the order of ``labels.json``. The official validation set is test, since papers measure on it; val is 2 % of
+    train by the hashes of the ids. The official test set is not used.
     """
 
     def read(self, tree: Tree) -> Listing:

@@ -14,10 +14,8 @@ _GROUP = re.compile(r"(.*_g\d+)_c\d+\.avi")
 class UCF101(Layout):
     """``UCF-101/<Class>/v_<Class>_g01_c01.avi``, or the class folders themselves, with the official lists in
     ``ucfTrainTestlist/``: ``classInd.txt``, ``trainlist01.txt``, ``testlist01.txt`` and so on. Classes in the order of
-    ``classInd.txt``.
-
-    The official test list is test; val is held out of the train list by the hashes of groups, since the clips of a group
-    (g01) are cut from one video.
+    ``classInd.txt``. The official test list is test; val is 2 % of the groups of the train list by their hashes, since the
+    clips of a group (g01) are cut from one video.
 
     fold: which of the three official train/test lists.
     """

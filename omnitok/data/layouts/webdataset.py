@@ -40,7 +40,7 @@ class Member(NamedTuple):
 class WebDataset(Layout):
     """Tar files of samples: ``0001.jpg`` (png, webp, bmp, mp4, webm, ...) beside ``0001.cls``. A shard's split is a word of
     its path (train-000.tar, val/000.tar); where no shard says one, each class is split by the hashes of keys. With train
-    and one other set, that is test, and val is held out of train by the hashes of keys. A class that is a number is named by
+    and one other set, that is test, and val is 2 % of train by the hashes of keys. A class that is a number is named by
     that line of ``classnames.txt`` or ``classes.txt``, from 0, where there is one. Compressed shards are refused.
 
     label: the extension that holds a sample's class: cls, txt or json; none: no classes.
