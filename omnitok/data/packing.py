@@ -11,7 +11,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -216,7 +216,7 @@ def _listed(file: Path, pack: Pack, members: Iterator[tarfile.TarInfo]) -> Itera
         path = member.name.removeprefix(f"{pack.name}/")
         known = missing.pop(path, None)
         if known is None or not member.isreg() or member.size != known.bytes:
-            raise DataError(f"{file}: holds {member.name!r}, which is not as its manifest says; nothing of it is used")
+            raise DataError(f"{file}: holds {member.name!r}, which is not as its manifest says")
         yield path, known, member
     if missing:
         raise DataError(f"{file}: is cut short: {len(missing)} files are missing, the first is {next(iter(missing))}")
@@ -225,16 +225,18 @@ def _listed(file: Path, pack: Pack, members: Iterator[tarfile.TarInfo]) -> Itera
 def _placed(folder: Path, path: str, known: Known, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
     """Put a file where it belongs, whole or not at all; -> whether it was not there."""
     target = folder / path
-    partial = target.with_name(f".{target.name}.partial")
+    partial, seen = target.with_name(f".{target.name}.partial"), hashlib.sha256()
     packed = tar.extractfile(member)
     if packed is None or _whole(target, known):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with partial.open("wb") as out:
-            seen = _copied(packed, out)
-        if seen != known.sha256:
-            raise DataError(f"{member.name}: has the sha256 {seen}, the manifest says {known.sha256}")
+            while part := packed.read(CHUNK):
+                seen.update(part)
+                out.write(part)
+        if seen.hexdigest() != known.sha256:
+            raise DataError(f"{member.name}: has the sha256 {seen.hexdigest()}, the manifest says {known.sha256}")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -246,11 +248,3 @@ def _whole(path: Path, known: Known) -> bool:
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == known.sha256
-
-
-def _copied(packed: IO[bytes], out: IO[bytes]) -> str:
-    made = hashlib.sha256()
-    while part := packed.read(CHUNK):
-        made.update(part)
-        out.write(part)
-    return made.hexdigest()
