@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 
+from omnitok.data.contract import DataError
 from omnitok.data.draws import below, uniform
 from omnitok.data.pixels import Box, Filter, Reading
 from omnitok.spec import Positive, Registry, Share
@@ -75,7 +76,7 @@ class Resized(Crop):
     ) -> None:
         for name, (least, most) in (("scale", scale), ("ratio", ratio)):
             if not 0 < least <= most:
-                raise ValueError(f"{name}=[{least}, {most}]: must rise and be above 0")
+                raise DataError(f"{name}=[{least}, {most}]: must rise and be above 0")
         self.scale, self.ratio = scale, ratio
 
     def box(self, draw: torch.Generator, height: int, width: int, resolution: int) -> Box:

@@ -14,9 +14,9 @@ from omnitok.data.manifest import MANIFEST, Entry
 from omnitok.data.pictures import read_picture
 from omnitok.data.pixels import Pixels, Reading
 from omnitok.data.resources import KEPT
-from omnitok.data.sources import Facts, Look, ShortSide, SourceDataset
+from omnitok.data.sources import Facts, Look, SourceDataset
 from omnitok.data.videos import read_frames
-from omnitok.data.views import Cropped, ViewPart
+from omnitok.data.views import Cropped, ShortSide, ViewPart
 from omnitok.spec import REQUIRED
 
 

@@ -16,9 +16,9 @@ from omnitok.data.packages import Package
 from omnitok.data.pictures import read_picture
 from omnitok.data.pixels import Pixels, Reading
 from omnitok.data.resources import KEPT
-from omnitok.data.sources import Look, ShortSide, Source, SourceDataset
+from omnitok.data.sources import Look, Source, SourceDataset
 from omnitok.data.videos import read_frames, read_video
-from omnitok.data.views import Cropped, ViewPart
+from omnitok.data.views import Cropped, ShortSide, ViewPart
 from omnitok.spec import STRICT, digest
 
 NAME: Final = "natural_mini"  # the folder below the root of all datasets

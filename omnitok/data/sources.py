@@ -16,10 +16,9 @@ from omnitok.data.crops import Crop
 from omnitok.data.draws import below
 from omnitok.data.pixels import Box, Filter, Pixels, Reading, as_clip, resized
 from omnitok.data.shots import Places, Shot, Window, shots
-from omnitok.data.views import Cropped, View
-from omnitok.spec import STRICT, Count
+from omnitok.data.views import Cropped, ShortSide, View
+from omnitok.spec import STRICT
 
-ShortSide = Count | Literal["native"]  # what files are reduced to when they are read; native: as they are
 LARGEST: Final = 1 << 14  # pixels a side that any picture may be enlarged to
 
 

@@ -3,12 +3,19 @@
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Discriminator, Field, Tag
 
 from omnitok.data.crops import middle
 from omnitok.data.pixels import Box, Filter, Reading
 from omnitok.data.shots import Places, Window
-from omnitok.spec import Count, Positive, Registry
+from omnitok.spec import Count, Registry
+
+Native = Annotated[Literal["native"], Tag("<native>")]  # as the file is
+OR_NATIVE: Final = Discriminator(lambda said: "<native>" if isinstance(said, str) else "<number>")
+Fps = Annotated[Annotated[float, Field(gt=0), Tag("<number>")] | Native, OR_NATIVE]
+ShortSide = Annotated[Annotated[int, Field(ge=1), Tag("<number>")] | Native, OR_NATIVE]
 
 
 class View(ABC):
@@ -20,7 +27,7 @@ class View(ABC):
         self,
         *,
         filter: Filter = "bicubic",
-        fps: Positive | Literal["native"] = "native",
+        fps: Fps = "native",
         windows: Count = 1,
         start: Literal["centre", "first", "spread"] = "centre",
         short: Literal["skip", "pad"] = "skip",
