@@ -263,7 +263,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     baseline = BASELINES.adapter.json_schema(ref_template=f"{REF}{{model}}")
     for definition, one in (own := baseline.pop("$defs")).items():
         if definition.startswith("baseline_"):
-            one["properties"]["name"] = name
+            on = {"type": ["string", "array"], "description": "the evaluations that it is measured by; default: all"}
+            one["properties"] |= {"name": name, "on": on}
     sweep["$defs"] |= own
     sweep["properties"]["baselines"]["items"] = baseline
     return {"experiment": experiment, "sweep": {"$schema": DRAFT, **sweep, "title": "an omnitok sweep"}}

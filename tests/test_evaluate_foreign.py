@@ -13,8 +13,11 @@ import omnitok
 from omnitok import runs
 from omnitok.cli import main
 from omnitok.data import write_clip
+from omnitok.model import MODELS
+from omnitok.model.files import write_tokenizer
+from omnitok.provenance import sha256
 from omnitok.report.render import render
-from omnitok.spec import SpecError
+from omnitok.spec import SpecError, decode, resolve
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch
 from omnitok.sweep.plan import plan_sweep
@@ -109,7 +112,21 @@ def test_where_something_lies_is_no_identity(items, theirs, tmp_path):
         plan_sweep(sweep)
 
 
+def test_who_saw_no_clips_has_no_number_of_clips(items, theirs, tmp_path):
+    sweep = baselines(tmp_path, recorded(theirs, "blurred, on: photos"))
+    clips = "  - {name: clips, data: {type: embedded, short_side: 32}, frames: 3, resolution: 16, metrics: [psnr]}\n"
+    sweep.write_text(
+        sweep.read_text().replace("claims:", f"{clips}claims:").replace("metric: psnr", "on: photos, metric: psnr")
+    )
+    done = launch(sweep)
+    assert {state.status for state in done.states} == {"done"}
+    (row,) = omnitok.rows(sweep).query("arm == 'blurred'").to_dict("records")
+    assert row["photos/psnr"] > 0 and np.isnan(row["clips/psnr"])
+
+
 WRONG = [
+    ("name: blurred", "name: blurred, on: photo", "baselines[0].on: no evaluation 'photo'; did you mean 'photos'?"),
+    ("name: blurred", "name: blurred, on: []", "baselines[0].on: must be the name of an evaluation"),
     ("fingerprint: ", "fingerprint: x", "baselines[0].fingerprint: fingerprint=x"),
     ("name: blurred, ", "name: 3, ", "baselines[0].name: 3 must be text, not a whole number"),
     ("folder: ", "folder: no", "baselines[0].folder"),
@@ -155,6 +172,21 @@ def test_clips_are_exported_frame_by_frame_and_found_again(tmp_path, runs_root):
     assert last["photos/psnr"].item() == pytest.approx(direct[0]["value"], abs=1e-9)
     assert last["photos/causality_leak"].isna().item()  # asks a codec for more than was recorded: does not apply
     assert direct[0]["protocol"].endswith("as is 3x16x16, n=2]")
+
+
+def test_each_tokenizers_file_is_rehearsed_on_what_it_takes(tmp_path, runs_root):
+    said = []
+    for patch in (4, 8):
+        spec = decode(MODELS, {"dim": 12, "patches": {"type": "linear", "patch": patch}, "quantizer": "fsq"})
+        write_tokenizer(tmp_path / f"{patch}.safetensors", resolve(spec)(), spec, {})
+        digest = sha256(tmp_path / f"{patch}.safetensors")
+        said.append(f"{{type: tokenizer, name: p{patch}, file: {patch}.safetensors, sha256: {digest}}}")
+    trials = plan_sweep(baselines(tmp_path, *said)).trials[-2:]
+    assert [trial.name for trial in trials] == ["p4", "p8"]
+    assert all(trial.facts.flops[trial.facts.largest].encode > 0 for trial in trials)
+    (tmp_path / "8.safetensors").write_bytes(b"x")
+    with pytest.raises(SpecError, match=r"ask.yaml:8: baselines\[1\].sha256: sha256=.*: the file .* has"):
+        plan_sweep(baselines(tmp_path, *said))
 
 
 def test_an_item_that_nobody_reconstructed_is_named(items, theirs, tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from omnitok.spec import Fault, Map, Mark, SpecError, decode, kind, plain
+from omnitok.spec import Fault, Map, Mark, SpecError, decode, kind, near, plain
 from omnitok.sweep.file import OUTWARD, Asked
 from omnitok.training import TASKS
 from omnitok.training.baselines import BASELINES
@@ -18,6 +18,7 @@ class Named(NamedTuple):
     stage: Stage
     mark: Mark
     path: str
+    on: tuple[str, ...] | None  # the evaluations that it is measured by; None: every one
 
     @contextmanager
     def placed(self) -> Iterator[None]:
@@ -26,8 +27,9 @@ class Named(NamedTuple):
             yield
 
 
-def baselines(asked: Asked) -> list[Named]:
-    """Those to be fitted are so on the data of the experiment's last stage. Raises SpecError."""
+def baselines(asked: Asked, evaluations: Sequence[str]) -> list[Named]:
+    """Those to be fitted are so on the data of the experiment's last stage. ``evaluations``: names that one may be kept
+    to. Raises SpecError."""
     if not asked.file.baselines:
         return []
     last = read_stages(asked.base)[-1]
@@ -35,7 +37,7 @@ def baselines(asked: Asked) -> list[Named]:
     found: list[Named] = []
     for i, one in enumerate(said):
         mark, path = said.marks[i], f"baselines[{i}]"
-        own = Map({k: v for k, v in one.items() if k != "name"}, one.mark, one.marks) if isinstance(one, Map) else one
+        own = _own(one)
         fields: dict[str, Any] = {"task": "foreign", "baseline": own}
         if _fits(own):
             resolution = last.said.get("resolution", plain(last.spec)["resolution"])
@@ -48,8 +50,27 @@ def baselines(asked: Asked) -> list[Named]:
         if not isinstance(name, str) or name in {other.name for other in found}:
             taken = "stands twice" if isinstance(name, str) else f"must be text, not {kind(name)}"
             raise SpecError([Fault(mark, f"{path}.name" if named else path, f"{name!r} {taken}" if named else taken)])
-        found.append(Named(name, stage, mark, path))
+        found.append(Named(name, stage, mark, path, _on(one, f"{path}.on", evaluations)))
     return found
+
+
+def _own(said: Any) -> Any:
+    """What a baseline says of itself, without what the sweep says of it."""
+    if not isinstance(said, Map):
+        return said
+    return Map({k: v for k, v in said.items() if k not in {"name", "on"}}, said.mark, said.marks)
+
+
+def _on(said: Any, path: str, evaluations: Sequence[str]) -> tuple[str, ...] | None:
+    """The evaluations that a baseline is kept to: one whose maker saw no clips has no number of clips."""
+    if not isinstance(said, Map) or "on" not in said:
+        return None
+    names = [said["on"]] if isinstance(said["on"], str) else said["on"]
+    if not isinstance(names, list) or not names:
+        raise SpecError([Fault(said.marks["on"], path, "must be the name of an evaluation, or a list of some")])
+    if wrong := [name for name in names if name not in evaluations]:
+        raise SpecError([Fault(said.marks["on"], path, f"no evaluation {wrong[0]!r}{near(wrong[0], evaluations)}")])
+    return tuple(names)
 
 
 def _fits(said: Any) -> bool:

@@ -134,11 +134,11 @@ class Asked(NamedTuple):
 
 
 def _nameless(baseline: Any) -> Any:
-    """A baseline as it is in the identity of a sweep: without its name in reports, and without where it lies."""
+    """A baseline as it is in the identity of a sweep: without its name, what is measured of it, and where it lies."""
     return {k: v for k, v in baseline.items() if k not in OUTWARD} if isinstance(baseline, Map) else baseline
 
 
-OUTWARD = ("name", "file", "folder")
+OUTWARD = ("name", "on", "file", "folder")
 
 
 def read_sweep(path: Path, sets: Sequence[str] = ()) -> Asked:

@@ -133,13 +133,14 @@ def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
     data["stages"] = {names[digest]: facts for digest, facts in data["stages"].items()}
     for one in data["trials"]:
         one["stages"] = [names[digest] for digest in one["stages"]]
-    lasts = dict.fromkeys(one["stages"][-1] for one in data["trials"])
+    lasts = {one["stages"][-1]: trial.on for one, trial in zip(data["trials"], planned.trials, strict=True)}
     data["evaluation_digests"] = {
         last: {
             m.name: {label_of(spec): evaluation_digest(last, m.spec, spec, m.seen) for spec in m.possible}
             for m in planned.measurements
+            if on is None or m.name in on
         }
-        for last in lasts
+        for last, on in lasts.items()
     }
     return names, data
 
@@ -159,7 +160,7 @@ def works(root: Path, planned: Plan, names: dict[str, str], data: dict[str, Any]
     for digest in lasts:
         stage = names[digest]
         for m in planned.measurements:
-            found = data["evaluation_digests"][stage][m.name].values()
+            found = data["evaluation_digests"][stage].get(m.name, {}).values()
             if not all((root / stage / runs.EVALUATIONS / f"{one}.json").exists() for one in found):
                 said = f"{m.name} of {label[digest]}"
                 metrics = [plain(spec) for spec in m.possible]

@@ -27,6 +27,7 @@ class Trial(NamedTuple):
     stages: tuple[str, ...]
     facts: Facts
     solved: Solved | None = None
+    on: tuple[str, ...] | None = None  # the evaluations that it is measured by; None: every one
 
 
 class Plan(NamedTuple):
@@ -138,14 +139,14 @@ def _bound(shared: Sequence[StageRun], seed: int | None) -> list[tuple[str, Stag
 
 def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehearsal) -> list[Trial]:
     trials = []
-    for baseline in baselines(asked):
+    for baseline in baselines(asked, [measurement.name for measurement in rehearsal.measurements]):
         with baseline.placed():
-            facts = rehearsal.stages([baseline.stage])
+            facts = rehearsal.stages([baseline.stage], baseline.on)
             run = unseeded(baseline.stage)
         if run.digest in found:
             raise SpecError([Fault(baseline.mark, baseline.path, "stands twice")])
         found[run.digest] = run
-        trials.append(Trial("baseline", baseline.name, {}, None, (run.digest,), facts))
+        trials.append(Trial("baseline", baseline.name, {}, None, (run.digest,), facts, on=baseline.on))
     return trials
 
 

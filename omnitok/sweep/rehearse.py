@@ -83,8 +83,10 @@ class Rehearsal:
         self.known: dict[int, Measurement] = {}  # with what they see, by place
         self.trained_on: dict[str, Shapes] = {}  # by all that a stage says but its model
 
-    def stages(self, stages: Sequence[Stage]) -> Facts:
-        """-> the facts of the last stage. Raises SpecError with a fault for each stage that does not fit."""
+    def stages(self, stages: Sequence[Stage], on: Sequence[str] | None = None) -> Facts:
+        """-> the facts of the last stage. ``on``: names of the evaluations that it is measured by; None: all.
+
+        Raises SpecError with a fault for each stage that does not fit."""
         faults: list[Fault] = []
         met: dict[str, Met] = {}
         facts = None
@@ -103,7 +105,7 @@ class Rehearsal:
                 mark, path = mark_for(stage, error)
                 faults.append(Fault(mark, f"stages.{stage.name}.{path}", str(error).strip().split("\n")[0]))
         if not faults:
-            faults += self._measured(met[stages[-1].name])
+            faults += self._measured(met[stages[-1].name], on)
         if faults or facts is None:
             raise SpecError(faults)
         return facts
@@ -175,9 +177,11 @@ class Rehearsal:
             self.probed[met.model, resolution] = longest, tokens
         return tokens * (1 + steps) // (1 + (longest - 1) // codec.frame_step)
 
-    def _measured(self, met: Met) -> Iterator[Fault]:
+    def _measured(self, met: Met, on: Sequence[str] | None) -> Iterator[Fault]:
         """Whether what is to be evaluated is there and fits the model."""
         for i, measurement in enumerate(self.measurements):
+            if on is not None and measurement.name not in on:
+                continue
             try:
                 if plain(measurement.spec)["weights"] == "ema" and not met.task.averages:
                     raise ValueError("weights=ema: the last stage keeps no average; say average: ema there")
