@@ -11,6 +11,7 @@ from rich.console import Console  # noqa: E402
 
 from benchmarks.attention import attending  # noqa: E402
 from benchmarks.commands import helping, stored_status  # noqa: E402
+from benchmarks.data import data  # noqa: E402
 from benchmarks.launching import in_pool, in_process  # noqa: E402
 from benchmarks.networks import networks  # noqa: E402
 from benchmarks.planning import decoding, planning  # noqa: E402
@@ -35,6 +36,7 @@ ALL = (
     quantizing,
     attending,
     networks,
+    data,
 )
 
 

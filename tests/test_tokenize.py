@@ -139,6 +139,15 @@ def test_shards_that_are_whole_are_kept_and_others_are_made_again_with_the_same_
     assert omnitok.tokenize(file, folder, **asked).made == 0
 
 
+def test_decoding_in_threads_changes_no_byte(tmp_path, monkeypatch):
+    file, folders = written(tmp_path), []
+    for workers in ("0", "3"):
+        monkeypatch.setenv("OMNITOK_DATA_WORKERS", workers)
+        folders.append(omnitok.tokenize(file, tmp_path / workers, **ASKED).folder)
+    one, other = ({path.name: path.read_bytes() for path in folder.glob("*.safetensors")} for folder in folders)
+    assert one == other
+
+
 def test_what_was_stopped_says_how_far_it_is_and_goes_on(tmp_path):
     file, folder = written(tmp_path), tmp_path / "tokens"
 

@@ -73,7 +73,7 @@ def tokenize(
         items = _items(source, asked)
         look(items.dataset, items.frames, items.resolution)
         codec = source.codec.to(device())
-        begun = _begun(source, items, items.kept(codec, [0], items.clips([0])))
+        begun = _begun(source, items, items.kept(codec, [0], items.clip(0)[None]))
         folder = out or Path("tokens") / _name(begun)
         opened(folder, begun)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,10 @@
 """What is tokenized: the fixed items of a split, in shards."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,12 +14,14 @@ from omnitok.data import Dataset
 from omnitok.model import Tokenizer
 from omnitok.spec import Spec, plain, version_of
 from omnitok.tokenization.encoding import encoded
+from omnitok.training.loader import data_workers
 
 MOST_PIXELS = 2**21  # of a batch
 MOST_ITEMS = 64  # of a batch
 
 
-class Items(NamedTuple):
+@dataclass(frozen=True)
+class Items:
     """``spec``: what the dataset was built from. ``flip``: the mirror image of each item as well."""
 
     spec: Spec
@@ -26,7 +31,7 @@ class Items(NamedTuple):
     shard_items: int
     flip: bool
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return self.dataset.items(self.frames)
 
@@ -50,16 +55,18 @@ class Items(NamedTuple):
             "items": len(self.names),
         }
 
-    def clips(self, indices: Sequence[int]) -> Float[Tensor, "b c T H W"]:
-        return torch.stack([self.dataset.item(i, self.frames, self.resolution) for i in indices])
+    def clip(self, index: int) -> Float[Tensor, "c T H W"]:
+        return self.dataset.item(index, self.frames, self.resolution)
 
     def batches(self, shards: Sequence[range]) -> Iterator[tuple[range, range, Float[Tensor, "b c T H W"]]]:
-        """(shard, items, clips): batches end where their shard does, so that one made again has the same bits."""
+        """(shard, items, clips), decoded in as many threads as there are workers for data. Batches end where their shard
+        does, so that one made again has the same bits."""
         size = max(1, min(MOST_ITEMS, MOST_PIXELS // (self.frames * self.resolution**2)))
-        for shard in shards:
-            for first in range(shard.start, shard.stop, size):
-                indices = range(first, min(first + size, shard.stop))
-                yield shard, indices, self.clips(indices)
+        with ThreadPoolExecutor(max(1, data_workers())) as threads:
+            for shard in shards:
+                for first in range(shard.start, shard.stop, size):
+                    indices = range(first, min(first + size, shard.stop))
+                    yield shard, indices, torch.stack(list(threads.map(self.clip, indices)))
 
     def kept(self, codec: Tokenizer, indices: Sequence[int], clips: Float[Tensor, "b c T H W"]) -> dict[str, Tensor]:
         """The tensors of some items, as a shard has them. Raises ValueError where a clip does not fit the tokenizer."""

@@ -70,16 +70,17 @@ def loading(feed: Feed, start: int = 0) -> Iterator[Iterator[list[Batch]]]:
         yield _here(feed, start)
         return
     team: list[_Worker] = []
-    found = _received(feed, start, team, torch.cuda.current_device() if where.type == "cuda" else None)
-    ahead: Generator[list[Any], None, None] = (
-        prefetched(found, depth=1) if where.type == "cuda" else prefetched(_on(where, found), depth=1)
-    )
+    cuda = (
+        where.type == "cuda"
+    )  # only there are bytes unpacked where they are used, which then is not the thread's work
+    found = _received(feed, start, team, torch.cuda.current_device() if cuda else None)
+    ahead: Generator[Any, None, None] = prefetched(found, 1) if cuda else prefetched(_on(where, found), 1)
     with ExitStack() as stack:
         stack.callback(ahead.close)  # last: its thread reads until the workers are gone
         for i in range(workers):
             team.append(_Worker(feed, start, i, workers))
             stack.callback(team[i].end)
-        clips = _on(where, ahead) if where.type == "cuda" else ahead
+        clips = _on(where, ahead) if cuda else ahead
         yield (feed.batches(step, some) for step, some in enumerate(clips, start))
 
 
@@ -93,7 +94,7 @@ def _here(feed: Feed, start: int) -> Iterator[list[Batch]]:
 
 def _on(where: torch.device, steps: Iterable[list[list[Packed]]]) -> Iterator[list[Tensor]]:
     for step in steps:
-        yield [unpacked(some, where) for some in step]
+        yield [unpacked(some, where if where.type == "cuda" else torch.device("cpu")).to(where) for some in step]
 
 
 def _received(feed: Feed, start: int, team: Sequence["_Worker"], cuda: int | None) -> Iterator[list[list[Packed]]]:

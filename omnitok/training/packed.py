@@ -12,7 +12,7 @@ Packed: TypeAlias = Tensor  # [b c T H W], uint8 or float32
 
 def packed(clips: Float[Tensor, "b c T H W"]) -> Packed:
     """As 8-bit pixels if ``unpacked`` makes the same bits of them, else as they are."""
-    pixels = clips.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    pixels = clips.mul(127.5).add_(128.0).to(torch.uint8)
     return pixels if torch.equal(unpacked([pixels], clips.device), clips) else clips
 
 
