@@ -7,13 +7,17 @@ import pretend
 import pytest
 import tiny
 import torch
+from report_sweep import Synthetic, name_of
 
 from omnitok import runs
+from omnitok.cli.tables import print_results
 from omnitok.data import DataError, Dataset
 from omnitok.metrics import Identity, Measured, Metric, Pair
 from omnitok.metrics.fidelity import PeakSignalToNoise
 from omnitok.model import MeanColour
+from omnitok.report.collect import read, rows
 from omnitok.report.render import render
+from omnitok.report.tables import ablation
 from omnitok.spec import SpecError, decode, read_value, resolve
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch
@@ -173,3 +177,38 @@ def test_two_protocols_in_one_column_are_refused_with_both(tmp_path, runs_root):
     with pytest.raises(SpecError) as caught:
         render(done.folder, tmp_path / "out")
     assert "was measured by psnr[y channel, cc256, n=8], and its column has psnr[rgb" in str(caught.value)
+
+
+def test_an_interval_over_items_is_shown_where_there_is_one_run_only(tmp_path):
+    sweep = Synthetic(tmp_path)
+    sweep.write()
+    for name in ("mean_colour", "patch_mean"):
+        path = (
+            tmp_path
+            / sweep.baseline(name)
+            / runs.EVALUATIONS
+            / f"{name_of(sweep.baseline(name), 'photos', 'psnr')}.json"
+        )
+        runs.write_json(path, runs.read_json(path) | {"interval": [11.25, 12.75], "details": {"n=4": 12.5}})
+    arm = sweep.last("vq+joint", 0)
+    path = tmp_path / arm / runs.EVALUATIONS / f"{name_of(arm, 'photos', 'psnr')}.json"
+    runs.write_json(path, runs.read_json(path) | {"interval": [21.0, 23.0]})
+    frame = rows(sweep.stored)
+    table = ablation(read(sweep.stored), frame)
+    said = {row.name: row.cells[0].hover for row in table.rows}
+    assert "95 % interval over items 11.25 to 12.75" in said["mean_colour"]
+    assert "interval" not in said["vq+joint"]  # three seeds show their own spread
+    assert frame["photos/psnr low"].notna().sum() == 3
+    assert (render(sweep.stored, tmp_path / "out").page).is_file()
+
+
+def test_results_are_printed_with_interval_details_and_protocol(capsys):
+    one = {"key": "pets.test.1x64/rfid", "value": 12.25, "unit": "", "interval": [11.5, 13.0], "n": 4096,
+           "details": {"n=2048": 14.5}, "protocol": "rfid[tf2015, cc64, n=4096]"}  # fmt: skip
+    nothing = one | {"key": "pets.test.1x64/usage", "value": None, "interval": None, "details": {}}
+    print_results([one, nothing], details=True)
+    out = capsys.readouterr().out
+    assert "12.2500" in out and "[11.5000, 13.0000]" in out and "4096" in out and "n=2048" in out and "n/a" in out
+    assert out.count("rfid[tf2015, cc64, n=4096]") == 2
+    print_results([one], details=False)
+    assert "n=2048" not in capsys.readouterr().out
