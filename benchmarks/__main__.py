@@ -12,6 +12,7 @@ from rich.console import Console  # noqa: E402
 from benchmarks.attention import attending  # noqa: E402
 from benchmarks.commands import helping, stored_status  # noqa: E402
 from benchmarks.data import data  # noqa: E402
+from benchmarks.distances import distances  # noqa: E402
 from benchmarks.launching import in_pool, in_process  # noqa: E402
 from benchmarks.networks import networks  # noqa: E402
 from benchmarks.planning import decoding, planning  # noqa: E402
@@ -36,6 +37,7 @@ ALL = (
     quantizing,
     attending,
     networks,
+    distances,
     data,
 )
 

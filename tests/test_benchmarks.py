@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from benchmarks.attention import attending
 from benchmarks.attention import here as of_attention
 from benchmarks.commands import helping, stored_status
+from benchmarks.distances import distances
 from benchmarks.launching import in_pool, in_process
 from benchmarks.measure import Row
 from benchmarks.planning import decoding, here, planning
@@ -54,6 +55,7 @@ SMALLEST = {
         "targets": (None,),
         "measured": of_attention,
     },
+    distances: {"repeats": 1, "items": 40, "width": 8},
 }
 
 
