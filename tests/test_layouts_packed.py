@@ -172,6 +172,17 @@ def test_tables_that_are_missing_or_torn_and_pictures_elsewhere_are_named(tmp_pa
     assert "x.parquet[0].image: has no bytes in it; embed the files" in faults(tmp_path / "two", "huggingface")
 
 
+def test_a_table_of_whose_values_one_lies_nowhere_is_refused_before_it_is_taken(tmp_path: Path) -> None:
+    """pyarrow ends the process where such a value is taken."""
+    folder = saved(tmp_path)
+    path = folder / "test/data-00000-of-00001.arrow"
+    content = path.read_bytes()
+    ends = np.cumsum([len(picture(i)) for i in range(20, 24)]).astype("<i4").tobytes()
+    assert content.count(ends) == 1
+    path.write_bytes(content.replace(ends, ends[:-4] + b"\xff\xff\xff\x7f"))
+    assert "test/data-00000-of-00001.arrow[0].image: row 0 cannot be read" in faults(folder, "huggingface")
+
+
 # Training on them
 
 

@@ -12,13 +12,9 @@ from omnitok.data.contract import DataError
 from omnitok.data.manifest import Entry, Files
 
 
-def refuse_changed(folder: Path, entry: Entry) -> None:
-    """Raises DataError where a file is not there, or not as long as the manifest says. Reads nothing."""
-    _refuse_changed(folder / entry.path, entry.bytes, entry.member, entry.at)
-
-
 def refuse_any_changed(folder: Path, files: Files) -> None:
-    """The same of many files, a look a file; of those in tars and tables a look at each of these."""
+    """Raises DataError where a file is not there, or not as long as the manifest says. Reads nothing: a look a file; of
+    those in tars and tables a look at each of these."""
     columns, home = files.columns, f"{folder}/"
     looks = {columns.paths[i]: i for i in files.rows.tolist()}  # the last of each is the furthest into its tar
     for path, i in looks.items():
@@ -31,15 +27,15 @@ def refuse_any_changed(folder: Path, files: Files) -> None:
             _refuse_changed(folder / path, size, member, int(columns.at[i]))
 
 
-def _refuse_changed(path: Path, size: int, member: str, at: int | None) -> None:
+def _refuse_changed(path: Path, size: int, member: str, at: int) -> None:
     try:
         found = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path}: is in the manifest, but: {error.strerror}") from None
     if not member and found != size:
         raise DataError(f"{path}: has {found} bytes, the manifest says {size}")
-    if member and path.suffix == ".tar" and found < (at or 0) + size:
-        raise DataError(f"{path}: has {found} bytes, but the manifest says that {member} ends at {(at or 0) + size}")
+    if member and path.suffix == ".tar" and found < at + size:
+        raise DataError(f"{path}: has {found} bytes, but the manifest says that {member} ends at {at + size}")
 
 
 def read(folder: Path, entry: Entry) -> bytes:

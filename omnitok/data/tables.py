@@ -26,10 +26,14 @@ class Table(NamedTuple):
     source: Any
 
     def part(self, number: int, column: str) -> Any:
-        """A column of a part. Arrow files are mapped, so that this reads nothing; of a Parquet file it is decompressed."""
+        """A column of a part. Arrow files are mapped, so that this reads only where each value lies; of a Parquet file it
+        is decompressed. Raises pyarrow's errors: values that lie nowhere, which would end the process when taken."""
         if self.path.suffix == ".parquet":
-            return self.source.read_row_group(number, columns=[column]).column(0).combine_chunks()
-        return self.source[number].column(column)
+            found = self.source.read_row_group(number, columns=[column]).column(0).combine_chunks()
+        else:
+            found = self.source[number].column(column)
+        found.validate(full=True)
+        return found
 
 
 def opened(path: Path) -> Table:
@@ -106,7 +110,7 @@ def _part(path: Path, changed_ns: int, number: int, column: str) -> Any:
 
 
 def _arrow_errors() -> tuple[type[Exception], ...]:
-    return (_pyarrow("pyarrow").ArrowException, OSError, ValueError)
+    return (_pyarrow("pyarrow").ArrowException, OSError, ValueError, LookupError, AttributeError)
 
 
 @functools.cache
