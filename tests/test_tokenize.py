@@ -170,8 +170,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert "holds tokens of another tokenizer (digest: " in refusal(written(tmp_path, seed=1), folder)
     assert "holds tokens of other data (resolution: 16, not 32)" in refusal(file, folder, resolution=32)
     assert "holds tokens of other data (split: val, not test)" in refusal(file, folder, split="test")
+    less = "{type: embedded, short_side: 24}"
+    assert "holds tokens of other data (dataset.short_side: 32, not 24)" in refusal(file, folder, data=less)
     assert "holds shards of another length (3, not 4); choose another" in refusal(file, folder, shard_items=4)
-    assert "holds other tensors (codes_flipped: None, not " in refusal(file, folder, flip=True)
+    assert "holds other tensors (codes_flipped.dtype: None, not uint16" in refusal(file, folder, flip=True)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     other = tmp_path / "other"
     other.mkdir()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from omnitok import runs
 from omnitok.provenance import sha256
-from omnitok.spec import Fault, Mark, SpecError
+from omnitok.spec import Fault, Mark, SpecError, flat
 
 INDEX: Final = "index.json"
 FORMAT: Final = "omnitok tokens 1"
@@ -96,6 +96,7 @@ def _difference(held: Any, asked: Any) -> str:
     """How a part of an index differs, in words; a tokenizer is its digest, whatever it was called."""
     if not isinstance(asked, dict) or not isinstance(held, dict):
         return "" if held == asked else f"{held}, not {asked}"
-    names = ["digest"] if "digest" in asked else sorted(held.keys() | asked.keys())
-    unlike = [name for name in names if held.get(name) != asked.get(name)]
-    return f"{unlike[0]}: {held.get(unlike[0])}, not {asked.get(unlike[0])}" if unlike else ""
+    one, other = flat(held), flat(asked)
+    names = ["digest"] if "digest" in asked else sorted(one.keys() | other.keys())
+    unlike = next((name for name in names if one.get(name) != other.get(name)), None)
+    return "" if unlike is None else f"{unlike}: {one.get(unlike)}, not {other.get(unlike)}"
