@@ -1,7 +1,6 @@
 """Clips of games: what is recorded of any play, how the arrays are kept and read, and the game engine itself."""
 
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -216,13 +215,13 @@ def test_a_missing_engine_is_refused_in_one_line_with_the_command(
 ) -> None:
     monkeypatch.setenv("OMNITOK_DATA", str(tmp_path))
     monkeypatch.setattr(recording, "PACKAGE", "no-such-engine")
-    found = CliRunner().invoke(main, ["data", "procgen16", "--clips", "1"])
-    assert found.exit_code == 2
+    found = CliRunner().invoke(main, ["data", "procgen16", "--clips", "1"], catch_exceptions=False)
+    assert found.exit_code == 2, found.output
     assert found.output == f"procgen16: no-such-engine is missing (Python 3.11 only): {INSTALL}\n"
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(recording, "PACKAGE", "numpy")
-    found = CliRunner().invoke(main, ["data", "procgen16", "--clips", "1"])
-    assert found.exit_code == 2
+    found = CliRunner().invoke(main, ["data", "procgen16", "--clips", "1"], catch_exceptions=False)
+    assert found.exit_code == 2, found.output
     assert "not 0.10.7: pip install --no-deps procgen-mirror==0.10.7" in found.output
 
 
@@ -230,8 +229,8 @@ def test_what_is_there_is_told_by_the_command_without_the_engine(
     made: recording.Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMNITOK_DATA", str(made.folder.parent))
-    found = CliRunner().invoke(main, ["data", "procgen16", "--clips", "5"])
-    assert found.exit_code == 0
+    found = CliRunner().invoke(main, ["data", "procgen16", "--clips", "5"], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
     assert "already there; nothing was made" in found.output
     assert f'fingerprint: "{made.manifest.fingerprint}"' in found.output
 
@@ -255,32 +254,27 @@ from omnitok.data import recording
 recording.ENVIRONMENTS = 2
 main(["data", "procgen16", "--side", sys.argv[1], "--clips", "1"])
 """
+CHECKSUMS = {64: "c2b59bfb6e069d01", 128: "0d65f14041422db1"}  # of all bytes of all clips, as they were made first
 
 
 @pytest.mark.service
 @pytest.mark.parametrize("side", [64, 128])
-def test_the_engine_gives_the_same_bytes_twice_and_clips_that_differ(
+def test_the_engine_gives_the_same_bytes_as_ever_and_clips_that_differ(
     engine: dict[str, str], tmp_path: Path, side: int
 ) -> None:
-    found = []
-    for name in ("one", "two"):
-        env = engine | {"OMNITOK_DATA": str(tmp_path / name)}
-        done = subprocess.run(
-            [sys.executable, "-c", FEW, str(side)], env=env, capture_output=True, text=True, check=True
-        )
-        assert done.stderr == ""
-        found.append(MANIFEST.load(tmp_path / name / f"procgen16-{side}-1"))
-    assert found[0] == found[1]
-    assert len({array.sha256 for array in found[0].arrays}) == 30
-    for array in found[0].arrays:
+    command, env = [sys.executable, "-c", FEW, str(side)], engine | {"OMNITOK_DATA": str(tmp_path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = tmp_path / f"procgen16-{side}-1"
+    found = MANIFEST.load(folder)
+    assert found.fingerprint == CHECKSUMS[side]
+    assert found.package == "procgen-mirror==0.10.7"
+    assert len({array.sha256 for array in found.arrays}) == 30
+    for array in found.arrays:
         start, number = LEVELS[array.split]
         assert set(array.levels) <= set(range(start, start + number))
-        clips = np.load(tmp_path / "one" / f"procgen16-{side}-1" / array.path)
+        clips = np.load(folder / array.path)
         assert clips.shape == (1, 17, side, side, 3)
         assert clips.std() > 5
-    moved = [np.diff(np.load(tmp_path / "one" / f"procgen16-{side}-1" / array.path).astype(int), axis=1)
-             for array in found[0].arrays if array.game in HELD_OUT]  # fmt: skip
-    assert all(np.abs(change).mean() > 0.5 for change in moved)
-    assert (
-        json.loads((tmp_path / "one" / f"procgen16-{side}-1" / FILE).read_text())["package"] == "procgen-mirror==0.10.7"
-    )
+        moves = np.abs(np.diff(clips.astype(int), axis=1)).mean()
+        assert moves > 0.5 or array.game not in HELD_OUT
