@@ -78,6 +78,8 @@ def make(request: pytest.FixtureRequest, root: Path) -> Make:
     if request.param == "procgen16":
         made = make_procgen(root, 64, 2, play=played)
         said |= {"name": made.folder.name, "fingerprint": made.manifest.fingerprint}
+    if request.param == "mixture":
+        said |= {"of": ["embedded", "moving_shapes"], "shares": [1, 2]}
     component = resolve(decode(DATASETS, Map(said, Mark("test"), dict.fromkeys(said, Mark("test")))))
     return lambda split: component(root, split)
 
@@ -138,8 +140,32 @@ def test_a_stride_takes_every_nth_frame_of_the_window_that_it_spans(
 def test_a_dataset_has_one_fingerprint_for_all_splits_and_survives_pickling(make: Make) -> None:
     datasets = [make(split) for split in SPLITS]
     assert len({dataset.fingerprint for dataset in datasets}) == 1
-    copy = pickle.loads(pickle.dumps(datasets[0]))
-    assert torch.equal(copy.item(0, 1, 16), datasets[0].item(0, 1, 16))
+    before = len(pickle.dumps(datasets[0]))
+    item = datasets[0].item(0, 1, 16)
+    stored = pickle.dumps(datasets[0])
+    assert len(stored) < before + 4096  # what was read and found out does not travel
+    copy = pickle.loads(stored)
+    assert torch.equal(copy.item(0, 1, 16), item)
+    first, second = (torch.Generator().manual_seed(4) for _ in range(2))
+    assert torch.equal(copy.sample(first, 3, 16, 2), datasets[0].sample(second, 3, 16, 2))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("frames", [1, 5])
+def test_items_are_counted_labelled_within_the_classes_and_come_to_be_as_one_view_says(
+    make: Make, split: Split, frames: int
+) -> None:
+    dataset = make(split)
+    assert dataset.count(frames) == len(dataset.items(frames)) > 0
+    labels = [dataset.label(index, frames) for index in range(dataset.count(frames))]
+    assert all(label is None or 0 <= label < len(dataset.classes) for label in labels)
+    assert bool(dataset.classes) == any(label is not None for label in labels) or frames == 1
+    assert len(set(dataset.classes)) == len(dataset.classes)
+    assert dataset.finest(frames) >= 32
+    views = [dataset.view(frames, side) for side in (16, 32)]
+    assert views == [make(split).view(frames, side) for side in (16, 32)]
+    assert len({*views, dataset.view(3 + frames, 16)}) == 3
+    assert all(text and text == text.strip() and "\n" not in text and "[" not in text for text in views)
 
 
 def test_more_frames_than_any_clip_has_are_no_items_and_a_refusal_with_both_numbers(make: Make) -> None:

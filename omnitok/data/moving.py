@@ -12,11 +12,13 @@ from torch import Tensor
 
 from omnitok.data.contract import DataError, Dataset, Split, span
 from omnitok.data.draws import below, uniform
+from omnitok.data.pixels import as_clip, as_pixels
 from omnitok.randomness import generator
 from omnitok.spec import Count, Positive, digest
 
 SHAPES: Final = ("disc", "square", "triangle")
 LARGEST: Final = 1 << 14  # pixels a side
+DARKEST: Final = 154  # of 255, of any channel of a shape
 CELLS: Final = 6  # of a textured background, along each side
 
 
@@ -34,7 +36,7 @@ class MovingShapes(Dataset):
     """One disc, square or triangle of one colour that moves with one velocity; which it is, is the clip's class.
 
     Every clip is a function of its split, its index and the choices: no two splits share a scene. Its pixels are those
-    of the shape's outline, each covered as far as it lies inside (one minus the distance beyond it, in pixels).
+    of the shape's outline, each covered as far as it lies inside (half a pixel beyond it is not at all), to 8 bits.
 
     clips: how many fixed items a split has; the shapes take turns.
     length: frames that a clip has at most.
@@ -103,11 +105,11 @@ class MovingShapes(Dataset):
 
     def _motion(self, kind: str, scene: int, frames: int, resolution: int, stride: int = 1) -> Motion:
         draw = generator(0, "moving_shapes", self.split, kind, scene)
-        colour = torch.tensor([uniform(draw, 0.2, 1.0) for _ in range(3)])
+        colour = torch.tensor([DARKEST + below(draw, 256 - DARKEST) for _ in range(3)]).float().div(127.5).sub(1)
         velocity = self._velocity(draw)
         radius = max(1, round(self.size * resolution / 2))
         room = resolution - 2 * radius
-        start = torch.tensor([uniform(draw, 0, 1) for _ in range(2)], dtype=torch.float64) * room
+        start = torch.tensor([uniform(draw, 0.0, 1.0) for _ in range(2)], dtype=torch.float64) * room
         times = torch.arange(0, span(frames, stride), stride, dtype=torch.float64)[:, None]
         along = (start.round() if self.whole else start) + times * velocity
         if self.bounces:
@@ -119,7 +121,7 @@ class MovingShapes(Dataset):
     def _velocity(self, draw: torch.Generator) -> Float[Tensor, "2"]:
         """Any but standing still."""
         if not self.whole:
-            angle, length = uniform(draw, 0, 2 * math.pi), uniform(draw, self.speed / 4, self.speed)
+            angle, length = uniform(draw, 0.0, 2 * math.pi), uniform(draw, self.speed / 4, self.speed)
             return torch.tensor([length * math.sin(angle), length * math.cos(angle)], dtype=torch.float64)
         most = int(self.speed)
         side = 2 * most + 1
@@ -141,7 +143,7 @@ class MovingShapes(Dataset):
         if not self.bounces:
             y, x = ((one + side / 2).remainder(side) - side / 2 for one in (y, x))
         inside = (0.5 - _beyond(motion.shape, y[:, :, None], x[:, None, :], motion.radius)).clamp(0, 1).float()
-        return torch.lerp(background[:, None], motion.colour[:, None, None, None], inside)
+        return as_clip(as_pixels(torch.lerp(background[:, None], motion.colour[:, None, None, None], inside)))
 
 
 def _beyond(shape: str, y: Tensor, x: Tensor, radius: int) -> Tensor:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -88,6 +88,11 @@ class SourceDataset(Dataset, Generic[S]):
         self.fixed, self.crop, self.clips, self.flip = look.view(), look.crop(), look.clips, look.flip
         self._pools: dict[int, np.ndarray] = {}
         self._ends: dict[int, np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was found out, which whoever gets a copy finds out again."""
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("facts", "longest")}
+        return kept | {"_pools": {}, "_ends": {}}
 
     @abstractmethod
     def read(self, source: S, wanted: Sequence[int], reading: Reading) -> Pixels:
