@@ -14,6 +14,7 @@ from trees import checked, clip, faults, grown, held, picture, placed, shard
 from omnitok.data import DataError
 from omnitok.data.content import read
 from omnitok.data.folder import Folder
+from omnitok.data.layouts.contract import split_of
 from omnitok.data.manifest import FILE, Manifest, load
 
 # WebDataset
@@ -43,6 +44,20 @@ def test_webdataset_shards_have_the_split_of_their_name_and_train_and_val_make_t
     assert all(f"{key}." in title for title in held(found, "train-") for key in [title.rpartition("/")[2][:2]])
     assert len(keys) == 1 and len(found.files) == 27
     assert {title.rpartition(".")[2] for title in placed(found)} == {"jpg", "mp4"}
+
+
+@pytest.mark.parametrize(
+    ("path", "split"),
+    [
+        ("imagenet1k-validation-00.tar", "val"),
+        ("test_data/train-000.tar", "train"),
+        ("train/0000.parquet", "train"),
+        ("data/Test-00000-of-00001.parquet", "test"),
+        ("trained/latest.tar", None),
+    ],
+)
+def test_a_path_says_its_split_by_the_nearest_whole_word(path: str, split: str | None) -> None:
+    assert split_of(path) == split
 
 
 def test_webdataset_with_named_classes_without_any_and_in_json(tmp_path: Path) -> None:

@@ -155,9 +155,13 @@ def suffix_of(name: str) -> str:
 
 
 def split_of(path: str) -> Split | None:
-    """The split that a path says, by a folder or by a word in its name: "data/validation-0001.tar" says val."""
-    words = "".join(c if c.isalpha() else " " for c in path.lower()).split()
-    return next((_WORDS[word] for word in words if word in _WORDS), None)
+    """The split that a path says by a word in its name, or else in the nearest folder: "data/validation-0001.tar" says
+    val."""
+    for part in reversed(path.lower().split("/")):
+        words = "".join(c if c.isalpha() else " " for c in part).split()
+        if found := next((_WORDS[word] for word in words if word in _WORDS), None):
+            return found
+    return None
 
 
 def settled(files: Sequence[Listed]) -> tuple[Sequence[Listed], bool]:
