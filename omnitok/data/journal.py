@@ -1,6 +1,7 @@
 """What a check has found so far, beside the manifest, so that one that was interrupted goes on where it was."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,8 +24,8 @@ class Journal:
     def __init__(self, folder: Path, into: Path, by_content: bool) -> None:
         self.folder, self.path, self.by_content = folder, into / NAME, by_content
         self.known = self._read()
-        self.states: dict[str, tuple[int, int]] = {}
-        self.written = 0
+        self.containers: dict[str, tuple[int, int]] = {}
+        self.lines = 0
         try:
             self.file: BinaryIO = self.path.open("ab")
             self.file.write(b"\n")
@@ -44,21 +45,26 @@ class Journal:
     def add(self, listed: Listed, found: Facts | str) -> None:
         line = [FORMAT, listed.title, self._state(listed), found]
         self.file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        self.written += 1
-        if self.written % FLUSH == 0:
+        self.lines += 1
+        if self.lines % FLUSH == 0:
             self.file.flush()
 
     def close(self) -> None:
         self.file.close()
 
     def _state(self, listed: Listed) -> list[int]:
-        if listed.path not in self.states or not listed.member:
-            try:
-                found = (self.folder / listed.path).stat()
-                self.states[listed.path] = (found.st_size, found.st_mtime_ns)
-            except OSError:
-                self.states[listed.path] = (-1, -1)
-        return [*self.states[listed.path], listed.at, int(self.by_content)]
+        if not listed.member:
+            return [*self._written(listed.path), -1, int(self.by_content)]
+        if listed.path not in self.containers:
+            self.containers[listed.path] = self._written(listed.path)
+        return [*self.containers[listed.path], listed.at, int(self.by_content)]
+
+    def _written(self, path: str) -> tuple[int, int]:
+        try:
+            found = os.stat(f"{self.folder}/{path}")  # noqa: PTH116  a million of them
+        except OSError:
+            return (-1, -1)
+        return (found.st_size, found.st_mtime_ns)
 
     def _read(self) -> dict[str, Any]:
         known = {}
