@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
 from omnitok.data.contract import DataError
-from omnitok.data.pixels import AS_IT_IS, Pixels, Reading, resized
+from omnitok.data.pixels import AS_IT_IS, Pixels, Reading, image_resized
 
 SUFFIX: Final = ".pgm"
 _HEADER: Final = re.compile(rb"P5\s(\d{1,5})\s(\d{1,5})\s255\s")
@@ -37,8 +38,9 @@ def read_grey(path: Path, wanted: Sequence[int], reading: Reading = AS_IT_IS) ->
                     raise DataError(f"{path}: has no frame {number}")
                 if not content.startswith(header[0]):
                     raise DataError(f"{path}: its frames differ in size")
-                found.append(np.frombuffer(content, np.uint8, offset=len(header[0])))
+                found.append(Image.frombytes("L", (width, height), content[len(header[0]) :]))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    frames = np.stack(found).reshape(-1, height, width, 1).repeat(3, axis=-1)
-    return resized(frames, *reading.size(height, width), reading.filter)
+    shape = reading.size(height, width)
+    frames = [np.asarray(image_resized(image, *shape, reading.filter)) for image in found]
+    return np.stack(frames)[..., None].repeat(3, axis=-1)
