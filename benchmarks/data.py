@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,7 +34,7 @@ def here(measure: str, /, **arguments: Any) -> Any:
 def data(
     *,
     repeats: int = 5,
-    clips: int = 24,
+    clips: int = 16,
     pictures: int = 200,
     steps: int = 30,
     kinds: Sequence[str] = tuple(KINDS),
@@ -64,7 +65,7 @@ def _clips(kind: str, taken: dict[str, list[float]], shape: tuple[int, int]) -> 
     )
     needs = math.ceil(16 * ours / STEP_S)
     said = f"{1 / ours:.0f} clips/s a core, theirs {1 / plain:.0f}; 16 in {1e3 * STEP_S:.0f} ms take {needs} workers"
-    return Row(f"clips out of files: {kind}", how, "of the plain loop's", _shares(taken), 1.0, said)
+    return Row(f"clips out of files: {kind}", how, "of the plain loop's", _shares(taken), None, said)
 
 
 def _pictures(taken: dict[str, list[float]], side: int) -> Row:
@@ -82,17 +83,19 @@ def _fed(workers: int, rounds: list[dict[str, Any]], files: str, shape: tuple[in
     waits = [wait for one in rounds for wait in one["waits"]]
     late = sum(wait > 0.001 for wait in waits) / len(waits)
     frames, side = shape
-    who = f"{workers} workers" if workers else "no workers"
+    who = {0: "no workers", 1: "1 worker"}.get(workers, f"{workers} workers")
+    load = f"load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
     what = (
         f"a batch of {BATCH} clips of {frames} x {side} x {side} out of {files}, for a step that sleeps for "
-        f"{1e3 * STEP_S:.0f} ms, as one on an accelerator does; {who}, in turn with the other numbers of them, the first "
-        f"{len(rounds)} x 5 steps left out"
+        f"{1e3 * STEP_S:.0f} ms, as one on an accelerator does; {who}, in turn with the other numbers of them, without "
+        "the first steps"
     )
     wait = Row(
         f"a step waits for its clips, {who}",
         f"the mean wait over {len(waits) // len(rounds)} steps for {what}; by the clock on the wall, so what else runs on "
         "the cores is in it",
-        "ms", tuple(1e3 * statistics.mean(one["waits"]) for one in rounds), None, f"{late:.0%} of them over 1 ms",
+        "ms", tuple(1e3 * statistics.mean(one["waits"]) for one in rounds), None,
+        f"{late:.0%} of them over 1 ms; {load}",
     )  # fmt: skip
     spent = tuple(1e3 * (one["training"] + one["workers"]) for one in rounds)
     training = 1e3 * statistics.median(one["training"] for one in rounds)
@@ -100,7 +103,8 @@ def _fed(workers: int, rounds: list[dict[str, Any]], files: str, shape: tuple[in
         f"processor time of a step's clips, {who}",
         f"of all processes together for {what}; the target is what the workers' cores have in a step, so that whoever is "
         "below it is fed where that many cores are free",
-        "ms", spent, 1e3 * STEP_S * workers or None, f"{training:.3g} ms of it in the process that trains",
+        "ms", spent, 1e3 * STEP_S * workers if workers == 2 else None,
+        f"{training:.3g} ms of it in the process that trains",
     )  # fmt: skip
     return [wait, cost]
 
