@@ -237,6 +237,11 @@ REFUSED = [
     (["--export-items", "x", "--data", "embedded", "--resolution", "999"], "resolution=999: the smallest picture"),
     (["--export-items", "x", "--data", "embedded", "--resolution", "16", "--items", "99"], "items=99: the test split has"),
     (["x.safetensors", "--data", "embedded", "--resolution", "16"], "x.safetensors: no such file"),
+    (["x.safetensors", "--preset", "clean_fid"], "data: must be said; the preset 'clean_fid' fixes how items come"),
+    (
+        ["x.safetensors", "--preset", "clean_fid", "--data", "embedded", "--metrics", "psnr"],
+        "--metrics psnr: metrics: the preset 'clean_fid' fixes [{type: rfid, preprocessing: clean}], and here it is [psnr]",
+    ),
     (["x.safetensors", "--preset", "omnitokenizer"], "no preset 'omnitokenizer'; did you mean 'omnitokenizer_"),
 ]  # fmt: skip
 
@@ -253,6 +258,16 @@ def test_a_wrong_metric_of_pairs_is_refused_with_the_nearest_name(items, theirs)
     assert "metrics[1]: no metric 'sim'; did you mean 'ssim'?" in said
     said = call("evaluate", "--originals", items, "--reconstructions", theirs, "--metrics", "rfvd", code=2)
     assert "frames=1: rfvd needs" in said
+
+
+def test_missing_weights_are_one_line_with_the_command(items, theirs, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNITOK_WEIGHTS", str(tmp_path / "none"))
+    if any(one.found for one in omnitok.list_weights() if one.name == "lpips_alex"):
+        pytest.skip("a package that is installed brings them")
+    Image.new("RGB", (64, 64)).save(theirs / (name := sorted(items.glob("*.png"))[0]).name)
+    Image.new("RGB", (64, 64)).save(name)
+    said = call("evaluate", "--originals", items, "--reconstructions", theirs, "--metrics", "lpips_alex", code=2)
+    assert said == "evaluate: lpips_alex: it is not here; run: omnitok weights fetch lpips_alex"
 
 
 def test_folders_are_not_written_over(items, tmp_path):

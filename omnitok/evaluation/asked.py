@@ -71,8 +71,7 @@ def spec_of(asked: Asked, trained: Mapping[str, Any]) -> Spec:
         if name not in text:
             text = Map({**text, name: value}, text.mark, {**text.marks, name: text.mark})
     if missing := [name for name in ("data", "resolution") if name not in text]:
-        whose = "with a preset" if asked.preset else "a tokenizer's file does not say it"
-        raise SpecError([Fault(Mark("evaluate"), name, f"must be said with --{name}: {whose}") for name in missing])
+        raise SpecError(Fault(Mark("evaluate"), name, f"must be said with --{name}") for name in missing)
     return decode(EVALUATIONS, text)
 
 

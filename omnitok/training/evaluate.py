@@ -80,7 +80,7 @@ class Evaluation:
     @functools.cached_property
     def indices(self) -> tuple[int, ...]:
         """Of the items that are measured. Raises ValueError where the split has fewer than were asked for."""
-        there = len(self.dataset.items(self.frames))
+        there = self.dataset.count(self.frames)
         if self.items > there:
             raise ValueError(f"items={self.items}: the {self.dataset.split} split has {there} of {self.frames} frames")
         return tuple(spread(there, self.items or there))

@@ -34,12 +34,16 @@ def presets() -> dict[str, Preset]:
 
 def spelled(said: Map) -> Map:
     """An evaluation's text with what its ``preset`` fixes in it, each where it was said. Raises SpecError: no such
-    preset, or something that it fixes said again."""
+    preset, no data, or something that it fixes said again."""
     if "preset" not in said:
         return said
     name, mark = said["preset"], said.marks["preset"]
     if not isinstance(name, str) or name not in presets():
         raise SpecError([Fault(mark, "preset", f"no preset {name!r}{near(name, presets())}")])
+    if "data" not in said:
+        raise SpecError(
+            [Fault(mark, "data", f"must be said; the preset {name!r} fixes how items come of it, not which")]
+        )
     rest = Map({k: v for k, v in said.items() if k != "preset"}, said.mark, said.marks)
     faults: list[Fault] = []
     whole = _over(presets()[name].evaluate, rest, (), name, faults)

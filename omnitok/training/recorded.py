@@ -31,7 +31,7 @@ def item_name(clip: Float[Tensor, "3 T H W"]) -> str:
 
 def members(folder: Path) -> dict[str, Path]:
     """{name without its ending: a picture, a video, or a folder ``NAME.frames`` of pictures}, by name. Raises DataError:
-    no folder, nothing in it, two of one name."""
+    no folder, nothing in it, two of one name, a link to a folder."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
@@ -50,6 +50,8 @@ def _below(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == INDEX:
             continue
+        if path.is_symlink() and path.is_dir():
+            raise DataError(f"{path}: is a link to a folder; these are not followed")
         found += _below(path) if path.is_dir() and path.suffix != FRAMES else [path]
     return found
 
