@@ -119,6 +119,14 @@ def test_clips_without_content_have_numbers_too(fresh):
         assert all(map(np.isfinite, numbers))
 
 
+@pytest.mark.parametrize("name", ["rfid", "rkid", "recall"])
+def test_what_is_no_number_is_refused(name):
+    original, other, codes = batch()
+    other[3, :, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match=f"^{name}: what the network sees in an item is nan or infinite"):
+        fed(made(name), (original, other, codes))
+
+
 def test_its_name_says_its_protocol_and_its_networks_are_known(fresh):
     metric = fresh()
     assert metric.protocol.startswith(f"{metric.label}[") and metric.protocol.endswith("]")

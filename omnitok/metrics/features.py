@@ -27,8 +27,15 @@ class OfFeatures(Metric):
     def add(self, pair: Pair) -> None:
         if pair.device.type == "cuda":  # others have no float64
             self.where = pair.device
-        for kept, found in zip(self.kept, pair.features(self.extractor), strict=True):
+        for kept, found in zip(self.kept, self.found(pair), strict=True):
             kept.append(found)
+
+    def found(self, pair: Pair) -> tuple[Items, Items]:
+        """Before and after. Raises WeightsError, and ValueError where they are not numbers, as those of a broken model."""
+        sides = pair.features(self.extractor)
+        if not all(side.isfinite().all() for side in sides):
+            raise ValueError(f"{self.label}: what the network sees in an item is nan or infinite")
+        return sides
 
     def sides(self) -> tuple[Items, Items]:
         """Before and after, of all processes. Raises ValueError for fewer items than there must be."""

@@ -64,7 +64,7 @@ class _Frechet(OfFeatures):
         self.protocol = f"{self.label}[{extractor.name}, 8 bit, {terms}{allowed}]"
 
     def add(self, pair: Pair) -> None:
-        for stream, found in zip(self.streams, pair.features(self.extractor), strict=True):
+        for stream, found in zip(self.streams, self.found(pair), strict=True):
             stream.add(found)
         if self.resamples:
             super().add(pair)
