@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from omnitok.data import content
+from omnitok.data.columns import titled
 from omnitok.data.contract import Split
 from omnitok.data.crops import AnySquare, CropPart
 from omnitok.data.manifest import MANIFEST, Entry
@@ -52,6 +53,10 @@ class Folder(SourceDataset[Entry]):
         super().__init__(self.files, split, Look(short_side, view, crop, clips, flip))
         self.fingerprint, self.classes = fingerprint, manifest.classes
         content.refuse_any_changed(self.folder, self.files)
+
+    def title(self, index: int) -> str:
+        columns, row = self.files.columns, int(self.files.rows[index])
+        return titled(columns.paths[row], columns.members[row] if columns.members else "", int(columns.at[row]))
 
     @cached_property
     def facts(self) -> Facts:

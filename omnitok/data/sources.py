@@ -98,6 +98,10 @@ class SourceDataset(Dataset, Generic[S]):
     def read(self, source: S, wanted: Sequence[int], reading: Reading) -> Pixels:
         """The frames of a source that are numbered ``wanted``, which rise. Raises DataError."""
 
+    def title(self, index: int) -> str:
+        """What a source is called in the names of items."""
+        return self.sources[index].title
+
     @cached_property
     def facts(self) -> Facts:
         rows = [(source.kind == "clip", source.height, source.width) for source in self.sources]
@@ -229,20 +233,19 @@ class SourceDataset(Dataset, Generic[S]):
         return np.array([len(self._items_of(int(index), frames)) for index in pool], np.int64)
 
     def _items_of(self, index: int, frames: int) -> list[Item]:
-        source = self.sources[index]
-        if source.kind == "photo":
+        if not self.facts.clips[index]:
             grid = self._grid(frames)
             return [Item(index, _PHOTO, row, column) for row in range(grid) for column in range(grid)]
-        return [Item(index, window) for window in self.fixed.places(self._places(source, frames))]
+        return [Item(index, window) for window in self.fixed.places(self._places(self.sources[index], frames))]
 
     def _name(self, item: Item, frames: int) -> str:
-        source = self.sources[item.source]
-        if source.kind == "photo":
-            return f"{source.title}[{item.row},{item.column}]"
+        title = self.title(item.source)
+        if not self.facts.clips[item.source]:
+            return f"{title}[{item.row},{item.column}]"
         numbers = item.window.shot.numbers(item.window.start, frames)
         more = f"+{frames - len(numbers)}" if len(numbers) < frames else ""
         rate = "" if item.window.shot.step == 1 else f"@{str(self.fixed.fps).removesuffix('.0')}fps"
-        return f"{source.title}[{numbers[0]}:{numbers[-1] + 1}{more}{rate}]"
+        return f"{title}[{numbers[0]}:{numbers[-1] + 1}{more}{rate}]"
 
 
 _PHOTO: Final = Window(Shot(0, 1), 0)

@@ -98,7 +98,7 @@ def held_out(data: Dataset, frames: list[int], resolution: int) -> dict[str, Ten
     """Fixed validation items of each kind that training meets, spread over the split."""
     held = {}
     for count in frames:
-        items = len(data.items(count))
+        items = data.count(count)
         chosen = range(0, items, max(1, math.ceil(items / VALIDATION_ITEMS)))
         clips = [data.item(i, count, resolution) for i in chosen]
         if clips:

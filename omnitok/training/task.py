@@ -37,7 +37,7 @@ class Facts(NamedTuple):
 def look(data: Dataset, frames: int, resolution: int, stride: int = 1) -> None:
     """Raises DataError where a split has nothing of that many frames, or would have to enlarge its pictures."""
     length = span(frames, stride)
-    if not data.items(length):
+    if not data.count(length):
         asked = f"frames={frames}" if stride == 1 else f"strides={stride}: {frames} frames span {length}"
         there = f"has nothing with that many frames; its longest clip has {_longest(data, length)}"
         raise DataError(f"{asked}: the {data.split} split {there}")
@@ -49,7 +49,7 @@ def look(data: Dataset, frames: int, resolution: int, stride: int = 1) -> None:
 
 def _longest(data: Dataset, too_many: int) -> int:
     """The most frames that an item has, which are fewer than ``too_many``; 0 where there is nothing."""
-    return bisect.bisect_left(range(1, too_many), True, key=lambda frames: not data.items(frames))
+    return bisect.bisect_left(range(1, too_many), True, key=lambda frames: not data.count(frames))
 
 
 class Task(ABC):
