@@ -124,3 +124,14 @@ def test_more_of_a_degradation_is_worse_by_every_metric_of_pictures():
             better, worse = found[name, less], found[name, more]
             assert better < worse if kind.better == "lower" else better >= worse, (name, less, better, more, worse)
     assert found["class_agreement", "jpeg 10"] < 1
+
+
+def test_fvd_sees_a_blur_and_frames_out_of_order():
+    fetched("i3d_kinetics400")
+    wide = crops(112)[::6]
+    clip = torch.cat([wide[..., 4 * t : 4 * t + 64, 3 * t : 3 * t + 64] for t in range(12)], 2)
+    frames = clip.transpose(1, 2).flatten(0, 1)[:, :, None]
+    blurs = [blurred(frames, width).view(3, 12, 3, 64, 64).transpose(1, 2) for width in (3, 7)]
+    changed = [clip, *blurs, clip[:, :, torch.randperm(12)]]
+    same, less, more, mixed = (measured("rfvd", clip, other, few=True).value for other in changed)
+    assert same == pytest.approx(0, abs=1e-6) and same < less < more and mixed > 1
