@@ -77,7 +77,7 @@ def survey_video(file: Path | bytes, name: str, suffix: str) -> Video:
 
     A truncated MPEG program stream cannot be told from a short one where the cut falls between two packets.
     """
-    with opened(file, name) as decoder:
+    with opened(file, name, threads=1) as decoder:  # a check has a process a core
         container, stream = decoder.container, decoder.stream
         if SUFFIXES[suffix].isdisjoint(container.format.name.split(",")):
             raise DataError(f"{name}: is a {container.format.name} file, which {suffix} does not say")
