@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from omnitok.data.contract import DataError
 from omnitok.data.pixels import Filter, Reading
-from omnitok.data.resources import resource
+from omnitok.data.resources import resource, unlocked_by_forks
 
 Keys = tuple[tuple[int, int], ...]  # (frame, its time in the stream's ticks) of keyframes, rising
 KEY_GAP: Final = 8  # frames between keyframes that are listed or sought; nearer ones save no decoding worth a seek
@@ -205,4 +205,5 @@ class _Shelf:
 
 
 _SHELF = _Shelf()
+unlocked_by_forks(_SHELF.lock)
 os.register_at_fork(before=_SHELF.clear)  # a fork shares the place in the file and has not the decoder's threads

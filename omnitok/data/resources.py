@@ -21,6 +21,11 @@ def resource(name: str, usual: int) -> int:
     return int(said)
 
 
+def unlocked_by_forks(lock: threading.Lock) -> None:
+    """See to it that no child is forked while another thread, which the child has not, holds the lock."""
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+
 class Kept:
     """Arrays that were used last, at most OMNITOK_DECODED MiB of them; shared, so not writable."""
 
@@ -47,3 +52,4 @@ class Kept:
 
 
 KEPT: Final = Kept()
+unlocked_by_forks(KEPT.lock)
