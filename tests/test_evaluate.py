@@ -82,7 +82,9 @@ def test_what_a_metric_needs_is_refused_with_both_numbers(size, message):
     assert str(caught.value) == message
 
 
-def test_the_next_batch_is_decoded_meanwhile_in_order_and_its_error_is_raised(monkeypatch):
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_next_batch_is_decoded_meanwhile_in_order_and_its_error_is_raised(monkeypatch, threads):
+    monkeypatch.setenv("OMNITOK_DECODING", str(threads))
     made = evaluation(f"{PHOTOS}, metrics: [psnr]")
     monkeypatch.setattr(evaluate, "MOST_ITEMS", 3)
     found = made.measure(MeanColour(), [PeakSignalToNoise(Identity())])

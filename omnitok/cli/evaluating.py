@@ -45,7 +45,8 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
     _refuse(run_reference, originals, reconstructions, export_items, {**said, "metrics": metrics})
     if export_items:
         done = write_items(export_items, **said)
-        click.echo(f"wrote {done.n} items to {done.folder} ({done.view})")
+        equal = "" if done.files == done.n else f" as {done.files} files, since some have equal pixels"
+        click.echo(f"wrote {done.n} items to {done.folder}{equal} ({done.view})")
         click.echo(f"reconstruct each into a file of its name in another folder, then:\n  omnitok evaluate "
                    f"--originals {done.folder} --reconstructions FOLDER")  # fmt: skip
         return

@@ -14,10 +14,12 @@ from omnitok.training.stage import data_root
 
 
 class Items(NamedTuple):
-    """Items that were written: where, how many, how they came to be."""
+    """Items that were written: where, how many, as how many files, as those of equal pixels are one; how they came to
+    be."""
 
     folder: Path
     n: int
+    files: int
     view: str
 
 
@@ -48,4 +50,4 @@ def export_items(folder: Path, asked: Asked) -> Items:
         seen = evaluation.seen
     said = {"fingerprint": seen.fingerprint, "view": seen.view, "evaluation": protocol_of(spec), "items": index}
     runs.write_json(folder / INDEX, said)
-    return Items(folder, seen.n, seen.view)
+    return Items(folder, seen.n, len({one["name"] for one in index}), seen.view)

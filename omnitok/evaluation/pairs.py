@@ -1,7 +1,9 @@
 """Measuring pairs of folders: originals, and what somebody else's tokenizer made of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ from omnitok.data import DataError, as_clip
 from omnitok.evaluation.asked import foreign, metrics_of, refusing, results
 from omnitok.metrics import Identity, Metric, Pair
 from omnitok.spec import Fault, Mark, Spec, SpecError, identity, plain, resolve, versions
-from omnitok.training.devices import OnDevice, device
+from omnitok.training.devices import OnDevice, decoding, device
 from omnitok.training.evaluate import (
     Evaluated,
     Evaluation,
@@ -104,10 +106,11 @@ def _fed(pairs: Pairs) -> Iterator[tuple[Sequence[str], Pair]]:
 def _batches(pairs: Pairs) -> Iterator[tuple[Sequence[str], Tensor, Tensor]]:
     frames, height, width = pairs.size
     size, names = batch_size(frames * height * width), list(pairs.before)
-    for start in range(0, len(names), size):
-        some = names[start : start + size]
-        clips = [_clips(pairs, name) for name in some]
-        yield some, *(torch.stack(side) for side in zip(*clips, strict=True))  # type: ignore[misc]
+    with ThreadPoolExecutor(decoding()) as pool:
+        for start in range(0, len(names), size):
+            some = names[start : start + size]
+            before, after = zip(*pool.map(partial(_clips, pairs), some), strict=True)
+            yield some, torch.stack(before), torch.stack(after)
 
 
 def _clips(pairs: Pairs, name: str) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from omnitok.data.resources import resource
 from omnitok.model import Reconstructor
 
 
@@ -26,6 +27,13 @@ def compiler() -> str:
     """OMNITOK_COMPILE: the backend of torch.compile for training; 1: inductor; 0 or empty: none."""
     said = os.environ.get("OMNITOK_COMPILE", "")
     return {"0": "", "1": "inductor"}.get(said, said)
+
+
+def decoding() -> int:
+    """OMNITOK_DECODING: how many items an evaluation decodes at once; 0 or unsaid: one where the processor computes too,
+    else one a core, eight at most. Raises DataError where it is no number."""
+    usual = 1 if device().type == "cpu" else min(8, os.cpu_count() or 1)
+    return resource("OMNITOK_DECODING", usual) or usual
 
 
 def device_name(device: torch.device) -> str:

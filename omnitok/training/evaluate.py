@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, final
@@ -15,7 +16,7 @@ from omnitok.metrics import Identity, Measured, Metric, MetricPart, Pair, PeakSi
 from omnitok.model import Reconstructor
 from omnitok.networks import weights as networks
 from omnitok.spec import REQUIRED, Count, Spec, choices, digest, identity, plain, resolve, versions
-from omnitok.training.devices import device
+from omnitok.training.devices import decoding, device
 from omnitok.training.loader import prefetched
 from omnitok.training.recorded import Unrecorded
 from omnitok.training.task import look
@@ -111,9 +112,13 @@ class Evaluation:
 
     def _batches(self) -> Iterator[tuple[Sequence[int], Tensor]]:
         size = batch_size(self.frames * self.resolution**2)
-        for start in range(0, len(self.indices), size):
-            indices = self.indices[start : start + size]
-            yield indices, torch.stack([self.dataset.item(i, self.frames, self.resolution) for i in indices])
+        with ThreadPoolExecutor(decoding()) as pool:
+            for start in range(0, len(self.indices), size):
+                indices = self.indices[start : start + size]
+                yield indices, torch.stack(list(pool.map(self._item, indices)))
+
+    def _item(self, index: int) -> Tensor:
+        return self.dataset.item(index, self.frames, self.resolution)
 
 
 def batch_size(pixels: int) -> int:
