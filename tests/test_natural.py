@@ -126,7 +126,7 @@ def test_every_source_is_in_one_split_by_its_bytes_its_name_and_its_photographer
     )
     for split in SPLITS:
         assert {file.kind for file in files if file.split == split} == {"photo", "clip"}
-    assert sum(file.frames for file in files if file.kind == "clip") == 2384
+    assert sum(file.frames for file in files if file.kind == "clip") == 2082
 
 
 def test_what_the_embedded_files_hold_out_is_held_out_too() -> None:
