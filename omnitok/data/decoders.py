@@ -128,6 +128,11 @@ class Decoder:
         return False
 
 
+def threads() -> int:
+    """OMNITOK_DECODER_THREADS: of a decoder where there are several processes; 0 is as many as are good for it."""
+    return resource("OMNITOK_DECODER_THREADS", 1)
+
+
 @contextmanager
 def opened(file: Path | bytes, name: str, threads: int = 0) -> Iterator[Decoder]:
     """A decoder of its own, closed afterwards. ``threads``: of the decoder; 0 is as many as are good for it."""
@@ -147,7 +152,7 @@ def borrowed(file: Path | bytes, name: str, asked: str = "") -> Iterator[Decoder
     """
     with _named(f"{name}{asked}"):
         key = _key(file)
-        decoder = _SHELF.take(key) or Decoder(file, name, resource("OMNITOK_DECODER_THREADS", 1))
+        decoder = _SHELF.take(key) or Decoder(file, name, threads())
         try:
             yield decoder
         except BaseException:
