@@ -44,9 +44,10 @@ def data(
 ) -> list[Row]:
     """``shape``: frames and side of a clip."""
     rows = [
-        _clips(kind, measured("clips", kind=kind, clips=clips, repeats=repeats, shape=shape), shape) for kind in kinds
+        _clips(kind, measured("decoded", kind=kind, count=clips, repeats=repeats, shape=shape), shape) for kind in kinds
     ]
-    rows.append(_pictures(measured("pictures", pictures=pictures, repeats=repeats, side=shape[1]), shape[1]))
+    taken = measured("decoded", kind="photos", count=pictures, repeats=repeats, shape=(1, shape[1]))
+    rows.append(_pictures(taken, shape[1]))
     found = measured(
         "feeding", kind=kinds[0], workers=workers, batch=BATCH, steps=steps, step_s=STEP_S, rounds=3, shape=shape
     )
@@ -60,8 +61,8 @@ def _clips(kind: str, taken: dict[str, list[float]], shape: tuple[int, int]) -> 
     ours, plain = statistics.median(taken["ours"]), statistics.median(taken["plain"])
     how = (
         f"processor time of `Folder.sample` of {frames} frames at {side} x {side} out of {KINDS[kind]}, in turn with a loop "
-        "that opens the file with PyAV, seeks to the keyframe before the same window, decodes it, crops a square and "
-        "resizes it with Pillow (bicubic); no decoded pixels are kept"
+        "that opens the file with PyAV, seeks to the keyframe before the same window, decodes it, and crops and resizes "
+        "the same square with Pillow (bicubic); no decoded pixels are kept"
     )
     needs = math.ceil(16 * ours / STEP_S)
     said = f"{1 / ours:.0f} clips/s a core, theirs {1 / plain:.0f}; 16 in {1e3 * STEP_S:.0f} ms take {needs} workers"
@@ -72,7 +73,7 @@ def _pictures(taken: dict[str, list[float]], side: int) -> Row:
     ours, plain = statistics.median(taken["ours"]), statistics.median(taken["plain"])
     how = (
         f"processor time of `Folder.sample` of a picture at {side} x {side} out of JPEG files of 500 x 375, in turn with a "
-        "loop that opens them with Pillow, crops a square and resizes it; ours holds every file to its hash"
+        "loop that opens them with Pillow and crops and resizes the same square; ours holds every file to its hash"
     )
     said = f"{1 / ours:.0f} pictures/s a core, theirs {1 / plain:.0f}"
     return Row("pictures out of files", how, "of the plain loop's", _shares(taken), None, said)

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import random
 import shutil
 import struct
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 if __name__ == "__main__":  # before torch is loaded
@@ -90,27 +89,49 @@ def _photos(folder: Path) -> None:
         )
 
 
-def clips(kind: str, clips: int, repeats: int, shape: tuple[int, int]) -> dict[str, list[float]]:
-    """Seconds of processor time a clip: ours, and a plain loop over the windows that ours took."""
+class Seen(NamedTuple):
+    """What of a file was asked for: from which frame, and which part of a picture as Pillow has it."""
+
+    path: Path
+    start: int
+    fps: float
+    box: tuple[int, int, int, int]
+
+
+@contextmanager
+def noted(data: Folder) -> Iterator[list[Seen]]:
+    """Everything that ``data`` takes out of its files meanwhile."""
+    found: list[Seen] = []
+    read, box = data.read, data.crop.box
+
+    def reading(source: Any, wanted: Sequence[int], how: Any) -> Any:
+        found.append(Seen(data.folder / source.path, wanted[0], source.fps or 0.0, (0, 0, 0, 0)))
+        return read(source, wanted, how)
+
+    def cropping(*asked: Any) -> Any:
+        part = box(*asked)
+        corners = (part.left, part.top, part.left + part.width, part.top + part.height)
+        found[-1] = found[-1]._replace(box=corners)
+        return part
+
+    with mock.patch.object(data, "read", reading), mock.patch.object(data.crop, "box", cropping):
+        yield found
+
+
+def decoded(kind: str, count: int, repeats: int, shape: tuple[int, int]) -> dict[str, list[float]]:
+    """Seconds of processor time an item: ours, and a plain loop over what ours took."""
+    plain = plain_picture if kind == "photos" else plain_clip
+    taken: dict[str, list[float]] = {"ours": [], "plain": []}
     with tree(kind) as (root, make):
         data = make(root, "train")
-        asked: list[tuple[Path, int, float]] = []
-        read = data.read
-
-        def noted(source: Any, wanted: Sequence[int], reading: Any) -> Any:
-            asked.append((data.folder / source.path, wanted[0], source.fps))
-            return read(source, wanted, reading)
-
-        with mock.patch.object(data, "read", noted):
-            taken: dict[str, list[float]] = {"ours": [], "plain": []}
-            for repeat in range(-1, repeats):  # the one before is to warm up
-                asked.clear()
-                ours = _processor(lambda at=repeat: _samples(data, clips, at, shape))  # type: ignore[misc]
-                plain = _processor(lambda: [plain_clip(*one, shape) for one in asked])
-                if repeat >= 0:
-                    taken["ours"].append(ours / clips)
-                    taken["plain"].append(plain / clips)
-        return taken
+        for repeat in range(-1, repeats):  # the one before is to warm up
+            with noted(data) as seen:
+                ours = _processor(lambda at=repeat: _samples(data, count, at, shape))  # type: ignore[misc]
+            theirs = _processor(lambda seen=seen: [plain(one, shape) for one in seen])  # type: ignore[misc]
+            if repeat >= 0:
+                taken["ours"].append(ours / count)
+                taken["plain"].append(theirs / count)
+    return taken
 
 
 def _samples(data: Folder, count: int, repeat: int, shape: tuple[int, int]) -> None:
@@ -118,31 +139,22 @@ def _samples(data: Folder, count: int, repeat: int, shape: tuple[int, int]) -> N
         data.sample(generator(0, "benchmark", repeat, i), *shape)
 
 
-def plain_clip(path: Path, start: int, fps: float, shape: tuple[int, int]) -> Tensor:
+def plain_clip(seen: Seen, shape: tuple[int, int]) -> Tensor:
     """Frames of a video as a few lines of PyAV give them, and a square of each."""
     frames, side = shape
-    with av.open(str(path)) as container:
+    with av.open(str(seen.path)) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
-        first = int((start - 0.5) / fps / stream.time_base)
+        first = int((seen.start - 0.5) / seen.fps / stream.time_base)
         container.seek(max(0, first), stream=stream)
         later = (frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= first)
         found = [frame.to_ndarray(format="rgb24") for frame in itertools.islice(later, frames)]
-    box = _square(found[0].shape[1], found[0].shape[0], side)
-    return _clip([_brought(Image.fromarray(frame), box, side) for frame in found])
+    return _clip([_brought(Image.fromarray(frame), seen.box, side) for frame in found])
 
 
-def plain_picture(path: Path, side: int) -> Tensor:
+def plain_picture(seen: Seen, shape: tuple[int, int]) -> Tensor:
     """A square of a picture as a few lines of Pillow give it."""
-    image = Image.open(path).convert("RGB")
-    return _clip([_brought(image, _square(*image.size, side), side)])
-
-
-def _square(width: int, height: int, side: int) -> tuple[int, int, int, int]:
-    """Any square between ``side`` and the shorter side."""
-    short = random.randint(side, min(width, height))
-    left, top = random.randint(0, width - short), random.randint(0, height - short)
-    return left, top, left + short, top + short
+    return _clip([_brought(Image.open(seen.path).convert("RGB"), seen.box, shape[1])])
 
 
 def _brought(image: Image.Image, box: tuple[int, int, int, int], side: int) -> Image.Image:
@@ -152,22 +164,6 @@ def _brought(image: Image.Image, box: tuple[int, int, int, int], side: int) -> I
 def _clip(images: Sequence[Image.Image]) -> Tensor:
     pixels = np.stack([np.asarray(image) for image in images]).transpose(3, 0, 1, 2)
     return torch.from_numpy(pixels.astype(np.float32)).div_(127.5).sub_(1.0)
-
-
-def pictures(pictures: int, repeats: int, side: int) -> dict[str, list[float]]:
-    """Seconds of processor time a picture: ours, and a plain loop over the same files."""
-    with tree("photos") as (root, make):
-        data = make(root, "train")
-        files = sorted(data.folder.rglob("*.jpg"))
-        some = [files[i % len(files)] for i in range(pictures)]
-        taken: dict[str, list[float]] = {"ours": [], "plain": []}
-        for repeat in range(-1, repeats):
-            ours = _processor(lambda at=repeat: _samples(data, pictures, at, (1, side)))  # type: ignore[misc]
-            plain = _processor(lambda: [plain_picture(file, side) for file in some])
-            if repeat >= 0:
-                taken["ours"].append(ours / pictures)
-                taken["plain"].append(plain / pictures)
-        return taken
 
 
 def feeding(
@@ -216,7 +212,7 @@ def _processor(call: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-MEASURES: dict[str, Callable[..., Any]] = {"clips": clips, "pictures": pictures, "feeding": feeding}
+MEASURES: dict[str, Callable[..., Any]] = {"decoded": decoded, "feeding": feeding}
 
 
 if __name__ == "__main__":
