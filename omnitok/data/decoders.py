@@ -25,6 +25,7 @@ from omnitok.data.resources import resource, unlocked_by_forks
 
 Keys = tuple[tuple[int, int], ...]  # (frame, its time in the stream's ticks) of keyframes, rising
 KEY_GAP: Final = 8  # frames between keyframes that are listed or sought; nearer ones save no decoding worth a seek
+EARLIER: Final = 2  # keyframes before the one that is sought, which are tried where seeking leads past it
 KEPT: Final = 8  # open videos of a process, where OMNITOK_DECODERS does not say
 
 _EXACT: Final = Interpolation.ACCURATE_RND | Interpolation.BITEXACT
@@ -112,18 +113,20 @@ class Decoder:
         frame, time = keys[place] if place >= 0 and self.seeks else (0, None)
         if max(0, frame - KEY_GAP) <= self.next <= number:
             return
-        if time is None or not self._seek(frame, time):
+        if time is None or not self._seek(frame, time, keys[max(0, place - EARLIER) : place + 1]):
             self.restart()
 
-    def _seek(self, frame: int, time: int) -> bool:
-        """Whether seeking leads to the keyframe ``frame``, shown at ``time``; some containers go past it."""
+    def _seek(self, frame: int, time: int, before: Keys) -> bool:
+        """Whether seeking leads to the keyframe ``frame``, shown at ``time``, or to an earlier one and so past it: some
+        containers lead further on than was asked."""
         with suppress(FFmpegError):
-            self.container.seek(time, stream=self.stream)
-            rest = (one for one in self.container.decode(self.stream) if one.pts is not None and one.pts >= time)
-            first = next(rest, None)
-            if first is not None and first.pts == time:
-                self.frames, self.next = itertools.chain([first], rest), frame
-                return True
+            for _, asked in reversed(before):
+                self.container.seek(asked, stream=self.stream)
+                rest = (one for one in self.container.decode(self.stream) if one.pts is not None and one.pts >= time)
+                first = next(rest, None)
+                if first is not None and first.pts == time:
+                    self.frames, self.next = itertools.chain([first], rest), frame
+                    return True
         self.seeks = False
         return False
 
