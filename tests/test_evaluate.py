@@ -155,6 +155,14 @@ def test_a_metric_without_weights_is_n_a_and_measured_once_they_are_there(lpips,
     assert found[0]["protocol"].endswith(f"n={found[0]['n']}]")
 
 
+def test_too_few_items_for_a_distance_are_refused_at_planning_with_both_numbers(tmp_path, runs_root):
+    sweep = tiny.write(tmp_path)
+    sweep.write_text(sweep.read_text().replace("codebook_usage]", "rfid]"))
+    with pytest.raises(SpecError) as caught:
+        plan_sweep(sweep)
+    assert "ask.yaml:11: evaluate[0]: items=8: rfid needs 2049; few: true takes fewer" in str(caught.value)
+
+
 def test_other_weights_are_another_evaluation(lpips, monkeypatch):
     sweep, _ = lpips
     spec = plan_sweep(sweep).measurements[0]

@@ -22,6 +22,7 @@ from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch
 from omnitok.sweep.plan import plan_sweep
 from omnitok.training.recorded import fingerprint_of
+from omnitok.training.stage import from_json, restated
 
 DATA = "{type: embedded, short_side: 32}"
 
@@ -107,6 +108,7 @@ def test_where_something_lies_is_no_identity(items, theirs, tmp_path):
     assert launch(sweep).states[-1].status == "done"
     experiment = runs.read_json(runs.root() / before[0][0] / runs.EXPERIMENT)
     assert experiment["files"] == {"baseline.folder": str(moved)} and "folder" not in experiment["spec"]["baseline"]
+    assert restated(from_json(experiment), {}) == before[0][0]  # so an old one is found under a newer schema
     (next(moved.iterdir())).write_bytes(b"other")
     with pytest.raises(SpecError, match="fingerprint=.*: the folder .* has"):
         plan_sweep(sweep)
