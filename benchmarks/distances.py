@@ -30,12 +30,12 @@ def distances(*, repeats: int = 3, items: int = 5000, width: int = 2048) -> list
     taken, found = _in_turn(calls, repeats)
     size = f"two sets of {items:,} x {width:,}"
     rows = []
-    for name, whose in (("sqrtm", "pytorch-fid"), ("eigvals", "torchmetrics")):
-        what, of = f"time of a Fréchet distance, against {whose}'s formula", f"of {whose}'s"
+    for name, whose, target in (("sqrtm", "pytorch-fid", 1.0), ("eigvals", "torchmetrics", None)):
+        what, of = f"time of a Fréchet distance, against the formula of {whose}", f"of {whose}'s"
         how = f"processor time from {size} features on, one thread, in turn with the formula by `{name}`"
         samples = tuple(a / b for a, b in zip(taken["ours"], taken[name], strict=True))
         best = f"{min(taken['ours']):.3g} s, theirs {min(taken[name]):.3g} s at best"
-        rows.append(Row(what, how, of, samples, 1.0, best))
+        rows.append(Row(what, how, of, samples, target, best))
     far = abs(found["ours"] - found["sqrtm"]) / found["sqrtm"]
     how = "relative, where there are more vectors than features"
     rows.append(Row("difference of a Fréchet distance from pytorch-fid's", how, "of it", (far,), 1e-8))
