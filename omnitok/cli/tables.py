@@ -192,11 +192,11 @@ def print_results(found: Sequence[Any], details: bool) -> None:
     out = console()
     table = table_of("metric", "value", "95 % interval", "items", right=("value", "items"))
     for one in found:
-        value = "n/a" if one["value"] is None else f"{one['value']:.4f} {one['unit']}".rstrip()
-        ends = "[{:.4f}, {:.4f}]".format(*one["interval"]) if one["interval"] else ""
+        value = "n/a" if one["value"] is None else f"{one['value']:.5g} {one['unit']}".rstrip()
+        ends = "[{:.5g}, {:.5g}]".format(*one["interval"]) if one["interval"] else ""
         table.add_row(escape(one["key"]), value, escape(ends), str(one["n"]))
         for name, more in one["details"].items() if details else ():
-            table.add_row(f"  {escape(name)}", f"{more:.4f}", "", "")
+            table.add_row(f"  {escape(name)}", f"{more:.5g}", "", "")
     out.print(table)
     for one in found:
         out.print(f"[dim]{escape(one['protocol'])}[/dim]", soft_wrap=True)

@@ -46,7 +46,7 @@ def export_items(folder: Path, asked: Asked) -> Items:
                 continue
             (folder / f"{name}{FRAMES}").mkdir(exist_ok=True)
             for at in range(len(frames)):
-                write_clip(folder / f"{name}{FRAMES}" / f"{at:03}.png", frames[at : at + 1], 0.0)
+                write_clip(folder / f"{name}{FRAMES}" / f"{at:06}.png", frames[at : at + 1], 0.0)
         seen = evaluation.seen
     said = {"fingerprint": seen.fingerprint, "view": seen.view, "evaluation": protocol_of(spec), "items": index}
     runs.write_json(folder / INDEX, said)

@@ -192,6 +192,8 @@ class Rehearsal:
                     self.known[i] = measurement._replace(seen=evaluation.seen, missing=missing)
                     self.shapes[i] = shape
                 self._probe(met, *self.shapes[i])
+                for metric in metric_specs(measurement.spec):
+                    resolve(metric)(met.task.codec)  # raises where a tile does not fit the codec
             except (ValueError, DataError, RuntimeError) as error:
                 assert self.asked is not None
                 yield Fault(self.asked.said["evaluate"].marks[i], f"evaluate[{i}]", str(error))
