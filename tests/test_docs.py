@@ -8,13 +8,14 @@ import torch
 from click.testing import CliRunner
 
 from omnitok.cli import main
+from omnitok.data import DATASETS
 from omnitok.quantizers import Quantized, Quantizer
-from omnitok.spec import Registry, resolve
+from omnitok.spec import Registry, decode, plain, read_value, resolve
 from omnitok.sweep.plan import plan_sweep
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-*BLOCKS, FAIR = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+*BLOCKS, FAIR, DATA = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -38,6 +39,11 @@ def test_the_readmes_fair_comparison_plans(tmp_path, runs_root):
     (tmp_path / "fair.yaml").write_text(head + FAIR)
     full, axial = plan_sweep(tmp_path / "fair.yaml").trials
     assert (full.name, axial.name) == ("full", "axial") and full.stages != axial.stages
+
+
+def test_the_readmes_dataset_is_one():
+    said = decode(DATASETS, read_value(DATA, "README.md")["data"])
+    assert [part["type"] for part in plain(said)["of"]] == ["folder", "folder"]
 
 
 def test_the_readmes_refusals_are_what_its_own_files_get_for_these_two_mistakes(written):
