@@ -26,17 +26,26 @@ def picture(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def video(path: Path, frames: int = 40, codec: str = "libx264", seed: int = 0, rotation: int = 0, **muxer: str) -> Path:
+def video(
+    path: Path,
+    frames: int = 40,
+    codec: str = "libx264",
+    seed: int = 0,
+    rotation: int = 0,
+    *,
+    height: int = 48,
+    **muxer: str,
+) -> Path:
     """Frames of different content, a keyframe every 12, B-frames where the codec has them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=muxer) as container:
         stream = container.add_stream(codec, rate=Fraction(25), options={"g": "12", "sc_threshold": "0"})
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 64, height, "yuv420p"
         if rotation:
             stream.set_display_rotation(rotation)
         for i in range(frames):
-            pixels = resized(noise(1000 * seed + i, 3, 4)[None], 48, 64)[0]
+            pixels = resized(noise(1000 * seed + i, 3, 4)[None], height, 64)[0]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
     return path
@@ -220,3 +229,24 @@ def test_reducing_keeps_the_mean_and_does_not_alias() -> None:
     assert np.abs(small - 128).max() < 16
     assert reduced_size(272, 640, 160) == (160, 376)
     assert reduced_size(100, 200, 160) == (100, 200)
+
+
+def test_frames_that_an_avi_file_dropped_are_not_taken_for_a_truncation(tmp_path: Path) -> None:
+    for suffix in (".avi", ".mkv"):
+        path = tmp_path / f"a{suffix}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for time in (0, 1, 2, 5, 6, 7):  # an AVI file says 8 frames of these, with two chunks that are empty
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * time, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = time, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        assert survey_video(path, path.name, suffix).frames == 6
+
+
+def test_frames_of_two_sizes_are_found_before_training_meets_them(tmp_path: Path) -> None:
+    parts = [video(tmp_path / f"{side}.m1v", codec="mpeg1video", frames=6, height=side) for side in (48, 64)]
+    (tmp_path / "a.mpg").write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(DataError, match=r"a\.mpg: its frames differ in size"):
+        survey_video(tmp_path / "a.mpg", "a.mpg", ".mpg")

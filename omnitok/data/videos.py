@@ -10,6 +10,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from omnitok.data.contract import DataError
@@ -24,6 +25,7 @@ SUFFIXES = {
     ".webm": {"webm"},
     ".mpg": {"mpeg", "mpegvideo", "mpegts"},
 }
+_DIFFER = "its frames differ in size"
 MOST_BYTES = 4 << 30  # of decoded pixels held at once: 23 s of 1080p
 
 
@@ -84,20 +86,30 @@ def survey_video(file: Path | bytes, name: str, suffix: str) -> Video:
         packets = damaged = 0
         times: list[int | None] = []
         keys: list[int] = []
+        sizes: set[tuple[int, int]] = set()
         shape = (0, 0)
         for packet in container.demux(stream):
-            packets += packet.size > 0
+            packets = _counted(container, packet, packets)
             damaged += packet.is_corrupt
             for frame in packet.decode():
                 shape = shape if times else decoder.upright(frame, AS_IT_IS).shape[:2]
+                sizes.add((frame.height, frame.width))
                 damaged += frame.is_corrupt
                 if frame.key_frame and (not keys or len(times) - keys[-1] >= KEY_GAP):
                     keys.append(len(times))
                 times.append(frame.pts)
-        reason = _damage(container, stream, packets, damaged, times)
+        reason = _DIFFER if len(sizes) > 1 else _damage(container, stream, packets, damaged, times)
         if reason:
             raise DataError(f"{name}: {reason}")
         return Video(*shape, len(times), _fps(stream), _seekable(keys, times))
+
+
+def _counted(container: InputContainer, packet: "Packet[VideoStream]", packets: int) -> int:
+    """How many frames there are up to a packet: times of an AVI file count those that were dropped, of which there is none."""
+    packets += packet.size > 0
+    if container.format.name == "avi" and packet.dts is not None:
+        return max(packets, packet.dts + 1)
+    return packets
 
 
 def _damage(container: InputContainer, stream: VideoStream, packets: int, damaged: int, times: list[int | None]) -> str:
@@ -141,7 +153,7 @@ def _stacked(frames: list[np.ndarray], name: str) -> Pixels:
     if not frames:
         raise DataError(f"{name}: has no frame that can be decoded")
     if any(frame.shape != frames[0].shape for frame in frames):
-        raise DataError(f"{name}: its frames differ in size")
+        raise DataError(f"{name}: {_DIFFER}")
     return np.stack(frames)
 
 
