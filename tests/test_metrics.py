@@ -68,6 +68,14 @@ def test_it_says_a_number_or_nothing_of_clips_without_content_and_of_single_odd_
             assert all(map(math.isfinite, (*found.per_item, *found.details.values())))
 
 
+def test_a_reconstruction_that_is_no_number_is_refused_by_what_is_a_mean_of_items():
+    original = torch.zeros(2, 3, 1, 16, 16)
+    broken = original.clone()
+    broken[1, 0, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="^psnr: what is found of an item is nan or infinite$"):
+        fed(asked("psnr", Identity()), (original, broken, no_codes(2)))
+
+
 def test_a_frame_smaller_than_it_takes_is_refused_with_both_numbers(fresh):
     least = fresh().least_side
     if least > 1:

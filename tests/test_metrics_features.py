@@ -119,11 +119,11 @@ def test_clips_without_content_have_numbers_too(fresh):
         assert all(map(np.isfinite, numbers))
 
 
-@pytest.mark.parametrize("name", ["rfid", "rkid", "recall"])
+@pytest.mark.parametrize("name", ["rfid", "rkid", "recall", "class_agreement", "lpips_alex"])
 def test_what_is_no_number_is_refused(name):
     original, other, codes = batch()
     other[3, :, 0, 0, 0] = float("nan")
-    with pytest.raises(ValueError, match=f"^{name}: what the network sees in an item is nan or infinite"):
+    with pytest.raises(ValueError, match=f"^{name}: what (the network sees in|is found of) an item is nan or infinite"):
         fed(made(name), (original, other, codes))
 
 
@@ -299,6 +299,19 @@ def test_lpips_is_the_mean_over_frames_of_clamped_pictures(network, monkeypatch)
         assert found.per_item[i] == pytest.approx(np.mean(frames), rel=1e-5)
     assert made(f"lpips_{network}").least_side == lpips.BACKBONES[network].smallest
     assert LpipsAlex.least_side == 31
+
+
+def test_lpips_is_not_computed_in_tf32(monkeypatch):
+    seen = []
+
+    def network(mine, _):
+        seen.append((torch.backends.cudnn.allow_tf32, torch.is_grad_enabled()))
+        return torch.zeros(len(mine))
+
+    monkeypatch.setattr("omnitok.metrics.perceptual.pretrained", lambda *_: network)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # PyTorch's default
+    fed(made("lpips_vgg"), batch())
+    assert seen == [(False, False)] and torch.backends.cudnn.allow_tf32
 
 
 def test_agreement_is_the_share_of_frames_of_one_class():

@@ -213,6 +213,7 @@ def test_the_interval_is_that_of_a_whole_bootstrap_without_its_bias():
     assert high - low == pytest.approx(np.subtract(*np.quantile(drawn, [0.975, 0.025])), rel=0.15)
     assert interval(value, pull(a, b, x, y), 2000, "a test") == (low, high)
     assert interval(value, pull(a, b, x, y), 0, "a test") is None
+    assert interval(value, torch.zeros(7, **DOUBLE), 2000, "a test") is None, "too few to say"
 
 
 def test_an_interval_of_a_mean_is_the_one_of_the_normal_distribution():

@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal, final
 
 from omnitok.metrics.contract import Codec, MeanOfItems, Pair
+from omnitok.metrics.features import finite
 from omnitok.networks.efficientnet import EfficientNetFeatures
 
 
@@ -18,8 +19,8 @@ class ClassAgreement(MeanOfItems):
         super().__init__(codec)
         self.extractor = EfficientNetFeatures("logits")
         self.networks = (self.extractor.weights,)
-        self.protocol = f"{self.label}[{self.extractor.name}, 8 bit, top class of each frame]"
+        self.protocol = f"{self.label}[{self.extractor.name}, rounded to 8 bit, top class of each frame]"
 
     def add(self, pair: Pair) -> None:
-        original, reconstruction = (found.argmax(-1) for found in pair.features(self.extractor))
+        original, reconstruction = (side.argmax(-1) for side in finite(pair.features(self.extractor), self.label))
         self.values += (original == reconstruction).double().mean(1).tolist()

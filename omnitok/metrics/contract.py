@@ -129,12 +129,14 @@ class Metric(ABC):
 
 
 class MeanOfItems(Metric):
-    """One number an item, None where no item has one, and their mean."""
+    """One number an item, None where no item has one, and their mean. Raises ValueError where one is not finite."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
         self.values: list[float] = []
 
     def result(self) -> Measured:
+        if not all(map(math.isfinite, self.values)):
+            raise ValueError(f"{self.label}: what is found of an item is nan or infinite")
         mean = math.fsum(self.values) / len(self.values) if self.values else None
         return Measured(mean, tuple(self.values))

@@ -1,4 +1,6 @@
-"""What several processes have seen of one set, brought together so that each of them finds the same number."""
+"""What several processes have seen of one set, brought together so that each of them finds the same number.
+
+An evaluation is one process so far: this is for whoever feeds a metric in several."""
 
 import torch
 import torch.distributed as dist

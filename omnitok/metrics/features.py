@@ -15,6 +15,13 @@ Items = Float[Tensor, "n k d"]  # k vectors an item: one a frame, or one
 EVERY_FRAME = "every frame"  # of a clip counts as a picture
 
 
+def finite(sides: tuple[Items, Items], label: str) -> tuple[Items, Items]:
+    """Features before and after. Raises ValueError where they are not numbers, as those of a broken model."""
+    if not all(side.isfinite().all() for side in sides):
+        raise ValueError(f"{label}: what the network sees in an item is nan or infinite")
+    return sides
+
+
 class OfFeatures(Metric):
     """Keeps the features of all items, in float32."""
 
@@ -31,11 +38,7 @@ class OfFeatures(Metric):
             kept.append(found)
 
     def found(self, pair: Pair) -> tuple[Items, Items]:
-        """Before and after. Raises WeightsError, and ValueError where they are not numbers, as those of a broken model."""
-        sides = pair.features(self.extractor)
-        if not all(side.isfinite().all() for side in sides):
-            raise ValueError(f"{self.label}: what the network sees in an item is nan or infinite")
-        return sides
+        return finite(pair.features(self.extractor), self.label)
 
     def sides(self) -> tuple[Items, Items]:
         """Before and after, of all processes. Raises ValueError for fewer items than there must be."""

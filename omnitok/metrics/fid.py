@@ -47,10 +47,11 @@ class Stream:
 
 
 class _Frechet(OfFeatures):
-    """The Fréchet distance of the features before and after (arXiv:1706.08500).
+    """The Fréchet distance of the features before and after (arXiv:1706.08500), of unbiased covariances.
 
     Details: the distance at a half and a quarter of the vectors, as far as these are more than there are features, and
-    at infinitely many (arXiv:1911.07023). The interval is that of the distance at this many items, with its bias.
+    at infinitely many: where the line through these ends (arXiv:1911.07023, which draws 15 sets of other sizes). The
+    interval is that of the distance at this many items, with its bias.
     """
 
     better: ClassVar[Literal["higher", "lower", "neither"]] = "lower"
@@ -61,7 +62,7 @@ class _Frechet(OfFeatures):
         self.least_items = 2 if few else extractor.width + 1
         self.streams = Stream(extractor.width), Stream(extractor.width)
         allowed = ", n <= d allowed" if few else ""
-        self.protocol = f"{self.label}[{extractor.name}, 8 bit, {terms}{allowed}]"
+        self.protocol = f"{self.label}[{extractor.name}, rounded to 8 bit, {terms}{allowed}]"
 
     def add(self, pair: Pair) -> None:
         for stream, found in zip(self.streams, self.found(pair), strict=True):
@@ -154,8 +155,8 @@ class FrechetVideo(_Frechet):
 
     preprocessing: how frames come to 224x224. bilinear: squashed, as TATS does; tf: squashed as Google's FVD does; crop:
         the shorter side, then the centre, as VideoGPT does.
-    port: whose batch norm. google: the epsilon that it was trained with; videogpt: that of the port which TATS and
-        OmniTokenizer measured with.
+    port: whose batch norm. google: the epsilon that it was trained with; videogpt: that of VideoGPT's port, with which
+        OmniTokenizer measured and, as far as its repository shows, TATS.
     few: whether 400 items and fewer are taken, of which the distance is far too large.
     resamples: how many sets of items the 95 % interval is made of; 0 keeps no features and makes none.
     """

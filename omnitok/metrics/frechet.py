@@ -79,7 +79,7 @@ def frechet(a: Normal, b: Normal) -> float:
     """The squared Fréchet distance."""
     shared = torch.linalg.svdvals(a.factor @ b.factor.T).sum()
     found = (a.mean - b.mean).square().sum() + a.factor.square().sum() + b.factor.square().sum() - 2 * shared
-    return max(0.0, float(found))
+    return float(found.clamp_min(0))
 
 
 def pull(a: Normal, b: Normal, before: Vectors, after: Vectors) -> Float[Tensor, " n"]:

@@ -25,7 +25,7 @@ class KernelInception(OfFeatures):
     preprocessing: how a picture comes to 299x299, as in rfid.
     subsets: 0: of all items at once, no item held against itself, with an interval; else the mean over so many subsets,
         drawn independently before and after; published numbers are of 100.
-    subset_size: the pictures of a subset; published numbers are of 1000.
+    subset_size: the pictures of a subset, no more than there are items; published numbers are of 1000.
     resamples: how many sets of items the 95 % interval is made of; 0 makes none.
     """
 
@@ -45,7 +45,7 @@ class KernelInception(OfFeatures):
         self.subsets, self.subset_size, self.resamples = subsets, subset_size, resamples
         self.least_items = subset_size if subsets else 2
         how = f"{subsets} subsets of {subset_size}" if subsets else "pairs of different items"
-        self.protocol = f"{self.label}[{self.extractor.name}, 8 bit, {EVERY_FRAME}, cubic, unbiased, {how}]"
+        self.protocol = f"{self.label}[{self.extractor.name}, rounded to 8 bit, {EVERY_FRAME}, cubic, unbiased, {how}]"
 
     def result(self) -> Measured:
         before, after = self.sides()

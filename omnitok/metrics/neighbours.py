@@ -18,7 +18,9 @@ class _Neighbours(OfFeatures):
         super().__init__(InceptionFeatures(preprocessing))
         self.k, self.resamples = k, resamples
         self.least_items = k + 1
-        self.protocol = f"{self.label}[{self.extractor.name}, 8 bit, {EVERY_FRAME}, k={k}]"
+        self.protocol = (
+            f"{self.label}[{self.extractor.name}, rounded to 8 bit, {EVERY_FRAME}, k={k}, balls with their border]"
+        )
 
     def among(self, before: bool) -> tuple[int, manifold.Inside]:
         """How many items there are, and how the balls around what was before and the points after lie; or the other way
@@ -102,8 +104,8 @@ class Recall(_OfThree):
 @final
 class Density(_OfFive):
     """How densely originals lie around reconstructions (arXiv:2002.09797): in how many balls of originals a reconstruction
-    lies, divided by k. At identity (k + 1) / k, more where reconstructions crowd, so that more is not always better. A
-    frame of a clip is a picture.
+    lies, divided by k. At identity (k + 1) / k, as a ball has its border; the authors' code leaves that out and finds 1. More
+    where reconstructions crowd, so that more is not always better. A frame of a clip is a picture.
 
     k: which neighbour a ball reaches to.
     preprocessing: how a picture comes to 299x299, as in rfid.

@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 
 from omnitok.metrics.contract import Codec, MeanOfItems, Pair
+from omnitok.networks import folding
 from omnitok.networks.lpips import BACKBONES, Network, pretrained
 
 AT_ONCE = 32  # frames
@@ -20,12 +21,12 @@ class _Lpips(MeanOfItems):
         self.networks = (BACKBONES[self.network].weights,)
         self.protocol = f"{self.label}[v0.1, rgb, per frame, clamped, no resize]"
 
-    @torch.no_grad()
     def add(self, pair: Pair) -> None:
         network = pretrained(self.network, pair.device)
         sides = (pair.reconstruction.clamp(-1, 1), pair.original)
         frames = (rearrange(side, "b c t h w -> (b t) c h w").split(AT_ONCE) for side in sides)
-        parts = [network(*(part.to(pair.device) for part in both)).cpu() for both in zip(*frames, strict=True)]
+        with folding.float32(pair.device):
+            parts = [network(*(part.to(pair.device) for part in both)).cpu() for both in zip(*frames, strict=True)]
         self.values += torch.cat(parts).double().view(len(pair.original), -1).mean(1).tolist()
 
 

@@ -40,9 +40,10 @@ def fold(
 
 @contextmanager
 def float32(device: torch.device) -> Iterator[None]:
-    """Inside, a network computes in float32 without gradients, whatever surrounds it."""
-    tf32 = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False), tf32:
+    """Inside, a network computes in float32 without gradients, under autocast too; convolutions not in TF32, which is PyTorch's
+    default for them. Products of matrices are exact by default, and nothing here says otherwise."""
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False), exact:
         yield
 
 

@@ -125,7 +125,7 @@ class I3DFeatures:
         first and the last are one for square frames.
     output: logits: the 400 that FVD means; pooled: the 1,024 features before them.
     port: whose batch norm. google: the epsilon of 1e-3 that it was trained with; videogpt: the 1e-5 of that repository's
-        port in PyTorch, with which OmniTokenizer (arXiv:2406.09399) measured. Between black and white clips of 15 frames,
+        port in PyTorch, with which OmniTokenizer (arXiv:2406.09399) measured. The two differ in nothing else. Between black and white clips of 15 frames,
         where there is nothing but means, FVD is 133.91 with the first and 134.21 with the second.
     """
 
