@@ -16,6 +16,7 @@ from omnitok.data.folder import Folder
 from omnitok.data.journal import NAME
 from omnitok.data.layouts import Listed
 from omnitok.data.manifest import FILE, Files, Manifest, load
+from omnitok.data.survey import Facts, survey
 from omnitok.spec import SpecError
 
 
@@ -70,6 +71,24 @@ def test_files_that_changed_since_are_looked_at_again(folder: Path, looked: list
     os.utime(folder / "dog" / "0.jpg", ns=(1, 1))
     check_folder(folder)
     assert looked == ["cat/3.jpg", "dog/0.jpg"]
+
+
+def test_what_was_wrong_is_looked_at_again_even_where_the_file_was_not_written(
+    folder: Path, looked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(folder: Path, file: Listed, by_content: bool) -> Facts:
+        if file.title == "cat/3.jpg":
+            raise DataError("cat/3.jpg: cannot be read: Permission denied")
+        return survey(folder, file, by_content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(check, "survey", refused)
+        with pytest.raises(SpecError, match=r"cat/3\.jpg: cannot be read: Permission denied"):
+            check_folder(folder)
+    with (folder / NAME).open("ab") as file:
+        file.write(b'5\n[2,["a"],3,4]\n"torn"\n')
+    check_folder(folder)
+    assert looked == ["cat/3.jpg"]
 
 
 def test_members_of_a_tar_that_was_written_since_are_looked_at_again(tmp_path: Path, looked: list[str]) -> None:

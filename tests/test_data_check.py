@@ -125,6 +125,19 @@ def test_a_name_that_is_not_utf8_is_broken_and_can_still_be_printed_and_stored(f
     assert load(folder).broken[0].path == "cat/?.png"
 
 
+def test_names_that_no_list_can_have_are_refused_in_a_sentence_that_can_be_printed(folder: Path) -> None:
+    shutil.copy(folder / "cat" / "0.png", folder / "cat" / "a\\b.png")
+    (folder / "cat" / "loop.png").symlink_to(folder / "cat" / "loop.png")
+    assert [line.partition("cat/")[2] for line in faults(folder)] == [
+        "a\\b.png: its name has a backslash, which is another thing elsewhere; rename it",
+        "loop.png: is no regular file, or a link to nothing",
+    ]
+    for split in ("train", "val", "test"):
+        (folder / split).mkdir()
+    shutil.copy(folder / "cat" / "0.png", folder / os.fsdecode(b"\xff.png"))
+    assert any("pets/?.png: lies outside train/" in line.encode().decode() for line in faults(folder))
+
+
 def test_links_out_of_the_folder_are_refused_and_links_within_it_share_a_split(folder: Path) -> None:
     (folder / "cat" / "twin.png").symlink_to(folder / "cat" / "0.png")
     splits = {file.path: file.split for file in check_folder(folder).manifest.files}
@@ -229,6 +242,9 @@ def test_an_absent_folder_an_unchecked_one_and_a_damaged_manifest_are_refused(fo
         ('"cat/0.png",', "", r"files: sha256 has 8 values for 7 files"),
         ('"kind":[0', '"kind":[2', r"files: kind is from 0 to 1"),
         ('"class":[0', '"class":[9', r"class is from -1 to 1"),
+        ('"height":[24', '"height":[99999999999', r"files: height is from 1 to 2147483647"),
+        ('"frames":[1', '"frames":[-1', r"files: frames is from 1 to"),
+        ('"format":2', '"format":20', r"format: it is not of format 2"),
     ]:
         (folder / FILE).write_text(text.replace(old, new))
         with pytest.raises(DataError, match=said):

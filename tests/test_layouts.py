@@ -125,6 +125,10 @@ def test_ffhq_in_its_folders_by_number_and_by_its_metadata(tmp_path: Path) -> No
         "69999": "test",
     }
     assert len(held(load(tmp_path), "images1024x1024/")) == 1 and len(found) == len(numbers)
+    (tmp_path / "thumbnails128x128").rename(tmp_path / "small")
+    said = "thumbnails128x128: holds nothing, but images1024x1024/ does; say its size"
+    assert said in faults(tmp_path, {"type": "ffhq", "size": 128})
+    shutil.rmtree(tmp_path / "small")
     said = {
         str(n): {
             "category": "training" if n < 5 else "validation",

@@ -77,6 +77,38 @@ def test_webdataset_with_named_classes_without_any_and_in_json(tmp_path: Path) -
     assert "0.json says no class" in faults(one, {"type": "webdataset", "label": "json", "field": "nam"})
 
 
+def test_pictures_of_one_sample_are_never_in_two_splits_and_no_member_is_there_twice(tmp_path: Path) -> None:
+    members = [(f"{i:02d}.{eye}.jpg", picture(2 * i + (eye == "left"))) for i in range(30) for eye in ("left", "right")]
+    grown(tmp_path, {"a.tar": shard(members), "b.TAR": "another"})
+    found = placed(checked(tmp_path, {"type": "webdataset", "label": "none"}))
+    splits = {key: {split for title, (split, _) in found.items() if f"/{key:02d}." in title} for key in range(30)}
+    assert all(len(one) == 1 for one in splits.values()) and len(found) == 60
+    assert [sum(one == {split} for one in splits.values()) for split in ("train", "val", "test")] == [24, 3, 3]
+    grown(tmp_path, {"a.tar": shard([*members, ("03.left.jpg", picture(99))])})
+    assert "a.tar/03.left.jpg: is there twice" in faults(tmp_path, {"type": "webdataset", "label": "none"})
+
+
+@pytest.mark.parametrize(
+    ("said", "refusal"),
+    [
+        ('{"label": null}', "0.json says the class None, which is no text and no number"),
+        ("[" * 100_000, "0.json says no class"),
+    ],
+)
+def test_json_that_says_no_class_is_refused(tmp_path: Path, said: str, refusal: str) -> None:
+    grown(tmp_path, {"a.tar": shard([("0.jpg", picture(0)), ("0.json", said)])})
+    assert refusal in faults(tmp_path, {"type": "webdataset", "label": "json"})
+
+
+def test_classes_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:
+    members = [(f"{i}.{k}", said) for i in range(36) for k, said in (("jpg", picture(i)), ("cls", str(i % 12)))]
+    grown(tmp_path / "one", {"a.tar": shard(members)})
+    assert checked(tmp_path / "one", "webdataset").classes == tuple(map(str, range(12)))
+    square = [(name, "²" if name.endswith("cls") else said) for name, said in members]  # a digit, but no number
+    grown(tmp_path / "two", {"a.tar": shard(square)})
+    assert checked(tmp_path / "two", "webdataset").classes == ("²",)
+
+
 def test_a_shard_that_is_compressed_truncated_or_none_is_named(tmp_path: Path) -> None:
     webdataset(tmp_path)
     whole = (tmp_path / "train-001.tar").read_bytes()
@@ -171,6 +203,35 @@ def test_columns_are_named_where_nothing_declares_them(tmp_path: Path) -> None:
     assert checked(tmp_path, {"type": "huggingface", "column": "image"}).classes == ()
     found = checked(tmp_path, {"type": "huggingface", "column": "image", "label": "label"})
     assert found.classes == ("0", "1")
+
+
+def labelled(path: Path, labels: list[Any], names: list[str] | None) -> None:
+    rows = {"image": [{"bytes": picture(i), "path": None} for i in range(len(labels))], "label": labels}
+    features = {"image": {"_type": "Image"}} | ({"label": {"_type": "ClassLabel", "names": names}} if names else {})
+    said = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(arrow.table(rows).replace_schema_metadata(said), path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "said"),
+    [
+        ([0, 1, 7], ["cat", "dog"], "column 'label': says the class 7, of which there are 2"),
+        ([0, 1, -2], ["cat", "dog"], "column 'label': says the class -2, of which there are 2"),
+        ([0.5, 1.0, 2.0], None, "column 'label': says the class 0.5, which is no text and no number"),
+        ([0, 1, 1], ["dog", "cat"], "train.parquet: has other classes than test.parquet, or in another order"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(
+    tmp_path: Path, labels: list[Any], names: list[str] | None, said: str
+) -> None:
+    labelled(tmp_path / "train.parquet", labels, names)
+    labelled(tmp_path / "test.parquet", [0, 1, 1], ["cat", "dog"])
+    assert said in faults(tmp_path, {"type": "huggingface", "label": "label"})
+
+
+def test_numbers_without_names_are_classes_in_their_order(tmp_path: Path) -> None:
+    labelled(tmp_path / "all.parquet", [i % 12 for i in range(36)], None)
+    assert checked(tmp_path, {"type": "huggingface", "label": "label"}).classes == tuple(map(str, range(12)))
 
 
 def test_tables_that_are_missing_or_torn_and_pictures_elsewhere_are_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from omnitok.data.columns import KINDS, SPLITS, Columns
 from omnitok.data.contract import DataError, Split
 from omnitok.data.journal import Journal, forget
 from omnitok.data.layouts import LAYOUTS, Listed, Listing, Tree
+from omnitok.data.layouts.contract import shown
 from omnitok.data.manifest import FILE, Broken, Files, Manifest
 from omnitok.data.splitting import placed
 from omnitok.data.survey import Facts, survey
@@ -81,7 +82,7 @@ def check_folder(
         raise SpecError([Fault(Mark(str(place / FILE)), "", f"cannot be written: {error.strerror}")]) from None
     forget(place)
     named = {file.path for file in listing.files} | {one.path for one in broken} | tree.lists
-    return Checked(place, manifest, tuple(_shown(name) for name in tree.names if name not in named))
+    return Checked(place, manifest, tuple(shown(name) for name in tree.names if name not in named))
 
 
 def _made(folder: Path) -> Path:
@@ -109,8 +110,10 @@ def _once(tree: Tree, files: Sequence[Listed]) -> list[Listed]:
     for file in files:
         first = found.setdefault(file.title, file)
         if first != file:
-            said = f"is listed as {first.split} {first.label} and as {file.split} {file.label}"
-            faults.append(tree.fault(file.title, 0, said))
+            one, other = (f"{said.split or ''} {said.label}".strip() for said in (first, file))
+            faults.append(
+                tree.fault(file.title, 0, f"is listed as {one} and as {other}" if one != other else "is there twice")
+            )
     if faults:
         raise SpecError(faults)
     return list(found.values())
@@ -129,7 +132,7 @@ def _surveyed(
     try:
         for done, (file, found) in enumerate(_looked(listing.files, look, journal, workers), 1):
             if isinstance(found, str):
-                broken.append(Broken(path=_shown(file.title), reason=found))
+                broken.append(Broken(path=shown(file.title), reason=found))
             else:
                 facts[file.title] = found
             progress(done, total)
@@ -148,7 +151,10 @@ def _looked(
         else:
             yield file, known
     for file, found in zip(new, _mapped(look, new, workers), strict=True):
-        journal.add(file, found)
+        if not isinstance(
+            found, str
+        ):  # what was wrong may be mended without the file being written: its rights, a decoder
+            journal.add(file, found)
         yield file, found
 
 
@@ -209,8 +215,3 @@ def _columns(
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _shown(name: str) -> str:
-    """A name as text that any file and terminal takes, even where the name itself is not UTF-8."""
-    return name.encode(errors="replace").decode()

@@ -18,6 +18,12 @@ KINDS: Final[tuple[Literal["photo", "clip"], ...]] = ("photo", "clip")
 _CLEAN = re.compile(r"(?!\.\.?(/|$))[^/\\]+(/(?!\.\.?(/|$))[^/\\]+)*")  # what plain_path takes, far quicker to see
 _HASHES = re.compile(r"[0-9a-f]*")
 
+_RANGES = {
+    "kind": (0, len(KINDS) - 1), "split": (0, len(SPLITS) - 1), "bytes": (1, 2**63 - 1), "height": (1, 2**31 - 1),
+    "width": (1, 2**31 - 1), "frames": (1, 2**31 - 1), "fps": (0, 2**31 - 1), "at": (-1, 2**63 - 1),
+    "keys": (-(2**63), 2**63 - 1), "key_counts": (0, 2**31 - 1),
+}  # fmt: skip
+
 
 def titled(path: str, member: str, at: int) -> str:
     """What an item is called: "cats/1.jpg", "train-00.tar/0001.jpg", "train.parquet[17].image"."""
@@ -73,9 +79,9 @@ class Written(BaseModel):
             found = len(getattr(self, name))
             if name != "keys" and found != count and not (optional and not found):
                 raise ValueError(f"{name} has {found} values for {count} files")
-        for name, least, most in (("kind", 0, len(KINDS) - 1), ("split", 0, len(SPLITS) - 1)):
+        for name, (least, most) in _RANGES.items():
             values = getattr(self, name)
-            if count and not least <= min(values) <= max(values) <= most:
+            if values and not least <= min(values) <= max(values) <= most:
                 raise ValueError(f"{name} is from {least} to {most}")
         if sum(self.key_counts) * 2 != len(self.keys):
             raise ValueError(f"keys has {len(self.keys)} numbers, not twice {sum(self.key_counts)}")

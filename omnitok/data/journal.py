@@ -10,12 +10,12 @@ from omnitok.data.survey import Facts
 from omnitok.spec import Fault, Mark, SpecError
 
 NAME = ".omnitok-check.jsonl"
-FORMAT = 1
-FLUSH = 64  # files between what is sure to be on disk
+FORMAT = 2
+FLUSH = 64  # files between what outlives the process
 
 
 class Journal:
-    """A line a file: what it is called, how large it or its container is and when that was written, what was found.
+    """A line a whole file: what it is called, how large it or its container is and when that was written, what was found.
 
     A file that was written since is looked at again. Lines that a kill has torn are not read. Raises SpecError where
     ``into`` cannot be written.
@@ -32,17 +32,15 @@ class Journal:
         except OSError as error:
             raise SpecError([Fault(Mark(str(into)), "", f"cannot be written: {error.strerror}; see --into")]) from None
 
-    def found(self, listed: Listed) -> Facts | str | None:
-        """The facts or the fault of a file as it is now; None where it has to be looked at."""
+    def found(self, listed: Listed) -> Facts | None:
+        """The facts of a file as it is now; None where it has to be looked at."""
         said = self.known.get(listed.title)
         if said is None or said[0] != self._state(listed):
             return None
-        if isinstance(said[1], str):
-            return said[1]
         found = Facts._make(said[1])
         return found._replace(keys=tuple((frame, time) for frame, time in found.keys))
 
-    def add(self, listed: Listed, found: Facts | str) -> None:
+    def add(self, listed: Listed, found: Facts) -> None:
         line = [FORMAT, listed.title, self._state(listed), found]
         self.file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         self.lines += 1
@@ -73,10 +71,10 @@ class Journal:
                 for line in file:
                     try:
                         version, title, state, found = json.loads(line)
-                    except ValueError:
+                    except (ValueError, TypeError):
                         continue
                     if version == FORMAT:
-                        known[title] = (state, found)
+                        known[str(title)] = (state, found)
         except OSError:
             pass
         return known

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final, Literal, overload
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -182,7 +182,7 @@ class _Text(BaseModel):
 
     model_config = STRICT
 
-    format: int
+    format: Literal[2]
     layout: dict[str, Any]
     home: str = ""
     classes: tuple[str, ...]
@@ -201,7 +201,7 @@ class _Text(BaseModel):
 
 def parsed(content: bytes) -> Manifest:
     """The bytes of a manifest -> what they say. Raises pydantic's ValidationError."""
-    if b'"format":2' not in content[:32]:
+    if b'"format":2,' not in content[:32]:
         raise ValidationError.from_exception_data("manifest", [_wrong_format(content)])
     text = _Text.model_validate_json(content)
     return Manifest(Files(Columns.of(text.files, text.classes)), text.broken, text.layout, text.home)

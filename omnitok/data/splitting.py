@@ -62,29 +62,33 @@ def _copies(splits: Mapping[str, Split], facts: Mapping[str, Facts]) -> dict[str
 
 
 def _divided(folder: Path, files: Sequence[Listed], facts: Mapping[str, Facts]) -> dict[str, Split]:
-    """Per class and kind the last tenth by hash is test, the tenth before it val."""
+    """Per class and kind the last tenth of the groups by hash is test, the tenth before it val."""
     first: dict[str, Listed] = {}
     for file in files:
         first.setdefault(facts[file.title].sha256, file)
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for file in first.values():
-        groups[file.label, facts[file.title].kind].append(file.title)
+    units = {file.title: (file.label, file.group or file.title) for file in first.values()}
+    kinds: dict[tuple[str, str], str] = {}  # of a unit, which is what is in one split
+    for title, unit in units.items():
+        kinds.setdefault(unit, facts[title].kind)
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for unit, kind in kinds.items():
+        groups[unit[0], kind].append(unit)
     faults = [
-        Fault(Mark(str(folder / label)), "", f"has {len(titles)} usable {kind}(s); a class needs {FEWEST} of a kind")
-        for (label, kind), titles in sorted(groups.items())
-        if len(titles) < FEWEST
+        Fault(Mark(str(folder / label)), "", f"has {len(members)} usable {kind}(s); a class needs {FEWEST} of a kind")
+        for (label, kind), members in sorted(groups.items())
+        if len(members) < FEWEST
     ]
     if faults:
         raise SpecError(faults)
-    splits: dict[str, Split] = {}
-    for titles in groups.values():
-        ranked = sorted(titles, key=_rank)
+    splits: dict[tuple[str, str], Split] = {}
+    for members in groups.values():
+        ranked = sorted(members, key=lambda unit: _rank(unit[1]))
         held = max(1, math.floor(len(ranked) * SHARE))
         train = len(ranked) - 2 * held
         splits |= dict.fromkeys(ranked[:train], "train")
         splits |= dict.fromkeys(ranked[train : train + held], "val")
         splits |= dict.fromkeys(ranked[train + held :], "test")
-    return {file.title: splits[first[facts[file.title].sha256].title] for file in files}
+    return {file.title: splits[units[first[facts[file.title].sha256].title]] for file in files}
 
 
 def _rank(text: str) -> str:

@@ -1,5 +1,6 @@
 """One way to read any manifest: a JSON file in a dataset's folder that says what is in it and has a fingerprint."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -67,7 +68,7 @@ class ManifestFile(Generic[M]):
         return folder, found
 
     def _said(self, text: str, folder: Path) -> str:
-        return text.replace("{folder}", str(folder))
+        return text.replace("{folder}", shlex.quote(str(folder)))
 
 
 def plain_path(text: str) -> str:

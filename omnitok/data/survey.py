@@ -31,6 +31,8 @@ def survey(folder: Path, listed: Listed, by_content: bool) -> Facts:
         name.encode()
     except UnicodeEncodeError:
         raise DataError(f"{name}: its name is not UTF-8") from None
+    if "\\" in listed.path:
+        raise DataError(f"{name}: its name has a backslash, which is another thing elsewhere; rename it")
     try:
         source: Path | bytes = folder / listed.path
         if listed.member:

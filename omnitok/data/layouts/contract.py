@@ -135,12 +135,23 @@ class Tree:
         return SpecError([self.fault(name, line, said)])
 
     def fault(self, name: str, line: int, said: str) -> Fault:
-        return Fault(Mark(str(self.folder / name), line), "", said)
+        return Fault(Mark(shown(str(self.folder / name)), line), "", said)
 
 
 def absent(path: str, name: str, line: int) -> Broken:
     """What stands for a file that line ``line`` of the list ``name`` names and that is not there."""
     return Broken(path=path, reason=f"is not there; {f'{name}:{line}' if line else name} names it")
+
+
+def shown(name: str) -> str:
+    """A name as text that any file and terminal takes, even where the name itself is not UTF-8."""
+    return name.encode(errors="replace").decode()
+
+
+def ordered(files: Iterable[Listed]) -> tuple[str, ...]:
+    """The classes of files, by number where all are numbers, else by name."""
+    found = sorted({file.label for file in files if file.label})
+    return tuple(sorted(found, key=int) if all(label.isdecimal() for label in found) else found)
 
 
 def closest(word: str, known: Iterable[str]) -> str:
@@ -188,7 +199,7 @@ def _names(folder: Path) -> tuple[str, ...]:
             if entry.name.startswith(".") and entry.is_dir():
                 continue
             if entry.is_symlink() and (said := _led(Path(entry.path), home)):
-                faults.append(Fault(Mark(entry.path), "", said))
+                faults.append(Fault(Mark(shown(entry.path)), "", said))
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(f"{name}/")
             elif not entry.name.startswith(".") and name != FILE:
@@ -208,6 +219,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _led(path: Path, home: Path) -> str:
     """What is wrong with a link."""
-    if not path.resolve().is_relative_to(home):
-        return f"is a link out of the folder, to {path.resolve()}"
+    target = Path(os.path.realpath(path))  # of a link to itself too, which resolve() of old versions of Python refuses
+    if not target.is_relative_to(home):
+        return f"is a link out of the folder, to {shown(str(target))}"
     return "is a link to a folder; these are not followed" if path.is_dir() else ""

@@ -11,6 +11,7 @@ from omnitok.data.pictures import SUFFIXES
 
 MAPPING, PARTITION = "CelebA-HQ-to-CelebA-mapping.txt", "list_eval_partition.txt"
 LAST_TRAIN, LAST_VAL, LAST = 162770, 182637, 202599  # pictures of CelebA, numbered from 1, as its partition has them
+FOLDERS = {1024: "images1024x1024", 128: "thumbnails128x128"}  # of FFHQ
 METADATA = "ffhq-dataset-v2.json"
 TRAINED = 60_000  # of FFHQ, the first ones
 _NUMBER = re.compile(r"(?:imgHQ)?(\d+)")
@@ -37,7 +38,7 @@ class CelebAHQ(Layout):
             words = text.split()
             if line == 1 and words[0] == "idx":
                 continue
-            if len(words) != 3 or not words[0].isdigit() or not words[2].endswith(".jpg"):
+            if len(words) != 3 or not words[0].isdecimal() or not words[2].endswith(".jpg"):
                 raise tree.refuse(mapping, line, "expected a number, CelebA's number and CelebA's file")
             name = there.get(int(words[0]) + self.first)
             split = partition.get(words[2]) if partition else _by_number(words[2])
@@ -64,7 +65,7 @@ def _partition(tree: Tree) -> dict[str, Split]:
 
 def _by_number(name: str) -> Split | None:
     stem = name.removesuffix(".jpg")
-    number = int(stem) if stem.isdigit() else 0
+    number = int(stem) if stem.isdecimal() else 0
     if not 1 <= number <= LAST:
         return None
     return "train" if number <= LAST_TRAIN else "val" if number <= LAST_VAL else "test"
@@ -79,11 +80,14 @@ class FFHQ(Layout):
     """
 
     def __init__(self, *, size: Literal[1024, 128] = 1024) -> None:
-        self.folder = {1024: "images1024x1024", 128: "thumbnails128x128"}[size]
+        self.folder = FOLDERS[size]
         self.key = {1024: "image", 128: "thumbnail"}[size]
 
     def read(self, tree: Tree) -> Listing:
-        there = _numbered(tree, tree.base(f"{self.folder}/"))
+        base = tree.base(f"{self.folder}/")
+        if other := tree.base(*(f"{folder}/" for folder in FOLDERS.values())) if not base else "":
+            raise tree.refuse(self.folder, 0, f"holds nothing, but {other} does; say its size")
+        there = _numbered(tree, base)
         if METADATA in tree.known:
             return self._by_metadata(tree, there)
         if not there:

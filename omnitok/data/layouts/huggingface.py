@@ -7,7 +7,7 @@ from typing import Any
 
 from omnitok.data import tables
 from omnitok.data.contract import DataError, Split
-from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent, settled, split_of, suffix_of
+from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent, ordered, settled, split_of
 from omnitok.data.manifest import Broken
 from omnitok.spec import Fault, Mark, SpecError, near
 
@@ -34,19 +34,23 @@ class HuggingFace(Layout):
             raise SpecError([Fault(Mark(str(tree.folder)), "", "holds no .parquet and no state.json of save_to_disk")])
         files: list[Listed] = []
         broken: list[Broken] = []
-        classes: tuple[str, ...] = ()
+        classes: dict[tuple[str, ...], str] = {}
         for name, split in names:
             try:
-                found, classes = self._rows(tree, name, split)
+                found, said = self._rows(tree, name, split)
                 files += found
+                classes.setdefault(said, name)
             except DataError as error:
                 broken.append(Broken(path=name, reason=str(error).removeprefix(f"{tree.folder / name}: ")))
         if len({file.split is None for file in files}) > 1:
             raise SpecError(
                 tree.fault(name, 0, "says no split, but others do") for name, split in names if split is None
             )
+        if len(classes) > 1:
+            first, second, *_ = classes.values()
+            raise tree.refuse(second, 0, f"has other classes than {first}, or in another order")
         named, held = settled(files)
-        return Listing(named, classes or None, missing, broken, held)
+        return Listing(named, next(iter(classes), ()) or ordered(files), missing, broken, held)
 
     def _rows(self, tree: Tree, name: str, split: Split | None) -> tuple[list[Listed], tuple[str, ...]]:
         path = tree.folder / name
@@ -59,7 +63,10 @@ class HuggingFace(Layout):
         if not label:
             return [Listed(name, split, member=column, at=row) for row in range(table.rows)], ()
         classes = tuple(map(str, table.features.get(label, {}).get("names", ())))
-        labels = [_named(value, classes) for value in tables.values(path, label)]
+        try:
+            labels = [_named(value, classes) for value in tables.values(path, label)]
+        except ValueError as error:
+            raise tree.refuse(name, 0, f"column {label!r}: {error}") from None
         return [Listed(name, split, text, member=column, at=row) for row, text in enumerate(labels)], classes
 
 
@@ -74,16 +81,23 @@ def _only(path: Path, table: tables.Table, kinds: Sequence[str], choice: str) ->
 
 
 def _named(value: Any, classes: tuple[str, ...]) -> str:
+    """The class that a cell says; nothing where it says none. Raises ValueError."""
     if value is None or value == -1:
         return ""
-    return classes[value] if isinstance(value, int) and value < len(classes) else str(value)
+    if not isinstance(value, int | str):
+        raise ValueError(f"says the class {value!r}, which is no text and no number")
+    if not classes:
+        return str(value)
+    if not isinstance(value, int) or not 0 <= value < len(classes):
+        raise ValueError(f"says the class {value!r}, of which there are {len(classes)}")
+    return classes[value]
 
 
 def _tables(tree: Tree) -> tuple[list[tuple[str, Split | None]], list[Broken]]:
     """The files with their splits, and those that a ``state.json`` names and that are not there."""
     states = [name for name in tree.names if name.rpartition("/")[2] == STATE]
     if not states:
-        return [(name, split_of(name)) for name in tree.names if suffix_of(name) == ".parquet"], []
+        return [(name, split_of(name)) for name in tree.names if name.endswith(".parquet")], []
     found: list[tuple[str, Split | None]] = []
     missing = []
     for state in states:

@@ -32,7 +32,7 @@ class MomentsInTime(Layout):
 def _classes(tree: Tree) -> tuple[str, ...]:
     name, found = tree.need(CATEGORIES), {}
     for line, row in tree.rows(name):
-        if len(row) != 2 or not row[1].strip().isdigit() or row[0] in found:
+        if len(row) != 2 or not row[1].strip().isdecimal() or row[0] in found:
             raise tree.refuse(name, line, "expected a class of its own and its number")
         found[row[0]] = int(row[1])
     return tuple(sorted(found, key=found.__getitem__))

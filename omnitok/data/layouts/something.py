@@ -21,7 +21,7 @@ class SomethingSomething(Layout):
     def read(self, tree: Tree) -> Listing:
         index = tree.need(*(f"{lists}labels.json" for lists in LISTS))
         numbers: Mapping[str, Any] = _json(tree, index, dict)
-        if not all(str(number).isdigit() for number in numbers.values()):
+        if not all(str(number).isdecimal() for number in numbers.values()):
             raise tree.refuse(index, 0, "expected a number for every class")
         known = {_plain(label): label for label in numbers}
         files, missing = [], []

@@ -44,7 +44,7 @@ def _classes(tree: Tree, name: str) -> dict[str, str]:
     found = {}
     for line, text in tree.lines(name):
         number, _, label = text.partition(" ")
-        if not number.isdigit() or not label or label in found:
+        if not number.isdecimal() or not label or label in found:
             raise tree.refuse(name, line, "expected a number and a class of its own")
         found[label] = number
     return dict(sorted(found.items(), key=lambda one: int(one[1])))

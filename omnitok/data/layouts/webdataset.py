@@ -11,7 +11,7 @@ from pydantic import Field
 
 from omnitok.data.content import taken
 from omnitok.data.contract import DataError
-from omnitok.data.layouts.contract import SUFFIXES, Layout, Listed, Listing, Tree, settled, split_of, suffix_of
+from omnitok.data.layouts.contract import SUFFIXES, Layout, Listed, Listing, Tree, ordered, settled, split_of, suffix_of
 from omnitok.data.manifest import Broken
 from omnitok.spec import Fault, Mark, SpecError
 
@@ -39,7 +39,7 @@ class Member(NamedTuple):
 
 class WebDataset(Layout):
     """Tar files of samples: ``0001.jpg`` (png, webp, bmp, mp4, webm, ...) beside ``0001.cls``. A shard's split is a word of
-    its path (train-000.tar, val/000.tar); where no shard says one, each class is split by the hashes of keys. With train
+    its path (train-000.tar, val/000.tar); where no shard says one, each class is split by the hashes of samples. With train
     and one other set, that is test, and val is 2 % of train by the hashes of keys. A class that is a number is named by
     that line of ``classnames.txt`` or ``classes.txt``, from 0, where there is one. Compressed shards are refused.
 
@@ -56,7 +56,7 @@ class WebDataset(Layout):
         self.label, self.field = label, field
 
     def read(self, tree: Tree) -> Listing:
-        shards = [name for name in tree.names if suffix_of(name) == ".tar"]
+        shards = [name for name in tree.names if name.endswith(".tar")]
         packed = [
             tree.fault(name, 0, "is compressed; unpack it to a .tar") for name in tree.names if _COMPRESSED.search(name)
         ]
@@ -76,10 +76,8 @@ class WebDataset(Layout):
             raise SpecError(
                 tree.fault(name, 0, "says no split, but others do") for name in shards if split_of(name) is None
             )
-        numbers = all(file.label.isdigit() for file in files)
-        found = sorted({file.label for file in files if file.label}, key=int if numbers and not classes else str)
         named, held = settled(files)
-        return Listing(named, classes or tuple(found), (), broken, held)
+        return Listing(named, classes or ordered(files), (), broken, held)
 
     def _samples(self, tree: Tree, shard: str, members: list[Member], classes: tuple[str, ...]) -> Iterator[Listed]:
         split, labels = split_of(shard), {}
@@ -93,17 +91,21 @@ class WebDataset(Layout):
             if self.label != "none" and not label:
                 said = f"{member.name} has no {member.key}.{self.label} with its class; say label: none for no classes"
                 raise tree.refuse(shard, 0, said)
-            yield Listed(shard, split, label, member.key if split else "", member.name, member.at, member.bytes)
+            group = member.key if split else f"{shard}/{member.key}"
+            yield Listed(shard, split, label, group, member.name, member.at, member.bytes)
 
     def _class(self, tree: Tree, shard: str, member: Member, classes: tuple[str, ...]) -> str:
         try:
             text = taken(tree.folder, shard, member.name, member.at, member.bytes).decode().strip()
-            label = str(json.loads(text)[self.field]) if self.label == "json" else text
-        except (DataError, ValueError, KeyError, TypeError):
+            found = json.loads(text)[self.field] if self.label == "json" else text
+        except (DataError, ValueError, LookupError, TypeError, RecursionError):
             raise tree.refuse(shard, 0, f"{member.name} says no class") from None
+        if not isinstance(found, str | int):
+            raise tree.refuse(shard, 0, f"{member.name} says the class {found!r}, which is no text and no number")
+        label = str(found)
         if not classes or label in classes:
             return label
-        if label.isdigit() and int(label) < len(classes):
+        if label.isdecimal() and int(label) < len(classes):
             return classes[int(label)]
         raise tree.refuse(shard, 0, f"{member.name} says class {label!r}, of which there are {len(classes)}")
 
