@@ -118,6 +118,9 @@ def test_kinetics_in_class_folders_and_as_the_foundation_packs_it(tmp_path: Path
     assert placed(checked(tmp_path / "two", "kinetics")) == placed(two)
     grown(tmp_path / "two", {"annotations/train.csv": ""})
     assert "kinetics-400_train.csv: and annotations/train.csv are both lists" in faults(tmp_path / "two", "kinetics")
+    (tmp_path / "two" / "annotations" / "train.csv").rename(tmp_path / "two" / "annotations" / "train.txt")
+    (tmp_path / "two" / "kinetics-400_train.csv").replace(tmp_path / "two" / "annotations" / "train.txt")
+    assert placed(checked(tmp_path / "two", "kinetics")) == placed(two)  # as the whole lists of Kinetics-600 are called
     for found in (one, two):
         assert found.classes == ("abseiling", "shaking hands")
         assert [file.label for file in found.files if file.split == "test"] == ["abseiling"] * 2 + ["shaking hands"] * 2

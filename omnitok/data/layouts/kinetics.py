@@ -16,7 +16,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 REPLACED = (
     "replacement/replacement_for_corrupted_k400/"  # whole ones of damaged videos of the Common Visual Data Foundation
 )
-LISTS = {"train": r"train\.csv", "val": r"val(idate)?\.csv"}
+LISTS = {"train": r"train\.(csv|txt)", "val": r"val(idate)?\.(csv|txt)"}
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 
 
@@ -32,8 +32,8 @@ class Row(NamedTuple):
 class Kinetics(Layout):
     """``<split>/<class>/<id>_<start>_<end>.mp4``, seconds in six digits, or without class folders as the Common Visual Data
     Foundation packs them (its replacements of damaged files are taken), with ``train.csv`` and ``val.csv`` or
-    ``validate.csv`` at the top or in ``annotations/``, also called like ``kinetics-400_train.csv``. The class is the label of
-    the CSV file; a class folder must agree. The official validation set is test, since papers measure on it; val is 2 % of
+    ``validate.csv`` at the top or in ``annotations/``, also called like ``kinetics-400_train.csv`` or ``train.txt``. The class is the label of
+    the list; a class folder must agree. The official validation set is test, since papers measure on it; val is 2 % of
     train by the hashes of YouTube's names. The official test set is not used. The lists say which classes there are.
     """
 
