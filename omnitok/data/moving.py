@@ -13,11 +13,11 @@ from torch import Tensor
 from omnitok.data.contract import DataError, Dataset, Split, span
 from omnitok.data.draws import below, uniform
 from omnitok.data.pixels import as_clip, as_pixels
+from omnitok.data.sources import LARGEST
 from omnitok.randomness import generator
 from omnitok.spec import Count, Positive, digest
 
 SHAPES: Final = ("disc", "square", "triangle")
-LARGEST: Final = 1 << 14  # pixels a side
 DARKEST: Final = 154  # of 255, of any channel of a shape
 CELLS: Final = 6  # of a textured background, along each side
 
