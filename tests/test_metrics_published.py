@@ -55,6 +55,17 @@ def test_kid_is_what_torchmetrics_documents():
     assert (round(np.mean(found), 4), round(np.std(found), 4)) == (0.0312, 0.0025)
 
 
+@pytest.mark.parametrize(("lowest", "published"), [(-1, 0.3493), (0, 0.3566)])
+def test_lpips_is_what_torchmetrics_documents(lowest, published):
+    """Of VGG16 and random pictures in [-1, 1], or in [0, 1], in the examples of two of its releases before 1.0, drawn with
+    the seed 123 after the weights of VGG16 and of the heads."""
+    fetched("lpips_vgg")
+    torch.manual_seed(123)
+    torch.rand(138_357_544 + 1472)
+    both = [torch.rand(10, 3, 1, 100, 100) * (1 - lowest) + lowest for _ in range(2)]
+    assert round(measured("lpips_vgg", *both).value, 4) == published
+
+
 @pytest.mark.parametrize(("port", "found"), [("google", 133.91), ("videogpt", 134.21)])
 def test_fvd_of_black_and_white_is_near_what_its_authors_say(port, found):
     """About 131, in the example of their code; ours is that of the package from which the weights are."""
