@@ -1,4 +1,4 @@
-"""How near the pixels are: PSNR, in float64, on pixels clamped to the legal range."""
+"""How near the pixels are: PSNR, in float64, on pixels clamped to the legal range and not rounded to 8 bit."""
 
 from typing import ClassVar, Literal, final
 
@@ -29,7 +29,8 @@ def psnr_clip(a: Clip, b: Clip) -> Float[Tensor, " b"]:
 
 @final
 class PeakSignalToNoise(OfClips):
-    """Peak signal-to-noise ratio: each frame over RGB, the mean over frames, the mean over items."""
+    """Peak signal-to-noise ratio: each frame over RGB, the mean over frames, the mean over items. Of pixels as the tokenizer
+    gives them, clamped and not rounded to 8 bit."""
 
     label: ClassVar[str] = "psnr"
     unit: ClassVar[str] = "dB"

@@ -15,7 +15,7 @@ Frames = Float[Tensor, "n c H W"]
 
 
 def unit_range(pixels: Tensor) -> Tensor:
-    """[-1, 1] -> [0, 1] in float64, clamped: what a picture file could hold."""
+    """[-1, 1] -> [0, 1] in float64, clamped to the range of a picture file, not rounded to its levels."""
     return ((pixels.double() + 1) / 2).clamp(0, 1)
 
 
