@@ -300,7 +300,10 @@ def test_a_missing_package_and_another_file_are_refused_with_the_pip_command(
     other = tmp_path / "rocket.jpg"
     other.write_bytes(locate(rocket).read_bytes() + b"\0")
     monkeypatch.setattr(embedded, "locate", lambda file: other)
-    with pytest.raises(DataError, match=r"rocket\.jpg: is not the file that scikit-image==.* brings: pip install"):
+    with pytest.raises(
+        DataError,
+        match=r"rocket\.jpg: its bytes are not those of the manifest; scikit-image==.* brings it: pip install",
+    ):
         decoded(rocket.model_copy(update={"frames": 1, "name": "uncached"}), Reading(160))
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from omnitok import runs
 from omnitok.cli import main
-from omnitok.data import DataError, as_pixels, natural, place_natural, placing
+from omnitok.data import DataError, as_pixels, held, natural, place_natural, placing
 from omnitok.data.embedded import manifest as embedded
 from omnitok.data.grey import read_grey
 from omnitok.data.natural import NAME, Natural, NaturalFile, NaturalMini, table
@@ -310,12 +310,11 @@ def test_a_file_that_is_cut_or_another_is_refused_when_it_is_looked_at(
     for name, frames in (("photos/a.png", 1), ("clips/c.pgm", 2)):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[:-1] + b"?")
-        for cached in (natural._refuse_other, natural._decoded):
-            cached.cache_clear()
-        with pytest.raises(DataError, match="is not the file that it should be; bring it again with: omnitok data"):
+        held.decoded.cache_clear()
+        with pytest.raises(DataError, match="its bytes are not those of the manifest; bring it with: omnitok data"):
             [NaturalMini(tmp_path, "train", short_side=12).item(i, frames, 8) for i in range(4)]
         (folder / name).write_bytes(whole[:-1])
-        with pytest.raises(DataError, match=rf"has {len(whole) - 1} bytes, not {len(whole)}; bring it again"):
+        with pytest.raises(DataError, match=rf"has {len(whole) - 1} bytes, the manifest says {len(whole)}; bring it"):
             NaturalMini(tmp_path, "train")
         (folder / name).write_bytes(whole)
 

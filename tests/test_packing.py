@@ -101,7 +101,7 @@ def test_natural_mini_is_packed_whole_and_unpacked_by_the_table_that_is_installe
     with pytest.raises(DataError, match="natural_mini is packed whole; leave out the number"):
         pack_dataset(tmp_path, "natural_mini", tmp_path / "m.tar.xz", 3)
     (found.folder / table.files[0].path).write_bytes(b"another")
-    with pytest.raises(DataError, match="is not the file that it should be; bring it again with: omnitok data natural"):
+    with pytest.raises(DataError, match="its bytes are not those of the manifest; bring it with: omnitok data natural"):
         pack_dataset(tmp_path / "there", "natural_mini", tmp_path / "m.tar.xz")
     assert not list(tmp_path.glob("*m.tar.xz*"))
     older = table.model_copy(update={"files": table.files[1:]})
@@ -116,6 +116,10 @@ def test_what_cannot_be_packed_is_refused(made: recording.Made, tmp_path: Path) 
         pack_dataset(root, name, tmp_path / "x.tar.xz", 6)
     with pytest.raises(DataError, match="no such folder; make it with: omnitok data procgen16"):
         pack_dataset(root, "gone", tmp_path / "x.tar.xz")
+    with pytest.raises(DataError, match=r"gone: no such folder"):
+        pack_dataset(root, name, tmp_path / "gone" / "x.tar.xz")
+    with pytest.raises(DataError, match=r"gone\.tar\.xz: no such file"):
+        unpack_dataset(root, tmp_path / "gone.tar.xz")
     (tmp_path / "x.tar.xz").touch()
     with pytest.raises(DataError, match=r"x\.tar\.xz: is there already; choose another name"):
         pack_dataset(root, name, tmp_path / "x.tar.xz")
@@ -225,4 +229,4 @@ def test_the_commands_say_the_size_and_what_an_experiment_says(
     assert "30 files were unpacked\n" in output
     assert "data: {type: procgen16, name: procgen16-64-1, fingerprint: " in output
     assert "already there; nothing was unpacked" in call("unpack", out)
-    assert "No such file" in call("unpack", str(tmp_path / "gone"), code=1)
+    assert "no such file" in call("unpack", str(tmp_path / "gone"), code=1)

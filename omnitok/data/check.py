@@ -74,7 +74,7 @@ def check_folder(
     left = {one.path for one in copies}
     columns = _columns([file for file in usable if file.title not in left], facts, splits, listing.classes)
     every = sorted([*broken, *copies], key=lambda one: one.path)
-    home = "" if into is None else str(folder.resolve())
+    home = "" if place.resolve() == folder.resolve() else str(folder.resolve())
     manifest = Manifest(Files(columns), every, spec.model_dump(mode="json"), home)
     try:
         manifest.save(place)

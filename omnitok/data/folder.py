@@ -76,6 +76,7 @@ class Folder(SourceDataset[Entry]):
             return KEPT.get(
                 (name, source.sha256, reading), lambda: read_picture(content.read(self.folder, source), name, reading)
             )
-        file = content.opened(self.folder, source)
         key = (name, source.sha256, reading, tuple(wanted))
-        return KEPT.get(key, lambda: read_frames(file, name, wanted, source.keys, reading))
+        return KEPT.get(
+            key, lambda: read_frames(content.opened(self.folder, source), name, wanted, source.keys, reading)
+        )

