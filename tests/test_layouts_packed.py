@@ -65,6 +65,10 @@ def test_webdataset_with_named_classes_without_any_and_in_json(tmp_path: Path) -
     assert checked(tmp_path, "webdataset").classes == ("cat", "dog")
     grown(tmp_path, {"classnames.txt": "cat\n"})
     assert "train-000.tar: 01.cls says class '1', of which there are 1" in faults(tmp_path, "webdataset")
+    for names, said in (("cat\ncat\n", "2: 'cat'"), ("cat\n\ndog\n", "3: 'dog'")):
+        grown(tmp_path, {"classnames.txt": names})
+        assert f"classnames.txt:{said}: expected a class of its own in every line" in faults(tmp_path, "webdataset")
+    (tmp_path / "classnames.txt").unlink()
     assert checked(tmp_path, {"type": "webdataset", "label": "none"}).files.labels.tolist() == [-1] * 27
     said = "train-000.tar: 00.jpg has no 00.json with its class"
     assert said in faults(tmp_path, {"type": "webdataset", "label": "json"})

@@ -101,7 +101,8 @@ def _batches(arrow: Any, path: Path) -> tuple[list[Any], Any]:
 def _table(path: Path, schema: Any, sizes: list[int], source: Any) -> Table:
     said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     starts = tuple(itertools.accumulate(sizes, initial=0))
-    return Table(path, tuple(schema.names), said.get("info", {}).get("features", {}), starts[:-1], starts[-1], source)
+    features = said.get("info", {}).get("features") or {}
+    return Table(path, tuple(schema.names), features, starts[:-1], starts[-1], source)
 
 
 @functools.lru_cache(maxsize=4)  # parts of Parquet files are large: about a thousand pictures

@@ -62,7 +62,8 @@ class HuggingFace(Layout):
                 raise tree.refuse(name, 0, f"has no column {said!r}, which {choice} names{near(said, table.columns)}")
         if not label:
             return [Listed(name, split, member=column, at=row) for row in range(table.rows)], ()
-        classes = tuple(map(str, table.features.get(label, {}).get("names", ())))
+        declared = table.features.get(label)
+        classes = tuple(map(str, declared.get("names", ()))) if isinstance(declared, dict) else ()
         try:
             labels = [_named(value, classes) for value in tables.values(path, label)]
         except ValueError as error:

@@ -96,10 +96,10 @@ def _truths(tree: Tree) -> dict[str, Truth]:
     truth = tree.need(*(f"{kit}{TRUTH}" for kit in DEVKITS), SOLUTION)
     wnids = _wnids(tree, truth.replace(TRUTH, META))
     found = {}
-    for place, (line, text) in enumerate(tree.lines(truth), 1):
+    for line, text in tree.lines(truth):
         if text not in wnids:
             raise tree.refuse(truth, line, f"{text!r} is no number of a class in {META}")
-        found[f"ILSVRC2012_val_{place:08d}"] = Truth(wnids[text], truth, line)
+        found[f"ILSVRC2012_val_{line:08d}"] = Truth(wnids[text], truth, line)
     return found
 
 

@@ -62,8 +62,7 @@ class WebDataset(Layout):
         ]
         if packed or not shards:
             raise SpecError(packed or [Fault(Mark(str(tree.folder)), "", "holds no .tar")])
-        names = tree.first(*NAMES)
-        classes = tuple(line for _, line in tree.lines(names)) if names else ()
+        classes = () if self.label == "none" else _names(tree)
         files: list[Listed] = []
         broken: list[Broken] = []
         for shard in shards:
@@ -108,6 +107,17 @@ class WebDataset(Layout):
         if label.isdecimal() and int(label) < len(classes):
             return classes[int(label)]
         raise tree.refuse(shard, 0, f"{member.name} says class {label!r}, of which there are {len(classes)}")
+
+
+def _names(tree: Tree) -> tuple[str, ...]:
+    """The classes by their numbers, empty where nothing names them."""
+    name = tree.first(*NAMES)
+    found: dict[str, int] = {}
+    for place, (line, text) in enumerate(tree.lines(name) if name else (), 1):
+        if line != place or text in found:
+            raise tree.refuse(name or "", line, f"{text!r}: expected a class of its own in every line")
+        found[text] = line
+    return tuple(found)
 
 
 def index(path: Path) -> tuple[list[Member], str]:
