@@ -1,5 +1,6 @@
 """Each dataset is read in the layout that it is distributed in, and what is wrong with its lists or files is named."""
 
+import io
 import itertools
 import json
 import shutil
@@ -8,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 from trees import checked, faults, grown, held, picture, placed
 
 from omnitok.data import check_folder
 from omnitok.data.layouts import LAYOUTS
+from omnitok.data.layouts.matlab import structs
 from omnitok.data.manifest import FILE, load
 from omnitok.spec import SpecError, decode
 
@@ -78,6 +80,31 @@ def test_a_flat_imagenet_without_lists_or_with_wrong_ones_is_refused(tmp_path: P
     )
     grown(tmp_path, {"train/cats/1.JPEG": picture(1)})
     assert "lies in cats/, which is no wnid" in faults(tmp_path, "imagenet")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_of_matlab_is_what_scipy_reads_and_a_damaged_one_is_refused(packed: bool) -> None:
+    """scipy's reader ends the process at some of these."""
+    kinds = [("ILSVRC2012_ID", "f8"), ("WNID", object), ("words", object), ("children", object)]
+    rows = [(300 * i + 1, f"n{i:08d}", "kit fox, rénard", np.arange(i % 3)) for i in range(5)]
+    out = io.BytesIO()
+    savemat(out, {"other": np.eye(3), "synsets": np.array(rows, kinds).reshape(5, 1)}, do_compression=packed)
+    found = list(structs(out.getvalue(), "synsets"))
+    expected = loadmat(out, squeeze_me=True)["synsets"]
+    for name in ("ILSVRC2012_ID", "WNID", "words"):
+        assert [one[name] for one in found] == expected[name].tolist()
+    draw = np.random.default_rng(0)
+    refused = 0
+    for _ in range(500):
+        torn = bytearray(out.getvalue())
+        torn[draw.integers(100, len(torn))] = draw.integers(256)
+        try:
+            list(structs(bytes(torn[: draw.integers(100, 2 * len(torn))]), "synsets"))
+        except ValueError:
+            refused += 1
+    assert 200 < refused <= 500
+    with pytest.raises(ValueError, match="no array of structs called synset"):
+        list(structs(out.getvalue(), "synset"))
 
 
 def test_an_official_png_with_another_ending_is_taken_and_a_damaged_file_is_not(tmp_path: Path) -> None:

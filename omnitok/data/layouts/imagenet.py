@@ -1,14 +1,10 @@
 """ImageNet-1k, the ILSVRC 2012 classification task (arXiv:1409.0575)."""
 
-import io
 import re
-import zlib
 from typing import NamedTuple
 
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
-
 from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent, suffix_of
+from omnitok.data.layouts.matlab import structs
 from omnitok.data.pictures import SUFFIXES
 from omnitok.spec import SpecError
 
@@ -16,9 +12,6 @@ KAGGLE = "ILSVRC/Data/CLS-LOC/"
 TRUTH, META, SOLUTION = "ILSVRC2012_validation_ground_truth.txt", "meta.mat", "LOC_val_solution.csv"
 DEVKITS = ("ILSVRC2012_devkit_t12/data/", "")
 _WNID = re.compile(r"n\d{8}")
-_DAMAGE = (  # what scipy raises for damaged files, found by damaging files
-    MatReadError, NotImplementedError, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError, NameError,
-)  # fmt: skip
 
 
 class Truth(NamedTuple):
@@ -107,7 +100,6 @@ def _wnids(tree: Tree, name: str) -> dict[str, str]:
     """{the development kit's number of a class: its wnid}."""
     content = tree.content(tree.need(name))
     try:
-        synsets = loadmat(io.BytesIO(content), squeeze_me=True)["synsets"]
-        return {str(int(one["ILSVRC2012_ID"])): str(one["WNID"]) for one in synsets}
-    except _DAMAGE as error:
+        return {str(int(one["ILSVRC2012_ID"])): str(one["WNID"]) for one in structs(content, "synsets")}
+    except (ValueError, KeyError, OverflowError) as error:
         raise tree.refuse(name, 0, f"is not the development kit's table of classes: {error}") from None
