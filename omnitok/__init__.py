@@ -147,7 +147,7 @@ def evaluate_run(run: Path | str, metrics: str | Sequence[str] | None = None, **
     file a metric.
 
     ``metrics``: names, or one text of names or YAML with commas; None: psnr and ssim, or as the preset says. ``asked``:
-    data (as YAML), split, frames, resolution, items, preset, as ``evaluation.asked.Asked`` has them; what is not said
+    data (as YAML), split, frames, resolution, items, preset, weights, as ``evaluation.asked.Asked`` has them; what is not said
     is the test split's images, as trained. Raises runs.Busy where another process works on the run.
     """
     from omnitok.evaluation.asked import Asked, evaluate_as_asked

@@ -1,11 +1,13 @@
 """What somebody else's tokenizer made gets numbers, and rows beside ours."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+import yaml
 from click.testing import CliRunner
 from PIL import Image, ImageFilter
 
@@ -21,6 +23,7 @@ from omnitok.spec import SpecError, decode, resolve
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch
 from omnitok.sweep.plan import plan_sweep
+from omnitok.training import Evaluation
 from omnitok.training.recorded import fingerprint_of
 from omnitok.training.stage import from_json, restated
 
@@ -161,7 +164,11 @@ def test_clips_are_exported_frame_by_frame_and_found_again(tmp_path, runs_root):
     index = json.loads((tmp_path / "clips" / "index.json").read_text())
     assert len(index["items"]) == 2 and index["evaluation"]["frames"] == 3
     folders = sorted((tmp_path / "clips").glob("*.frames"))
-    assert len(folders) == 2 and [one.name for one in sorted(folders[0].iterdir())] == ["000.png", "001.png", "002.png"]
+    assert len(folders) == 2 and [one.name for one in sorted(folders[0].iterdir())] == [
+        "000000.png",
+        "000001.png",
+        "000002.png",
+    ]
     theirs = blur(tmp_path / "clips", tmp_path / "theirs")
     sweep = baselines(tmp_path, recorded(theirs))
     text = "frames: 3, resolution: 16, items: 2, metrics: [psnr, causality_leak]}"
@@ -191,14 +198,16 @@ def test_each_tokenizers_file_is_rehearsed_on_what_it_takes(tmp_path, runs_root)
         plan_sweep(baselines(tmp_path, *said))
 
 
-def test_an_item_that_nobody_reconstructed_is_named(items, theirs, tmp_path):
+def test_an_item_that_nobody_reconstructed_is_named(items, theirs, tmp_path, monkeypatch):
     gone = sorted(theirs.iterdir())[0]
     gone.unlink()
-    done = launch(baselines(tmp_path, recorded(theirs)))
-    assert (
-        done.states[-1].status == "failed"
-        and f"has no reconstruction of the item {gone.stem}" in done.states[-1].reason
-    )
+    sweep = baselines(tmp_path, recorded(theirs))
+    said = rf"ask.yaml:10: baselines\[0\]: .*theirs: has no reconstruction of the item {gone.stem}"
+    with pytest.raises(SpecError, match=said):
+        plan_sweep(sweep)
+    monkeypatch.setattr(Evaluation, "some", lambda self: iter(()))  # among more than are looked at before
+    done = launch(sweep)
+    assert done.states[-1].status == "failed" and f"of the item {gone.stem}" in done.states[-1].reason
 
 
 def test_pairs_are_matched_by_name_and_refused_by_name(items, theirs, tmp_path):
@@ -244,6 +253,7 @@ REFUSED = [
         ["x.safetensors", "--preset", "clean_fid", "--data", "embedded", "--metrics", "psnr"],
         "--metrics psnr: metrics: the preset 'clean_fid' fixes [{type: rfid, preprocessing: clean}], and here it is [psnr]",
     ),
+    (["x.safetensors", "--data", "embedded", "--resolution", "16", "--metrics", ""], "metrics: names no metric"),
     (["x.safetensors", "--preset", "omnitokenizer"], "no preset 'omnitokenizer'; did you mean 'omnitokenizer_"),
 ]  # fmt: skip
 
@@ -277,4 +287,36 @@ def test_folders_are_not_written_over(items, tmp_path):
     (tmp_path / "full" / "x.txt").write_text("mine")
     said = call("evaluate", "--export-items", tmp_path / "full", "--data", DATA, "--resolution", 16, code=2)
     assert "holds something else" in said
-    call("evaluate", "--export-items", items, "--data", DATA, "--resolution", 16)  # again does the same
+    (tmp_path / "file").write_text("mine")
+    assert "is no folder" in call(
+        "evaluate", "--export-items", tmp_path / "file", "--data", DATA, "--resolution", 16, code=2
+    )
+    words = ["evaluate", "--export-items", items, "--data", DATA, "--resolution", 16]
+    call(*words)  # again does the same
+    said = call(*words, "--items", 2, code=2)  # or six would stay that no index has
+    assert "holds other items (grid 2x2" in said and len(list(items.glob("*.png"))) == 8
+    (items / "index.json").write_text("[]")
+    assert "holds something else" in call(*words, code=2)
+
+
+def test_an_export_that_was_killed_goes_on(tmp_path, runs_root, monkeypatch):
+    asked = {"data": DATA, "frames": 1, "resolution": 16}
+    names = iter(["one", "two"])
+    with monkeypatch.context() as patch:
+        patch.setattr("omnitok.evaluation.items.item_name", lambda clip: next(names))
+        with pytest.raises(StopIteration):
+            omnitok.export_items(tmp_path / "items", **asked)
+    assert omnitok.export_items(tmp_path / "items", **asked).files == 8
+
+
+def test_what_a_sweep_is_told_to_say_of_a_folder_can_be_pasted(items, theirs, tmp_path):
+    odd = theirs.rename(tmp_path / "odd, {name}: x")
+    said = CliRunner().invoke(main, ["evaluate", "--originals", str(items), "--reconstructions", str(odd)]).output
+    line = next(line for line in said.splitlines() if "baselines:" in line)
+    (baseline,) = yaml.safe_load(line)["baselines"]
+    assert baseline == {"type": "recorded", "name": "NAME", "folder": str(odd), "fingerprint": fingerprint_of(odd)}
+
+
+def test_a_pipe_is_refused_and_not_waited_for(items, theirs):
+    os.mkfifo(theirs / "x.png")
+    assert "x.png: is no file" in call("evaluate", "--originals", items, "--reconstructions", theirs, code=2)

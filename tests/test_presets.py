@@ -32,7 +32,7 @@ def test_a_preset_is_an_evaluation_with_a_source(name):
 
 def test_what_omnitokenizer_did_is_what_its_preset_says():
     videos = plain(decode(EVALUATIONS, spelled(said(f"preset: omnitokenizer_videos, {FOLDER}"))))
-    assert (videos["frames"], videos["resolution"], videos["split"], videos["items"]) == (17, 256, "val", 0)
+    assert (videos["frames"], videos["resolution"], videos["split"], videos["items"]) == (17, 256, "test", 0)
     view = videos["data"]["view"]
     assert (view["fit"], view["fps"], view["start"], view["windows"], view["short"]) == (
         "squash",
@@ -41,7 +41,12 @@ def test_what_omnitokenizer_did_is_what_its_preset_says():
         1,
         "pad",
     )
-    assert videos["metrics"][0]["type"] == "rfvd" and videos["metrics"][0]["preprocessing"] == "bilinear"
+    (rfvd,) = videos["metrics"]
+    assert (rfvd["type"], rfvd["preprocessing"], rfvd["port"]) == ("rfvd", "bilinear", "videogpt")
+    pictures = plain(decode(EVALUATIONS, spelled(said(f"preset: omnitokenizer_images, {FOLDER}"))))
+    assert (pictures["frames"], pictures["resolution"], pictures["split"], pictures["items"]) == (1, 256, "test", 0)
+    assert (pictures["data"]["view"]["fit"], pictures["data"]["view"]["filter"]) == ("squash", "bicubic")
+    assert pictures["metrics"][0]["preprocessing"] == "pytorch_fid"
 
 
 WRONG = [

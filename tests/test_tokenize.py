@@ -142,7 +142,7 @@ def test_shards_that_are_whole_are_kept_and_others_are_made_again_with_the_same_
 def test_decoding_in_threads_changes_no_byte(tmp_path, monkeypatch):
     file, folders = written(tmp_path), []
     for workers in ("0", "3"):
-        monkeypatch.setenv("OMNITOK_DATA_WORKERS", workers)
+        monkeypatch.setenv("OMNITOK_DECODING", workers)
         folders.append(omnitok.tokenize(file, tmp_path / workers, **ASKED).folder)
     one, other = ({path.name: path.read_bytes() for path in folder.glob("*.safetensors")} for folder in folders)
     assert one == other
@@ -173,6 +173,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     less = "{type: embedded, short_side: 24}"
     assert "holds tokens of other data (dataset.short_side: 32, not 24)" in refusal(file, folder, data=less)
     assert "holds shards of another length (3, not 4); choose another" in refusal(file, folder, shard_items=4)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "index.json").write_text('{"format": "omnitok tokens 1"}')
+    assert "is not an index of tokens" in refusal(file, tmp_path / "cut")
     assert "holds other tensors (codes_flipped.dtype: None, not uint16" in refusal(file, folder, flip=True)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     other = tmp_path / "other"

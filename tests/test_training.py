@@ -17,7 +17,7 @@ from omnitok.spec import Map, SpecError, decode, read_value, resolve
 from omnitok.sweep.launch import launch
 from omnitok.training import EVALUATIONS, TASKS, NonFinite
 from omnitok.training.devices import compiler, recomputes
-from omnitok.training.evaluate import Seen, evaluation_digest, key_of, metric_specs
+from omnitok.training.evaluate import Seen, evaluation_digest, key_of, metric_key, metric_specs
 from omnitok.training.feed import Places
 from omnitok.training.handover import take_over
 from omnitok.training.reconstruct import Reconstruct
@@ -231,6 +231,18 @@ def test_an_evaluation_is_known_by_its_protocol_and_a_metric_by_its_own():
     assert len(found) == 4
     alone = evaluation("{data: embedded, frames: 1, resolution: 16, metrics: [ssim]}")
     assert evaluation_digest("a", alone, metric_specs(alone)[0], SEEN) in found  # adding a metric changes no other
+
+
+def test_two_protocols_are_two_columns_and_two_identities(monkeypatch):
+    text = "{data: embedded, frames: 1, resolution: 16, metrics: [rfid, {type: rfid, preprocessing: clean}]}"
+    usual, clean = metric_specs(evaluation(text))
+    names = [metric_key("pets.test.1x64", one) for one in (usual, clean)]
+    assert names[0] == "pets.test.1x64/rfid" and names[1].startswith("pets.test.1x64/rfid-")
+    average = evaluation("{data: embedded, frames: 1, resolution: 16, weights: ema}")
+    assert key_of(average) == "embedded.test.1x16.ema"
+    before = evaluation_digest("a", average, usual, SEEN)
+    monkeypatch.setattr(Seen, "protocol", lambda self, metric: "rfid[said otherwise]")
+    assert evaluation_digest("a", average, usual, SEEN) != before
 
 
 def test_an_evaluation_does_not_depend_on_its_batches(monkeypatch):

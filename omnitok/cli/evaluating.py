@@ -24,6 +24,7 @@ from omnitok.cli.words import example
 @click.option("--frames", type=click.IntRange(min=1), help="Of an item; 1 is images. Default: 1.")
 @click.option("--resolution", type=click.IntRange(min=1), help="Side in pixels; default: that of training.")
 @click.option("--items", type=click.IntRange(min=0), help="How many, spread over the split; default: all.")
+@click.option("--weights", type=click.Choice(["raw", "ema"]), help="As trained, or their moving average. Default: raw.")
 @click.option("--metrics", help="Names, or YAML, with commas between; default: psnr, ssim.")
 @click.option("--preset", help="A published protocol by name; omnitok components preset lists them.")
 @click.option("--originals", type=click.Path(path_type=Path), help="A folder of pictures and videos ...")
@@ -36,7 +37,7 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
     already is not measured again."""
     from omnitok import evaluate_pairs, evaluate_run, runs
     from omnitok import export_items as write_items
-    from omnitok.cli.tables import print_results
+    from omnitok.cli.tables import flow, print_results
 
     said = {name: value for name, value in asked.items() if value is not None}
     originals, reconstructions, export_items = (
@@ -51,14 +52,14 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
                    f"--originals {done.folder} --reconstructions FOLDER")  # fmt: skip
         return
     if originals and reconstructions:
-        found = evaluate_pairs(originals, reconstructions, metrics or "psnr, ssim")
+        found = evaluate_pairs(originals, reconstructions, "psnr, ssim" if metrics is None else metrics)
     else:
         found = evaluate_run(str(run_reference), metrics, **said)
     print_results(found, details)
     if reconstructions:
         said = runs.read_json(runs.root() / found[0]["stage"] / runs.EXPERIMENT)["spec"]["baseline"]
-        line = f"{{type: recorded, name: NAME, folder: {reconstructions}, fingerprint: {said['fingerprint']}}}"
-        click.echo(f"a sweep takes reconstructions of exported items as\n  baselines: [{line}]")
+        line = {**said, "name": "NAME", "folder": str(reconstructions.resolve())}
+        click.echo(f"a sweep takes reconstructions of exported items as\n  baselines: [{flow(line)}]")
 
 
 def _refuse(

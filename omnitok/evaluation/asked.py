@@ -30,6 +30,7 @@ class Asked(NamedTuple):
     resolution: int | None = None
     items: int | None = None
     preset: str | None = None
+    weights: str | None = None
 
 
 def evaluate_as_asked(place: Path, asked: Asked) -> list[dict[str, Any]]:
@@ -79,6 +80,8 @@ def read_metrics(said: str | Sequence[str]) -> Seq:
     """Names, or metrics with choices as YAML, with commas between. Raises SpecError."""
     source = f"--metrics {_shown(said)}"
     values = read_value(f"[{said}]", source) if isinstance(said, str) else [name.strip() for name in said]
+    if not values:
+        raise SpecError([Fault(Mark(source), "metrics", "names no metric")])
     return Seq(list(values), Mark(source), [Mark(source)] * len(values))
 
 

@@ -1,7 +1,8 @@
 """The fixed items of a split as lossless files, for somebody else's tokenizer to reconstruct."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from omnitok import runs
 from omnitok.data import as_pixels, write_clip
@@ -24,19 +25,21 @@ class Items(NamedTuple):
 
 
 def export_items(folder: Path, asked: Asked) -> Items:
-    """Write each item as ``NAME.png``, or of several frames as ``NAME.frames/000.png`` and so on, where NAME is a hash of
-    its pixels, and an index that says which is which. Again to do the same.
+    """Write each item as ``NAME.png``, or of several frames as ``NAME.frames/000000.png`` and so on, where NAME is a hash of
+    its pixels, and an index that says which is which. Again to go on, or to do the same.
 
     Raises SpecError: a folder that holds something else, and what ``evaluate_as_asked`` refuses of the data.
     """
-    if folder.exists() and not (folder / INDEX).is_file() and any(folder.iterdir()):
-        raise SpecError([Fault(Mark(str(folder)), "", "holds something else; name an empty folder")])
     spec = spec_of(asked, {})
     with refusing("evaluate"):
         evaluation: Evaluation = resolve(spec)(data_root())
         evaluation.shape()
-        names, index = evaluation.dataset.items(evaluation.frames), []
+        seen = evaluation.seen
+        said = {"fingerprint": seen.fingerprint, "view": seen.view, "evaluation": protocol_of(spec)}
+        _refuse_others(folder, said)
         folder.mkdir(parents=True, exist_ok=True)
+        runs.write_json(folder / INDEX, {**said, "items": []})
+        names, index = evaluation.dataset.items(evaluation.frames), []
         for i in evaluation.indices:
             clip = evaluation.dataset.item(i, evaluation.frames, evaluation.resolution)
             frames, name = as_pixels(clip), item_name(clip)
@@ -47,7 +50,21 @@ def export_items(folder: Path, asked: Asked) -> Items:
             (folder / f"{name}{FRAMES}").mkdir(exist_ok=True)
             for at in range(len(frames)):
                 write_clip(folder / f"{name}{FRAMES}" / f"{at:06}.png", frames[at : at + 1], 0.0)
-        seen = evaluation.seen
-    said = {"fingerprint": seen.fingerprint, "view": seen.view, "evaluation": protocol_of(spec), "items": index}
-    runs.write_json(folder / INDEX, said)
+    runs.write_json(folder / INDEX, {**said, "items": index})
     return Items(folder, seen.n, len({one["name"] for one in index}), seen.view)
+
+
+def _refuse_others(folder: Path, said: Mapping[str, Any]) -> None:
+    """Raises SpecError where a folder holds anything but these items, which one that was killed has begun."""
+    sentence = "is no folder" if folder.exists() and not folder.is_dir() else ""
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            held = runs.read_json(folder / INDEX)
+        except (FileNotFoundError, ValueError):
+            held = None
+        if not isinstance(held, dict) or "evaluation" not in held:
+            sentence = "holds something else"
+        elif any(held.get(name) != value for name, value in said.items()):
+            sentence = f"holds other items ({held.get('view')}, {INDEX} says of what)"
+    if sentence:
+        raise SpecError([Fault(Mark(str(folder)), "", f"{sentence}; name an empty folder")])

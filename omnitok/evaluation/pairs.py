@@ -1,6 +1,6 @@
 """Measuring pairs of folders: originals, and what somebody else's tokenizer made of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -22,7 +22,7 @@ from omnitok.training.evaluate import (
     batch_size,
     locate_networks,
     measured,
-    networks_of,
+    measured_by,
     refuse_unfit,
 )
 from omnitok.training.loader import prefetched
@@ -125,7 +125,5 @@ def _clips(pairs: Pairs, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _digest(stage: str, metric: Spec, seen: Seen) -> str:
-    rest: Mapping[str, Any] = {"fingerprint": seen.fingerprint, "view": seen.view, "stage": stage}
-    networks = networks_of(resolve(metric)(Identity()))
     known = versions(metric) | {"evaluation": Evaluation.version}
-    return identity({"data": "files", "metric": plain(metric)}, known, networks=networks, **rest)
+    return identity({"data": "files", "metric": plain(metric)}, known, stage=stage, **measured_by(metric, seen))

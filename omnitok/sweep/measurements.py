@@ -7,7 +7,7 @@ from omnitok.spec import Fault, Map, Spec, SpecError, decode, kind, plain, resol
 from omnitok.sweep.file import Asked
 from omnitok.sweep.rehearse import Measurement
 from omnitok.training import EVALUATIONS
-from omnitok.training.evaluate import key_of, label_of, metric_specs, protocol_of
+from omnitok.training.evaluate import key_of, label_of, metric_key, metric_specs, protocol_of
 from omnitok.training.presets import spelled
 
 
@@ -60,7 +60,7 @@ def _metric(measurement: Measurement, metric: Spec) -> dict[str, Any]:
     why = {"missing": missing} if missing else {}
     return {
         "label": made.label,
-        "key": f"{key_of(measurement.spec)}/{made.label}",
+        "key": metric_key(key_of(measurement.spec), metric),
         **fields,
         "spec": plain(metric),
         **why,

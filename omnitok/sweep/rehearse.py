@@ -20,6 +20,7 @@ from omnitok.sweep.file import Asked
 from omnitok.training import TASKS, Evaluation, Facts, Flops, Task
 from omnitok.training.evaluate import Seen, label_of, locate_networks, metric_specs
 from omnitok.training.handover import take_judges, take_over, weights_of
+from omnitok.training.recorded import Recorded
 from omnitok.training.stage import Stage, data_root, mark_for
 
 
@@ -192,6 +193,7 @@ class Rehearsal:
                     self.known[i] = measurement._replace(seen=evaluation.seen, missing=missing)
                     self.shapes[i] = shape
                 self._probe(met, *self.shapes[i])
+                _find_some(met.task.codec, measurement.spec)
                 for metric in metric_specs(measurement.spec):
                     resolve(metric)(met.task.codec)  # raises where a tile does not fit the codec
             except (ValueError, DataError, RuntimeError) as error:
@@ -209,6 +211,13 @@ class Rehearsal:
                     raise
                 found[label_of(metric)] = str(error)
         return found
+
+
+def _find_some(codec: Reconstructor, spec: Spec) -> None:
+    """Raises DataError where some of what is to be measured is not among what was made elsewhere."""
+    if isinstance(codec, Recorded):
+        for item in resolve(spec)(data_root()).some():
+            codec.find(item)
 
 
 def _seen(stage: Stage) -> tuple[Any, dict[str, Any]]:

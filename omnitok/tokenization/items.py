@@ -14,10 +14,8 @@ from omnitok.data import Dataset
 from omnitok.model import Tokenizer
 from omnitok.spec import Spec, plain, version_of
 from omnitok.tokenization.encoding import encoded
-from omnitok.training.loader import data_workers
-
-MOST_PIXELS = 2**21  # of a batch
-MOST_ITEMS = 64  # of a batch
+from omnitok.training.devices import decoding
+from omnitok.training.evaluate import batch_size
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,10 @@ class Items:
         return self.dataset.item(index, self.frames, self.resolution)
 
     def batches(self, shards: Sequence[range]) -> Iterator[tuple[range, range, Float[Tensor, "b c T H W"]]]:
-        """(shard, items, clips), decoded in as many threads as there are workers for data. Batches end where their shard
-        does, so that one made again has the same bits."""
-        size = max(1, min(MOST_ITEMS, MOST_PIXELS // (self.frames * self.resolution**2)))
-        with ThreadPoolExecutor(max(1, data_workers())) as threads:
+        """(shard, items, clips), several decoded at once. Batches end where their shard does, so that one made again has
+        the same bits."""
+        size = batch_size(self.frames * self.resolution**2)
+        with ThreadPoolExecutor(decoding()) as threads:
             for shard in shards:
                 for first in range(shard.start, shard.stop, size):
                     indices = range(first, min(first + size, shard.stop))

@@ -55,7 +55,11 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise refused(folder, f"has no {INDEX}, so it holds no tokens; omnitok tokenize makes them") from None
     except ValueError:
         index = None
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
+    if (
+        not isinstance(index, dict)
+        or index.get("format") != FORMAT
+        or not {*IDENTITY, "shards", "complete"} <= index.keys()
+    ):
         raise refused(folder / INDEX, f"is not an index of tokens ({FORMAT})")
     return index
 

@@ -30,7 +30,7 @@ def compiler() -> str:
 
 
 def decoding() -> int:
-    """OMNITOK_DECODING: how many items an evaluation decodes at once; 0 or unsaid: one where the processor computes too,
+    """OMNITOK_DECODING: how many fixed items are decoded at once, to measure or to tokenize; 0 or unsaid: one where the processor computes too,
     else one a core, eight at most. Raises DataError where it is no number."""
     usual = 1 if device().type == "cpu" else min(8, os.cpu_count() or 1)
     return resource("OMNITOK_DECODING", usual) or usual

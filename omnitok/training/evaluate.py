@@ -99,6 +99,12 @@ class Evaluation:
             refuse_unfit(metric(Identity()), self.frames, self.resolution, len(self.indices))
         return self.frames, self.resolution
 
+    def some(self) -> Iterator[Tensor]:
+        """As many items as a batch has, [c T H W], spread over those that are measured."""
+        there = len(self.indices)
+        for place in spread(there, min(there, batch_size(self.frames * self.resolution**2))):
+            yield self._item(self.indices[place])
+
     def measure(self, codec: Reconstructor, metrics: Sequence[Metric]) -> Evaluated:
         """Feed every item through ``codec`` and to each of ``metrics``; the next batch is decoded meanwhile."""
         return measured(self._pairs(codec.to(device()).eval()), metrics, len(self.indices))
@@ -162,7 +168,7 @@ def refuse_unfit(metric: Metric, frames: int, side: int, items: int) -> None:
     if frames < metric.least_frames:
         raise ValueError(f"frames={frames}: {metric.label} needs {metric.least_frames} frames")
     if items < metric.least_items:
-        few = "; few: true takes fewer" if "few" in choices(type(metric)) else ""
+        few = "; few: true takes fewer" if "few" in choices(type(metric)) and metric.least_items > 2 else ""
         raise ValueError(f"items={items}: {metric.label} needs {metric.least_items}{few}")
 
 
@@ -195,19 +201,34 @@ def protocol_of(spec: Spec) -> dict[str, Any]:
 
 def key_of(spec: Spec) -> str:
     """A short name for the items of an evaluation: "embedded.test.1x64", with a hash where the dataset is not at its
-    defaults, and with their number where it is not all."""
-    said = protocol_of(spec)
-    data = dict(said["data"])
-    name = data.get("name") or data["type"]
-    usual = type(spec.data).model_construct().model_dump(mode="json")  # type: ignore[attr-defined]
-    odd = {k: v for k, v in data.items() if k not in {"type", "name", "fingerprint"} and v != usual.get(k)}
-    suffix = f"-{digest(odd)[:4]}" if odd else ""
+    defaults, with their number where it is not all, and with the weights where they are not those trained."""
+    said, data = protocol_of(spec), spec.data  # type: ignore[attr-defined]
+    name = said["data"].get("name") or said["data"]["type"]
     some = f".n{said['items']}" if said["items"] else ""
-    return f"{name}{suffix}.{said['split']}.{said['frames']}x{said['resolution']}{some}"
+    average = "" if said["weights"] == "raw" else f".{said['weights']}"
+    return f"{name}{_odd(data)}.{said['split']}.{said['frames']}x{said['resolution']}{some}{average}"
+
+
+def metric_key(items: str, metric: Spec) -> str:
+    """What a number of such items is called where numbers of all sweeps stand in one column, as in MLflow: two choices of
+    one metric are two columns."""
+    return f"{items}/{label_of(metric)}{_odd(metric)}"
+
+
+def _odd(spec: Spec) -> str:
+    """A hash of what is not at its default, for a name; nothing where all is."""
+    usual = type(spec).model_construct().model_dump(mode="json")
+    odd = {k: v for k, v in plain(spec).items() if k not in {"type", "name", "fingerprint"} and v != usual.get(k)}
+    return f"-{digest(odd)[:4]}" if odd else ""
 
 
 def evaluation_digest(stage: str, spec: Spec, metric: Spec, seen: Seen) -> str:
     """The identity of one metric's protocol on one split with one stage run's weights."""
     known = versions(metric) | versions(spec.data) | {"evaluation": Evaluation.version}  # type: ignore[attr-defined]
-    rest = {"fingerprint": seen.fingerprint, "view": seen.view, "networks": networks_of(resolve(metric)(Identity()))}
-    return identity({**protocol_of(spec), "metric": plain(metric)}, known, stage=stage, **rest)
+    return identity({**protocol_of(spec), "metric": plain(metric)}, known, stage=stage, **measured_by(metric, seen))
+
+
+def measured_by(metric: Spec, seen: Seen) -> dict[str, Any]:
+    """What of an evaluation's identity its text does not say: the bytes, the whole name of the protocol, the networks."""
+    made = resolve(metric)(Identity())
+    return {"fingerprint": seen.fingerprint, "protocol": seen.protocol(made), "networks": networks_of(made)}

@@ -31,7 +31,7 @@ def item_name(clip: Float[Tensor, "3 T H W"]) -> str:
 
 def members(folder: Path) -> dict[str, Path]:
     """{name without its ending: a picture, a video, or a folder ``NAME.frames`` of pictures}, by name. Raises DataError:
-    no folder, nothing in it, two of one name, a link to a folder."""
+    no folder, nothing in it, two of one name, a link to a folder, what is no file."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
@@ -52,7 +52,12 @@ def _below(folder: Path) -> list[Path]:
             continue
         if path.is_symlink() and path.is_dir():
             raise DataError(f"{path}: is a link to a folder; these are not followed")
-        found += _below(path) if path.is_dir() and path.suffix != FRAMES else [path]
+        if path.is_dir() and path.suffix != FRAMES:
+            found += _below(path)
+        elif path.is_dir() or path.is_file():
+            found.append(path)
+        else:  # a pipe would be waited for
+            raise DataError(f"{path}: is no file, or a link to none")
     return found
 
 
@@ -107,11 +112,14 @@ class Recorded(Baseline):
         back = clip if clip.is_meta else torch.stack([self._of(one) for one in clip.cpu()]).to(clip)
         return Reconstruction(back, torch.empty((*clip.shape[:1], 1, 1, 1, 0), dtype=torch.long, device=clip.device))
 
-    def _of(self, original: Float[Tensor, "c T H W"]) -> Float[Tensor, "c T H W"]:
-        name = item_name(original)
-        if name not in self.places:
+    def find(self, original: Float[Tensor, "c T H W"]) -> Path:
+        """Where the reconstruction of an item lies. Raises Unrecorded."""
+        if (name := item_name(original)) not in self.places:
             raise Unrecorded(f"{self.folder}: has no reconstruction of the item {name}")
-        path = self.places[name]
+        return self.places[name]
+
+    def _of(self, original: Float[Tensor, "c T H W"]) -> Float[Tensor, "c T H W"]:
+        path = self.find(original)
         back = as_clip(read_frames(path))
         refuse_other_size(path, back, original)
         return back
