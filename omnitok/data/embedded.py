@@ -81,7 +81,7 @@ class Embedded(SourceDataset[PackageFile]):
     def read(self, source: PackageFile, wanted: Sequence[int], reading: Reading) -> Pixels:
         if self.short_side is None and source.kind == "clip":  # of another size each time, perhaps: too much to keep
             key = (source.name, reading, tuple(wanted))
-            return KEPT.get(key, lambda: read_frames(locate(source), str(locate(source)), wanted, reading=reading))
+            return KEPT.get(key, lambda: _window(source, wanted, reading))
         return decoded(source, reading)[list(wanted)]
 
 
@@ -103,7 +103,17 @@ def _folder(package: str, requirement: str) -> Path:
 
 def decoded(file: PackageFile, reading: Reading) -> Pixels:
     """All frames of a file, shared, so not writable. Raises DataError."""
-    return held.decoded(locate(file), file, reading, f"; {file.requirement} brings it: {_reinstall(file)}")
+    return held.decoded(locate(file), file, reading, _help(file))
+
+
+def _window(file: PackageFile, wanted: Sequence[int], reading: Reading) -> Pixels:
+    path = locate(file)
+    held.refuse_other(path, file.sha256, _help(file))
+    return read_frames(path, str(path), wanted, reading=reading)
+
+
+def _help(file: PackageFile) -> str:
+    return f"; {file.requirement} brings it: {_reinstall(file)}"
 
 
 def _reinstall(file: PackageFile) -> str:

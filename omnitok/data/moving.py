@@ -77,6 +77,9 @@ class MovingShapes(Dataset):
             return ()
         return tuple(f"{SHAPES[i % len(SHAPES)]}-{i}[0:{frames}]" for i in range(self.clips))
 
+    def count(self, frames: int) -> int:
+        return self.clips if frames <= self.length else 0
+
     def finest(self, frames: int) -> int:
         return LARGEST
 
@@ -99,8 +102,8 @@ class MovingShapes(Dataset):
 
     def motion(self, index: int, frames: int, resolution: int) -> Motion:
         """What moves in a fixed item. Raises IndexError."""
-        if not 0 <= index < len(self.items(frames)):
-            raise IndexError(f"item {index} of {len(self.items(frames))}")
+        if not 0 <= index < self.count(frames):
+            raise IndexError(f"item {index} of {self.count(frames)}")
         return self._motion("item", index, frames, resolution)
 
     def _motion(self, kind: str, scene: int, frames: int, resolution: int, stride: int = 1) -> Motion:

@@ -111,6 +111,9 @@ class Procgen(Dataset):
             raise ValueError(f"a clip has at least 1 frame, not {frames}")
         return tuple(f"{array.game}/{i}[0:{frames}]" for array, i in self.places) if frames <= FRAMES else ()
 
+    def count(self, frames: int) -> int:
+        return len(self.places) if frames <= FRAMES else 0
+
     def view(self, frames: int, resolution: int) -> str:
         return f"whole {self.side}->{resolution} area, first {frames} frames"
 
@@ -118,14 +121,14 @@ class Procgen(Dataset):
         return self.side
 
     def item(self, index: int, frames: int, resolution: int) -> Float[Tensor, "c T H W"]:
-        if not 0 <= index < len(self.items(frames)):
-            raise IndexError(f"item {index} of {len(self.items(frames))}")
+        if not 0 <= index < self.count(frames):
+            raise IndexError(f"item {index} of {self.count(frames)}")
         return as_clip(reduced(self._clip(index)[:frames], resolution))
 
     def sample(self, draw: torch.Generator, frames: int, resolution: int, stride: int = 1) -> Float[Tensor, "c T H W"]:
         """Any clip, any start in it, mirrored or not."""
         length = span(frames, stride)
-        if not self.items(length):
+        if not self.count(length):
             raise DataError(f"no {self.split} clip has {length} frames; the longest has {FRAMES}")
         clip, start = below(draw, len(self.places)), below(draw, FRAMES - length + 1)
         window = reduced(self._clip(clip)[start : start + length : stride], resolution)

@@ -71,7 +71,7 @@ class Cropped(View):
 
     filter: by what pictures are resized, always antialiased; clips are scaled by the video library, photos by Pillow.
     fps: frames a second of clips at most; frame i is the one shown at i / fps, the rate a file's average. native: all.
-    windows: fixed clips of a video at most, as many as do not overlap.
+    windows: fixed clips of a video at most, no two of which overlap; a short video has fewer.
     start: where these stand. centre: amid equal parts, so one is the centre; first: from the start on; spread: end to end.
     short: a video without a long enough shot is skipped, or its longest one padded with black frames.
     enlarge: whether pictures smaller than the resolution may be enlarged; false refuses them.
@@ -97,7 +97,7 @@ class Squashed(View):
 
     filter: by what pictures are resized, always antialiased; clips are scaled by the video library, photos by Pillow.
     fps: frames a second of clips at most; frame i is the one shown at i / fps, the rate a file's average. native: all.
-    windows: fixed clips of a video at most, as many as do not overlap.
+    windows: fixed clips of a video at most, no two of which overlap; a short video has fewer.
     start: where these stand. centre: amid equal parts, so one is the centre; first: from the start on; spread: end to end.
     short: a video without a long enough shot is skipped, or its longest one padded with black frames.
     enlarge: whether pictures smaller than the resolution may be enlarged; false refuses them.
