@@ -1,6 +1,7 @@
 """Datasets in tars and tables are read where they lie, and what is wrong with these is named."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from pyarrow import parquet
 from trees import checked, clip, faults, grown, held, picture, placed, shard
 
-from omnitok.data import DataError
+from omnitok.data import DataError, tables
 from omnitok.data.content import read
 from omnitok.data.folder import Folder
 from omnitok.data.layouts.contract import split_of
@@ -261,6 +262,16 @@ def test_a_table_of_whose_values_one_lies_nowhere_is_refused_before_it_is_taken(
     assert content.count(ends) == 1
     path.write_bytes(content.replace(ends, ends[:-4] + b"\xff\xff\xff\x7f"))
     assert "test/data-00000-of-00001.arrow[0].image: row 0 cannot be read" in faults(folder, "huggingface")
+
+
+def test_threads_that_read_one_table_get_their_own_rows(tmp_path: Path) -> None:
+    """Two threads in one Parquet file at a time end the process."""
+    rows = [{"bytes": bytes([i]) * 20_000, "path": None} for i in range(200)]
+    parquet.write_table(arrow.table({"image": rows}), tmp_path / "a.parquet", row_group_size=5)
+    numbers = np.random.default_rng(0).integers(0, 200, 1000).tolist()
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda row: tables.inner(tables.cell(tmp_path / "a.parquet", "image", row))[:1], numbers)
+        assert list(found) == [bytes([row]) for row in numbers]
 
 
 # Training on them

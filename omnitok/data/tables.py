@@ -5,13 +5,16 @@ import functools
 import importlib
 import itertools
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omnitok.data.contract import DataError
+from omnitok.data.resources import unlocked_by_forks
 
-SUFFIXES = (".parquet", ".arrow")
+_READING = threading.Lock()  # two threads in one Parquet file at a time end the process
+unlocked_by_forks(_READING)
 INSTALL = "pip install 'pyarrow>=15'"
 
 
@@ -29,7 +32,8 @@ class Table(NamedTuple):
         """A column of a part. Arrow files are mapped, so that this reads only where each value lies; of a Parquet file it
         is decompressed. Raises pyarrow's errors: values that lie nowhere, which would end the process when taken."""
         if self.path.suffix == ".parquet":
-            found = self.source.read_row_group(number, columns=[column]).column(0).combine_chunks()
+            with _READING:
+                found = self.source.read_row_group(number, columns=[column]).column(0).combine_chunks()
         else:
             found = self.source[number].column(column)
         found.validate(full=True)
