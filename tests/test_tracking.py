@@ -67,8 +67,8 @@ def start(root: Path, digest: str, lines: bytes, stage: str = "joint", **spec: o
     return folder
 
 
-def evaluate(folder: Path, edigest: str, key: str, value: float | None) -> None:
-    write(folder / runs.EVALUATIONS / f"{edigest}.json", {"digest": edigest, "key": key, "value": value})
+def evaluate(folder: Path, edigest: str, key: str, value: float | None, **more: object) -> None:
+    write(folder / runs.EVALUATIONS / f"{edigest}.json", {"digest": edigest, "key": key, "value": value, **more})
 
 
 def plan(root: Path, digest: str, name: str, **stages: list[str]) -> None:
@@ -185,6 +185,18 @@ def test_an_evaluation_that_changed_its_mind_is_not_kept_beside_the_new_one(root
     assert tracking.sync(root).replaced == 1
     assert [value for _, _, value in Mlflow(root).curve("joint aaaaaaaa", PSNR)] == [22.0]
     assert tracking.sync(root).writes == 0
+
+
+def test_the_interval_of_a_number_stands_beside_it(root: Path) -> None:
+    folder = start(root, "aa" * 8, line(0, loss=1.0))
+    evaluate(folder, "e1", "pets.test.1x64/rfid", 12.0, interval=[11.5, 13.25])
+    evaluate(folder, "e2", PSNR, 23.0, interval=None)
+    tracking.sync(root)
+    found = Mlflow(root).run("joint aaaaaaaa").data.metrics
+    name = "pets.test.1x64/rfid"
+    assert {key: value for key, value in found.items() if "/rfid" in key or PSNR in key} == {
+        name: 12.0, f"{name} low": 11.5, f"{name} high": 13.25, PSNR: 23.0}  # fmt: skip
+    assert tracking.mirror(root, None, {"aa" * 8}) == {("aa" * 8, "e1"): 12.0, ("aa" * 8, "e2"): 23.0}
 
 
 def test_a_new_evaluation_adds_to_the_run(root: Path) -> None:

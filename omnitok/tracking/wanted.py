@@ -111,7 +111,7 @@ def stage_run(folder: Path, member_of: Sequence[Sweep]) -> Wanted:
         **_membership({sweep.digest: (sweep.name, arms) for sweep in member_of if (arms := sweep.member(digest))}),
     }
     measured = evaluations(folder)
-    tags |= {f"{EVALUATION}{evaluation}": name for name, (evaluation, _) in measured.items()}
+    tags |= {f"{EVALUATION}{number.evaluation}": name for name, number in measured.items()}
     finals = _values(measured) | _results(folder)
     start = int(datetime.fromisoformat(provenance["created"]).timestamp() * 1000)
     params = _params(experiment["spec"] | rest)
@@ -144,8 +144,16 @@ def trial_run(root: Path, sweep: Sweep, trial: Mapping[str, Any], begun: Mapping
     return Wanted(("omnitok.trial", key), name, STATUS[status], start, end, params, tags, finals)
 
 
-def evaluations(folder: Path, asked: Collection[str] = ()) -> dict[str, tuple[str, float]]:
-    """{metric name: (evaluation digest, value)} of a stage run.
+class Number(NamedTuple):
+    """What was measured: the evaluation's digest, the value, the ends of its interval over items where it has one."""
+
+    evaluation: str
+    value: float
+    ends: tuple[float, ...]
+
+
+def evaluations(folder: Path, asked: Collection[str] = ()) -> dict[str, Number]:
+    """{metric name: what was measured} of a stage run.
 
     Where two files have one key (a picture was replaced, a metric's version raised), the one asked for speaks, else
     the newer one.
@@ -155,7 +163,8 @@ def evaluations(folder: Path, asked: Collection[str] = ()) -> dict[str, tuple[st
     for path in sorted(files, key=lambda file: (file.stem in asked, file.stat().st_mtime_ns)):
         data = read(path)
         if data["value"] is not None:
-            found[metric_name(data["key"])] = path.stem, float(data["value"])
+            ends = tuple(map(float, data.get("interval") or ()))
+            found[metric_name(data["key"])] = Number(path.stem, float(data["value"]), ends)
     return found
 
 
@@ -199,8 +208,14 @@ def _membership(arms: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, str]
     }
 
 
-def _values(measured: Mapping[str, tuple[str, float]]) -> dict[str, float]:
-    return {name: value for name, (_, value) in measured.items()}
+def _values(measured: Mapping[str, Number]) -> dict[str, float]:
+    """Each value by its name, and after it the ends of its interval as "low" and "high"."""
+    ends = {
+        f"{name} {side}": end
+        for name, number in measured.items()
+        for side, end in zip(("low", "high"), number.ends, strict=False)
+    }
+    return {name: number.value for name, number in measured.items()} | ends
 
 
 def _results(folder: Path) -> dict[str, float]:
