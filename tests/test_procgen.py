@@ -254,11 +254,11 @@ from omnitok.data import recording
 recording.ENVIRONMENTS = 2
 main(["data", "procgen16", "--side", sys.argv[1], "--clips", "1"])
 """
-CHECKSUMS = {64: "c2b59bfb6e069d01", 128: "0d65f14041422db1"}  # of all bytes of all clips, as they were made first
+CHECKSUMS = {64: "c2b59bfb6e069d01", 128: "0d65f14041422db1", 256: "9fed17dedace15bf"}  # of all bytes of all clips, as they were made first
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize("side", list(CHECKSUMS))
 def test_the_engine_gives_the_same_bytes_as_ever_and_clips_that_differ(
     engine: dict[str, str], tmp_path: Path, side: int
 ) -> None:
