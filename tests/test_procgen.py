@@ -254,7 +254,8 @@ from omnitok.data import recording
 recording.ENVIRONMENTS = 2
 main(["data", "procgen16", "--side", sys.argv[1], "--clips", "1"])
 """
-CHECKSUMS = {64: "c2b59bfb6e069d01", 128: "0d65f14041422db1", 256: "9fed17dedace15bf"}  # of all bytes of all clips, as they were made first
+# Of all bytes of all clips, as they were made first.
+CHECKSUMS = {64: "c2b59bfb6e069d01", 128: "0d65f14041422db1", 256: "9fed17dedace15bf"}
 
 
 @pytest.mark.service
