@@ -3,6 +3,8 @@
 A process that is alone needs no process group: everything here is then the identity.
 """
 
+import os
+import threading
 from collections.abc import Iterable
 
 import torch
@@ -18,6 +20,17 @@ def world() -> int:
 def rank() -> int:
     """Which of them this is, from 0."""
     return dist.get_rank() if world() > 1 else 0
+
+
+def end_with_input() -> None:
+    """End this process at once when the one that started it, which holds the other end of its input, is gone."""
+    threading.Thread(target=_read_to_the_end, daemon=True).start()
+
+
+def _read_to_the_end() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(0)
 
 
 class _Total(torch.autograd.Function):

@@ -184,6 +184,24 @@ def test_when_one_process_dies_the_other_is_ended_and_the_folder_says_so(experim
 
 
 @pytest.mark.service
+def test_none_goes_on_when_the_process_that_started_them_is_killed(experiment, runs_root):
+    parent = _started(experiment)
+    try:
+        folder = _begun(runs_root, parent)
+        members = _members(parent.pid)
+    finally:
+        parent.kill()
+        parent.wait()
+    for _ in range(100):
+        if not any(one.is_running() and one.status() != "zombie" for one in members):
+            break
+        time.sleep(0.05)
+    assert len(members) == 2
+    assert not any(one.is_running() and one.status() != "zombie" for one in members)
+    assert runs.status(folder) == "interrupted"
+
+
+@pytest.mark.service
 def test_two_that_are_asked_to_stop_keep_a_checkpoint_and_no_error(experiment, runs_root):
     parent = _started(experiment)
     try:

@@ -20,7 +20,7 @@ STOPPED, BUSY = 3, 4  # exit codes of the first process
 class Together(InProcess):
     """One stage after another, each trained by ``processes`` processes that meet through a file; the rest in this one.
 
-    When one of them dies the others are ended, so that nothing waits for it for ever."""
+    When one of them dies the others are ended, so that nothing waits for it for ever; all end with this one."""
 
     def __init__(self, root: Path, threads: int, every_s: float, view: View, *, processes: int) -> None:
         super().__init__(root, threads, every_s, view)
@@ -38,14 +38,14 @@ class Together(InProcess):
             finally:
                 for member in members:
                     member.kill()
-                    member.wait()
+                    member.communicate()
         self.ended.append((work, self._outcome(self.root / work.stage, codes)))
 
     def _start(self, work: Work, meeting: Path, rank: int) -> subprocess.Popen[bytes]:
         words = [str(self.root / work.stage), str(self.threads), str(self.every_s), f"file://{meeting}/meet"]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
         command = [sys.executable, "-m", "omnitok.sweep.group", *words, str(self.processes), str(rank)]
-        return subprocess.Popen(command, env=environment, start_new_session=True)
+        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
 
     def _codes(self, work: Work, members: list[subprocess.Popen[bytes]]) -> list[int | None]:
         """The exit codes when all have ended well, or the first otherwise; None of one that goes on."""
@@ -82,8 +82,10 @@ def member(folder: Path, threads: int, every_s: float, place: tuple[str, int, in
     import torch.distributed as dist  # noqa: PLC0415
 
     from omnitok import trial  # noqa: PLC0415
+    from omnitok.processes import end_with_input  # noqa: PLC0415
     from omnitok.training.devices import device  # noqa: PLC0415
 
+    end_with_input()
     meeting, world, rank = place
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(1))

@@ -5,7 +5,6 @@ import os
 import pickle
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import IO, Any
 import torch
 
 from omnitok.data import DataError, Dataset
+from omnitok.processes import end_with_input
 from omnitok.training.feed import Feed
 from omnitok.training.loader import AHEAD, parts, prefetched
 from omnitok.training.packed import Packed, packed
@@ -22,7 +22,7 @@ from omnitok.training.packed import Packed, packed
 def serve(answers: IO[bytes]) -> None:
     """A line of JSON before each part says what it is, or how making it ended."""
     feed, start, index, workers = pickle.load(sys.stdin.buffer)  # the process that trains wrote it into our own pipe
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    end_with_input()
     try:
         data: Dataset = feed.data()
         _say(answers, fingerprint=data.fingerprint)
@@ -49,13 +49,6 @@ def _made(feed: Feed, data: Dataset, start: int, index: int, workers: int) -> It
 def _say(answers: IO[bytes], **words: Any) -> None:
     answers.write(json.dumps(words).encode() + b"\n")
     answers.flush()
-
-
-def _end_with_input() -> None:
-    """The process that trains holds the other end, and says nothing more: when this end is reached, it is gone."""
-    while os.read(0, 1):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":
