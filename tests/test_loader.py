@@ -117,7 +117,7 @@ def test_what_cannot_be_told_to_a_worker_is_refused_in_a_sentence(monkeypatch):
     odd = feed()._replace(places=Places(lambda step, total: StepPlan(1), 1, 1))
     with pytest.raises(ValueError, match=r"OMNITOK_DATA_WORKERS=1: what is loaded cannot be told to another process"):
         loaded(monkeypatch, 1, odd)
-    with pytest.raises(ValueError, match="OMNITOK_DATA_WORKERS=two: must be a number of processes"):
+    with pytest.raises(DataError, match="OMNITOK_DATA_WORKERS=two: is no whole number"):
         loaded(monkeypatch, "two", odd)
 
 

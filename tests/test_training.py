@@ -8,6 +8,7 @@ import torch
 from tiny import EXPERIMENT, SWEEP, write
 
 from omnitok import plan_sweep
+from omnitok.data import DataError
 from omnitok.model import Tokenizer
 from omnitok.model.patch import LinearPatches
 from omnitok.randomness import generator, key
@@ -16,7 +17,7 @@ from omnitok.schedules.mixing import StepPlan, frame_rates, joint
 from omnitok.spec import Map, SpecError, decode, read_value, resolve
 from omnitok.sweep.launch import launch
 from omnitok.training import EVALUATIONS, TASKS, NonFinite
-from omnitok.training.devices import compiler, recomputes
+from omnitok.training.devices import compiler, device, recomputes
 from omnitok.training.evaluate import Seen, evaluation_digest, key_of, metric_key, metric_specs
 from omnitok.training.feed import Places
 from omnitok.training.handover import take_over
@@ -213,6 +214,12 @@ def test_resources_of_a_sweep_reach_training_and_no_digest(tmp_path, runs_root, 
     assert set(plan_sweep(path).runs) == before
     assert launch(path).trained and set(seen) == {(True, "inductor")}
     assert (recomputes(), compiler()) == (False, "")
+
+
+def test_a_device_that_does_not_exist_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("OMNITOK_DEVICE", "cudda")
+    with pytest.raises(DataError, match="OMNITOK_DEVICE=cudda: names no device"):
+        device()
 
 
 def evaluation(text: str):

@@ -8,13 +8,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from omnitok.data import DataError
 from omnitok.data.resources import resource
 from omnitok.model import Reconstructor
 
 
 def device() -> torch.device:
-    """OMNITOK_DEVICE, or the accelerator where there is one, or the CPU."""
-    return torch.device(os.environ.get("OMNITOK_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """OMNITOK_DEVICE, or the accelerator where there is one, or the CPU. Raises DataError where it names none."""
+    said = os.environ.get("OMNITOK_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(said)
+    except RuntimeError:
+        raise DataError(f"OMNITOK_DEVICE={said}: names no device; say cpu, cuda, or cuda:1") from None
 
 
 def recomputes() -> bool:

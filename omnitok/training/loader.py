@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from omnitok.data import DataError
+from omnitok.data.resources import resource
 from omnitok.training.devices import device
 from omnitok.training.feed import Feed
 from omnitok.training.packed import Packed, unpacked
@@ -44,11 +45,9 @@ class Part(NamedTuple):
 
 
 def data_workers() -> int:
-    """OMNITOK_DATA_WORKERS: how many processes load the data of a training; 0, the default, is the training itself."""
-    said = os.environ.get(WORKERS, "") or "0"
-    if not said.isdecimal():
-        raise ValueError(f"{WORKERS}={said}: must be a number of processes, 0 for none")
-    return int(said)
+    """OMNITOK_DATA_WORKERS: how many processes load the data of a training; 0, the default, is the training itself. Raises DataError
+    where it is no number."""
+    return resource(WORKERS, 0)
 
 
 def parts(feed: Feed, step: int, place: int, workers: int) -> list[Part]:
