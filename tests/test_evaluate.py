@@ -107,7 +107,7 @@ def test_large_items_are_taken_fewer_at_once():
 
 
 @pytest.fixture
-def lpips(tmp_path, runs_root, monkeypatch):
+def lpips(tmp_path, runs_root):
     """A sweep that measures LPIPS, with its weights in a folder of their own."""
     place = tmp_path / "weights"
     place.mkdir()
@@ -169,8 +169,9 @@ def test_other_weights_are_another_evaluation(lpips, monkeypatch):
     metric = spec.possible[1]
     before = evaluate.evaluation_digest("a", spec.spec, metric, spec.seen)
     weights = evaluate.networks.WEIGHTS
-    monkeypatch.setitem(weights, "lpips_alex", weights["lpips_alex"]._replace(sha256="0" * 64))
-    assert evaluate.evaluation_digest("a", spec.spec, metric, spec.seen) != before
+    with monkeypatch.context() as patch:  # undone before the weights are the real ones again
+        patch.setitem(weights, "lpips_alex", weights["lpips_alex"]._replace(sha256="0" * 64))
+        assert evaluate.evaluation_digest("a", spec.spec, metric, spec.seen) != before
     other = spec.seen._replace(view="squash32")
     assert evaluate.evaluation_digest("a", spec.spec, spec.possible[0], other) != evaluate.evaluation_digest(
         "a", spec.spec, spec.possible[0], spec.seen
