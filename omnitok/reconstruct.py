@@ -10,7 +10,7 @@ import torch
 from omnitok.data import DataError, Media, as_clip, as_pixels, read_clip, write_clip
 from omnitok.data.pixels import Pixels, cropped_to, resized_to
 from omnitok.metrics import psnr
-from omnitok.model import Reconstructor
+from omnitok.model import NonFinite, Reconstructor
 from omnitok.model.files import read_tokenizer
 from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.trial import load
@@ -102,7 +102,7 @@ def _one(codec: Reconstructor, path: Path, media: Media, target: Path, side_by_s
     original = as_clip(frames)[None]
     try:
         clip, codes = codec.reconstruct(original)
-    except ValueError as error:  # a published model takes square frames only
+    except (ValueError, NonFinite) as error:  # a published model takes square frames only
         raise SpecError([Fault(Mark(str(path)), "", str(error))]) from None
     back = as_pixels(clip[0])
     shown = np.concatenate([frames, back], axis=2) if side_by_side else back

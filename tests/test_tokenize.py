@@ -16,8 +16,8 @@ import omnitok
 from omnitok import runs, tokenization
 from omnitok.cli import main
 from omnitok.data.embedded import Embedded
-from omnitok.model import MODELS
-from omnitok.model.files import write_tokenizer
+from omnitok.model import MODELS, NonFinite
+from omnitok.model.files import read_spec, write_tokenizer
 from omnitok.published import load_official
 from omnitok.randomness import initialise
 from omnitok.spec import SpecError, decode, resolve
@@ -279,3 +279,29 @@ def test_a_run_is_tokenized_as_it_was_trained_and_its_export_makes_the_same(tmp_
     assert (same.folder.resolve(), same.made) == (folder.resolve(), 0)
     assert json.loads(json.dumps(index))["complete"]
     assert safetensors.torch.load_file(folder / "000000.safetensors")["codes"].dtype == torch.uint16
+
+
+@pytest.mark.parametrize("bottleneck", list(BOTTLENECKS))
+def test_weights_that_give_no_numbers_give_no_tokens_and_no_measures(tmp_path, runs_root, bottleneck):
+    file = written(tmp_path, bottleneck)
+    broken, spec = omnitok.load(file), read_spec(file)
+    with torch.no_grad():
+        broken.to_latents.weight.fill_(3e38)  # finite, as the bytes of a damaged file may be
+    write_tokenizer(file, broken, spec, {})
+    said = f"{file}: this tokenizer gives non-finite latents; its weights are damaged, or have diverged"
+    assert refusal(file, tmp_path / "tokens") == said and not (tmp_path / "tokens").exists()
+    for metrics in ("psnr", "codebook_usage"):
+        with pytest.raises(SpecError, match="evaluate: this tokenizer gives non-finite latents"):
+            omnitok.evaluate_run(file, metrics, data=DATA, resolution=16)
+
+
+@torch.no_grad()
+def test_a_code_of_no_codebook_and_pixels_that_are_no_numbers_are_refused(tmp_path):
+    tokenizer = omnitok.load(written(tmp_path))
+    tokenizer.codebook_sizes = (2,)
+    with pytest.raises(NonFinite, match=r"codes from \d+ to \d+, of a codebook of 2; its weights"):
+        encoded(tokenizer, clips())
+    tokenizer.codebook_sizes = (16,)
+    tokenizer.from_latents.bias.fill_(torch.inf)
+    with pytest.raises(NonFinite, match="non-finite pixels"):
+        tokenizer.reconstruct(clips())

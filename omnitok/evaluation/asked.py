@@ -11,7 +11,7 @@ from omnitok.metrics import METRICS, Identity
 from omnitok.model.files import read_spec
 from omnitok.provenance import sha256
 from omnitok.spec import Fault, Map, Mark, Seq, Spec, SpecError, decode, read_value, resolve
-from omnitok.training import EVALUATIONS, TASKS, Evaluation
+from omnitok.training import EVALUATIONS, TASKS, Evaluation, NonFinite
 from omnitok.training.evaluate import locate_networks
 from omnitok.training.presets import spelled
 from omnitok.training.stage import Lineage, Stage, data_root, unseeded
@@ -133,7 +133,7 @@ def refusing(source: str) -> Iterator[None]:
         yield
     except SpecError:
         raise
-    except (ValueError, DataError) as error:
+    except (ValueError, DataError, NonFinite) as error:
         raise SpecError([Fault(Mark(source), "", str(error))]) from None
 
 

@@ -7,6 +7,7 @@ from omnitok.model.baselines import Baseline as Baseline
 from omnitok.model.baselines import MeanColour as MeanColour
 from omnitok.model.baselines import PatchMean as PatchMean
 from omnitok.model.contract import Inflatable as Inflatable
+from omnitok.model.contract import NonFinite as NonFinite
 from omnitok.model.contract import Reconstruction as Reconstruction
 from omnitok.model.contract import Reconstructor as Reconstructor
 from omnitok.model.tokenizer import Tokenizer as Tokenizer

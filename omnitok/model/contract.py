@@ -58,6 +58,27 @@ def refuse_other_shape(back: Tensor, clip: Tensor) -> None:
         raise ValueError(f"the model gives back {tuple(back.shape)} for {tuple(clip.shape)}")
 
 
+class NonFinite(ArithmeticError):
+    """What should be a number is none; the message says what, and in training at which step."""
+
+
+DAMAGED = "; its weights are damaged, or have diverged"
+
+
+def refuse_non_finite(what: str, part: Tensor) -> None:
+    """Raises NonFinite where ``part`` holds what is no number. On the meta device nothing is known."""
+    if not part.is_meta and not part.isfinite().all():
+        raise NonFinite(f"this tokenizer gives non-finite {what}{DAMAGED}")
+
+
+def refuse_no_codes(codes: Int[Tensor, "b t h w q"], sizes: Sequence[int]) -> None:
+    """Raises NonFinite where a code is none of its codebook. On the meta device nothing is known."""
+    for place, size in enumerate(sizes if codes.numel() and not codes.is_meta else ()):
+        low, high = (int(end) for end in codes[..., place].aminmax())
+        if low < 0 or high >= size:
+            raise NonFinite(f"this tokenizer gives codes from {low} to {high}, of a codebook of {size}{DAMAGED}")
+
+
 Inflation = Literal["average", "first"]
 
 

@@ -14,7 +14,7 @@ from omnitok.attention import Attention, NotCausal, Past
 from omnitok.attention.temporal import TemporalAttention
 from omnitok.attention.window import WindowAttention
 from omnitok.model.block import Block, Norm, Transformer, extended
-from omnitok.model.contract import Reconstruction, Reconstructor
+from omnitok.model.contract import Reconstruction, Reconstructor, refuse_no_codes, refuse_non_finite
 from omnitok.model.patch import LinearPatches, PatchesPart
 from omnitok.model.position import PositionPart, Sinusoidal
 from omnitok.model.trunk import BlockPart
@@ -135,6 +135,14 @@ class Tokenizer(Reconstructor):
         Raises ValueError where the clip does not fit the patches or an attention."""
         return self.quantizer(self.project(clip), draw)
 
+    def encode_soundly(self, clip: Float[Tensor, "b c T H W"]) -> Quantized:
+        """The same without anything random. Raises NonFinite, too, where the weights give what is no number or no code."""
+        projected = self.project(clip)
+        refuse_non_finite("latents", projected)
+        quantized = self.quantizer(projected)
+        refuse_no_codes(quantized.codes, self.codebook_sizes)
+        return quantized
+
     def project(self, clip: Float[Tensor, "b c T H W"]) -> Float[Tensor, "b t h w i"]:
         """What the bottleneck is given."""
         _refuse_others(clip)
@@ -191,8 +199,11 @@ class Tokenizer(Reconstructor):
         return self.decode(quantized.latents), quantized
 
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction:
-        reconstruction, quantized = self(self.reduced(clip))
-        return Reconstruction(reconstruction, quantized.codes)
+        """Raises NonFinite where the weights give what is no number."""
+        quantized = self.encode_soundly(self.reduced(clip))
+        back = self.decode(quantized.latents)
+        refuse_non_finite("pixels", back)
+        return Reconstruction(back, quantized.codes)
 
     def reconstruct_chunks(
         self, clip: Float[Tensor, "b c T H W"], frames: Sequence[int]

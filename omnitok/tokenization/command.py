@@ -11,7 +11,7 @@ from torch import Tensor
 
 from omnitok import provenance, runs
 from omnitok.data import DATASETS, DataError, Split
-from omnitok.model import MODELS, Tokenizer
+from omnitok.model import MODELS, NonFinite, Tokenizer
 from omnitok.model.files import read_origin, read_spec, read_tokenizer
 from omnitok.spec import Spec, SpecError, decode, digest, near, plain, read_value, resolve
 from omnitok.tokenization.encoding import described, tokenizer_digest
@@ -83,6 +83,8 @@ def tokenize(
         raise
     except (ValueError, DataError) as error:
         raise refused("tokenize", str(error)) from None
+    except NonFinite as error:
+        raise refused(place, str(error)) from None
 
 
 def _source(place: Path, weights: str) -> _Source:

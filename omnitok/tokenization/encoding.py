@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from omnitok.model import Tokenizer
+from omnitok.model.contract import refuse_non_finite
 from omnitok.quantizers.gaussian import GaussianBottleneck
 from omnitok.spec import Spec, digest, plain, versions
 from omnitok.training.devices import device
@@ -20,7 +21,7 @@ FLIPPED = "_flipped"  # the end of a tensor's name where it is of the clip mirro
 def encoded(codec: Tokenizer, clip: Float[Tensor, "b c T H W"], flip: bool = False) -> dict[str, Tensor]:
     """Tensors by name, of ``clip`` and if asked of its mirror image, on the CPU, as narrow as they are kept.
 
-    Raises ValueError where the clip does not fit the tokenizer."""
+    Raises ValueError where the clip does not fit the tokenizer, NonFinite where its weights give what is no number."""
     found = _kept(codec, codec.reduced(clip.to(device())))
     if flip:
         mirrored = _kept(codec, codec.reduced(clip.flip(-1).to(device())))
@@ -29,12 +30,15 @@ def encoded(codec: Tokenizer, clip: Float[Tensor, "b c T H W"], flip: bool = Fal
 
 
 def _kept(codec: Tokenizer, clip: Float[Tensor, "b c T H W"]) -> dict[str, Tensor]:
-    if codec.codebook_sizes:
-        return {"codes": narrowed(codec.encode(clip).codes, codec.codebook_sizes)}
-    if isinstance(codec.quantizer, GaussianBottleneck):
-        mean, log_variance = codec.quantizer.moments(codec.project(clip))
-        return {"mean": mean.bfloat16(), "logvar": log_variance.bfloat16()}
-    return {"latents": codec.encode(clip).latents.bfloat16()}
+    if not isinstance(codec.quantizer, GaussianBottleneck):
+        quantized = codec.encode_soundly(clip)
+        if codec.codebook_sizes:
+            return {"codes": narrowed(quantized.codes, codec.codebook_sizes)}
+        return {"latents": quantized.latents.bfloat16()}
+    projected = codec.project(clip)
+    refuse_non_finite("latents", projected)
+    mean, log_variance = codec.quantizer.moments(projected)
+    return {"mean": mean.bfloat16(), "logvar": log_variance.bfloat16()}
 
 
 def narrowed(codes: Int[Tensor, "b t h w q"], sizes: tuple[int, ...]) -> Tensor:

@@ -12,7 +12,7 @@ from omnitok.data import DatasetPart
 from omnitok.losses import LossPart
 from omnitok.losses.pixels import AbsoluteError
 from omnitok.metrics import psnr
-from omnitok.model import ModelPart, Tokenizer
+from omnitok.model import ModelPart, NonFinite, Tokenizer
 from omnitok.model.block import Transformer
 from omnitok.processes import average_gradients, rank, world
 from omnitok.randomness import initialise
@@ -28,7 +28,7 @@ from omnitok.training.feed import Feed, Places, Size, held_out
 from omnitok.training.loader import loading
 from omnitok.training.optimizers import OptimizerPart, adamw
 from omnitok.training.step import Batch, Learner, SharedForward, StepPart, Values
-from omnitok.training.task import NonFinite, Task, look
+from omnitok.training.task import Task, look
 
 
 @final

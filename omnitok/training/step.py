@@ -11,13 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from omnitok.losses import Loss
-from omnitok.model import Tokenizer
+from omnitok.model import NonFinite, Tokenizer
 from omnitok.processes import mean_values
 from omnitok.schedules.curves import constant
 from omnitok.spec import Count, Registry
 from omnitok.training.adversary import Adversary, Draw, Pair, Terms
 from omnitok.training.resize import published_resize, resized
-from omnitok.training.task import NonFinite
 
 Precision = Literal["float32", "bfloat16"]
 Values = dict[str, float]

@@ -13,10 +13,6 @@ from omnitok.model import Reconstructor
 from omnitok.runs import Record
 
 
-class NonFinite(ArithmeticError):
-    """A loss term stopped being a number; the message names the step and the term."""
-
-
 class Flops(NamedTuple):
     """Floating-point operations of one clip, there and back."""
 
