@@ -4,9 +4,10 @@ Each command of the command line is one call here; nothing is loaded until it is
 refused by ``omnitok.spec.SpecError``, before anything runs.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,24 @@ __all__ = [
     "render_report", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+def _running(call: Callable[P, R]) -> Callable[P, R]:
+    """A call that runs something: what the environment says wrongly is refused before."""
+
+    @functools.wraps(call)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        from omnitok.training.environment import check_environment
+
+        check_environment()
+        return call(*args, **kwargs)
+
+    return checked
+
+
+@_running
 def run_experiment(
     path: Path | str,
     sets: Sequence[str] = (),
@@ -51,6 +69,7 @@ def run_experiment(
     return run_experiment(Path(path), sets, seed=seed, threads=threads, processes=processes, view=view)
 
 
+@_running
 def plan_sweep(path: Path | str, sets: Sequence[str] = (), *, plot: Path | str | None = None) -> "Plan":
     """``omnitok plan``: what a sweep would run. Nothing is run.
 
@@ -68,6 +87,7 @@ def plan_sweep(path: Path | str, sets: Sequence[str] = (), *, plot: Path | str |
     return planned
 
 
+@_running
 def launch_sweep(
     path: Path | str,
     sets: Sequence[str] = (),
@@ -126,6 +146,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     return {**schemas(), "report": paper_schema()}
 
 
+@_running
 def reconstruct_files(
     run: Path | str,
     files: Path | str | Sequence[Path | str],
@@ -142,6 +163,7 @@ def reconstruct_files(
     return reconstruct(_place(run), [Path(file) for file in some], Path(out), fit=fit, side_by_side=side_by_side)
 
 
+@_running
 def evaluate_run(run: Path | str, metrics: str | Sequence[str] | None = None, **asked: Any) -> list[dict[str, Any]]:
     """``omnitok evaluate``: measure a finished run or a tokenizer's file; what is measured already is read. -> a result
     file a metric.
@@ -155,6 +177,7 @@ def evaluate_run(run: Path | str, metrics: str | Sequence[str] | None = None, **
     return evaluate_as_asked(_place(run), Asked(metrics, **asked))
 
 
+@_running
 def evaluate_pairs(
     originals: Path | str, reconstructions: Path | str, metrics: str | Sequence[str] = ("psnr", "ssim")
 ) -> list[dict[str, Any]]:
@@ -164,6 +187,7 @@ def evaluate_pairs(
     return evaluate_pairs(Path(originals), Path(reconstructions), metrics)
 
 
+@_running
 def export_items(folder: Path | str, **asked: Any) -> "Items":
     """``omnitok evaluate --export-items``: the items of a split as lossless files. ``asked`` as in ``evaluate_run``."""
     from omnitok.evaluation.asked import Asked
@@ -172,6 +196,7 @@ def export_items(folder: Path | str, **asked: Any) -> "Items":
     return export_items(Path(folder), Asked(**asked))
 
 
+@_running
 def check_folder(
     folder: Path | str,
     skip_broken: bool = False,
@@ -202,6 +227,7 @@ def list_weights() -> "list[Kept]":
     return listed()
 
 
+@_running
 def fetch_weights(names: str | Sequence[str], *, progress: Callable[[str], None] = lambda line: None) -> list[Path]:
     """``omnitok weights fetch``: bring weights into the cache. ``progress``: told of each. Raises WeightsError too."""
     from omnitok.networks.weights import fetch_all
@@ -225,6 +251,7 @@ def load(run: Path | str, *, weights: str = "raw") -> "Tokenizer":
     return load(_place(run), weights)
 
 
+@_running
 def tokenize(
     run: Path | str,
     out: Path | str | None = None,

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from omnitok import provenance, runs
-from omnitok.spec import near, slots_below
+from omnitok.spec import SpecError, near, slots_below
 
 NEEDED = (
     "torch", "optuna", "mlflow", "submitit", "einops", "scikit-image", "scikit-learn", "sk-video", "pandas", "pydantic",
@@ -38,7 +38,17 @@ def examine() -> list[Finding]:
     python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     findings = [Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{python} (3.11 to 3.13)")]
     findings += [_package(name) for name in NEEDED]
-    findings += [_runs(), _data(), _embedded(), _weights(), _tracking(), _accelerators(), _slurm(), _commit()]
+    findings += [
+        _environment(),
+        _runs(),
+        _data(),
+        _embedded(),
+        _weights(),
+        _tracking(),
+        _accelerators(),
+        _slurm(),
+        _commit(),
+    ]
     return findings + _plugins()
 
 
@@ -47,6 +57,17 @@ def _package(name: str) -> Finding:
         return Finding(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
         return Finding(name, False, f"missing; run: pip install {name}")
+
+
+def _environment() -> Finding:
+    """What our variables say, or what is wrong with them."""
+    from omnitok.training.environment import check_environment, said
+
+    try:
+        check_environment()
+    except SpecError as error:
+        return Finding("environment", False, "; ".join(fault.sentence for fault in error.faults))
+    return Finding("environment", True, " ".join(f"{name}={value}" for name, value in said().items()) or "as usual")
 
 
 def _runs() -> Finding:

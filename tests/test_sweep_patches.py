@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+import omnitok
 from omnitok.spec import SpecError
 from omnitok.sweep.plan import plan_sweep
 
@@ -65,7 +66,9 @@ def test_a_value_that_does_not_say_its_paths_right_is_refused(sweep, said, reaso
 
 def test_a_misspelt_way_to_compute_attention_is_refused_before_anything_runs(sweep, monkeypatch):
     monkeypatch.setenv("OMNITOK_ATTENTION", "nonsense")
-    assert refusal(sweep) == "environment: OMNITOK_ATTENTION=nonsense must be one of auto, manual, sdpa, flex"
+    with pytest.raises(SpecError) as caught:
+        omnitok.plan_sweep(sweep)
+    assert str(caught.value) == "environment: OMNITOK_ATTENTION=nonsense must be one of auto, manual, sdpa, flex"
 
 
 def test_a_later_stage_that_says_a_path_of_several_itself_is_noticed(sweep):

@@ -15,6 +15,9 @@ QUIET = 10.0  # seconds between two lines of progress
 @click.group("data")
 def data() -> None:
     """Your own pictures and videos as datasets, and clips that are made here."""
+    from omnitok.training.environment import check_environment
+
+    check_environment()
 
 
 @data.command(

@@ -131,6 +131,11 @@ class Decoder:
         return False
 
 
+def open_decoders() -> int:
+    """OMNITOK_DECODERS: how many videos a process keeps open. Raises DataError where it is no number."""
+    return resource("OMNITOK_DECODERS", KEPT)
+
+
 def threads() -> int:
     """OMNITOK_DECODER_THREADS: of a decoder where there are several processes; 0 is as many as are good for it."""
     return resource("OMNITOK_DECODER_THREADS", 1)
@@ -161,7 +166,7 @@ def borrowed(file: Path | bytes, name: str, asked: str = "") -> Iterator[Decoder
         except BaseException:
             decoder.close()
             raise
-        _SHELF.keep(key, decoder, resource("OMNITOK_DECODERS", KEPT))
+        _SHELF.keep(key, decoder, open_decoders())
 
 
 @contextmanager

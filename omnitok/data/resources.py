@@ -21,6 +21,11 @@ def resource(name: str, usual: int) -> int:
     return int(said)
 
 
+def kept_mib() -> int:
+    """OMNITOK_DECODED: MiB of decoded pixels that a process keeps. Raises DataError where it is no number."""
+    return resource("OMNITOK_DECODED", KEPT_MIB)
+
+
 def unlocked_by_forks(lock: threading.Lock) -> None:
     """See to it that no child is forked while another thread, which the child has not, holds the lock."""
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
@@ -41,7 +46,7 @@ class Kept:
                 return self.arrays[key]
         made = make()
         made.setflags(write=False)
-        most = resource("OMNITOK_DECODED", KEPT_MIB) << 20
+        most = kept_mib() << 20
         with self.lock:
             if key not in self.arrays and made.nbytes <= most:
                 self.arrays[key] = made

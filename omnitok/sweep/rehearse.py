@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError
 
-from omnitok.attention.backends import asked as backend
 from omnitok.data import DataError
 from omnitok.metrics import Identity
 from omnitok.model import Reconstructor
 from omnitok.model.cost import Cost, cost
 from omnitok.networks.weights import WeightsMissing
-from omnitok.spec import Fault, Mark, Spec, SpecError, packages, plain, resolve
+from omnitok.spec import Fault, Spec, SpecError, packages, plain, resolve
 from omnitok.sweep.file import Asked
 from omnitok.training import TASKS, Evaluation, Facts, Flops, Task
 from omnitok.training.evaluate import Seen, label_of, locate_networks, metric_specs
@@ -70,10 +69,6 @@ class Rehearsal:
     """Passes every shape through every model once, on the meta device; the same model and shape are passed once."""
 
     def __init__(self, measurements: list[Measurement], asked: Asked | None) -> None:
-        try:
-            backend()
-        except ValueError as error:
-            raise SpecError([Fault(Mark("environment"), "", str(error))]) from None
         self.measurements, self.asked = measurements, asked
         self.met: dict[str, Met] = {}
         self.codecs: dict[str, Reconstructor] = {}

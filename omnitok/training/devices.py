@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
 
 import torch
 from jaxtyping import Float, Int
@@ -11,27 +11,48 @@ from torch import Tensor
 from omnitok.data import DataError
 from omnitok.data.resources import resource
 from omnitok.model import Reconstructor
+from omnitok.spec import near
+
+USUAL: Final = {
+    "": "",
+    "0": "",
+    "1": "inductor",
+    "inductor": "inductor",
+}  # what OMNITOK_COMPILE says without asking torch
 
 
 def device() -> torch.device:
-    """OMNITOK_DEVICE, or the accelerator where there is one, or the CPU. Raises DataError where it names none."""
+    """OMNITOK_DEVICE, or the accelerator where there is one, or the CPU. Raises DataError where it names none, or a GPU
+    that is not here."""
     said = os.environ.get("OMNITOK_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(said)
+        named = torch.device(said)
     except RuntimeError:
         raise DataError(f"OMNITOK_DEVICE={said}: names no device; say cpu, cuda, or cuda:1") from None
+    if named.type == "cuda" and (named.index or 0) >= (there := torch.cuda.device_count()):
+        raise DataError(f"OMNITOK_DEVICE={said}: is not here; GPUs that are: {there}")
+    return named
 
 
 def recomputes() -> bool:
     """OMNITOK_RECOMPUTE: whether what is inside a layer is computed anew for its gradients instead of being kept, which
-    costs a third of the time and most of the memory of training."""
-    return os.environ.get("OMNITOK_RECOMPUTE", "0") not in ("", "0")
+    costs a third of the time and most of the memory of training. Raises DataError where it is neither 0 nor 1."""
+    said = os.environ.get("OMNITOK_RECOMPUTE") or "0"
+    if said not in ("0", "1"):
+        raise DataError(f"OMNITOK_RECOMPUTE={said}: must be 0 or 1")
+    return said == "1"
 
 
 def compiler() -> str:
-    """OMNITOK_COMPILE: the backend of torch.compile for training; 1: inductor; 0 or empty: none."""
+    """OMNITOK_COMPILE: the backend of torch.compile for training; 1: inductor; 0 or empty: none. Raises DataError where
+    torch has no such backend."""
     said = os.environ.get("OMNITOK_COMPILE", "")
-    return {"0": "", "1": "inductor"}.get(said, said)
+    if said in USUAL:
+        return USUAL[said]
+    if said not in torch.compiler.list_backends(exclude_tags=()):
+        known = ["0", "1", "eager", "aot_eager", *torch.compiler.list_backends()]
+        raise DataError(f"OMNITOK_COMPILE={said}: is no backend of torch.compile{near(said, known)}")
+    return said
 
 
 def decoding() -> int:
