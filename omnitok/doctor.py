@@ -38,17 +38,8 @@ def examine() -> list[Finding]:
     python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     findings = [Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{python} (3.11 to 3.13)")]
     findings += [_package(name) for name in NEEDED]
-    findings += [
-        _environment(),
-        _runs(),
-        _data(),
-        _embedded(),
-        _weights(),
-        _tracking(),
-        _accelerators(),
-        _slurm(),
-        _commit(),
-    ]
+    findings += [_environment(), _runs(), _data(), _embedded(), _weights(), _tracking()]
+    findings += [_accelerators(), _slurm(), _commit()]
     return findings + _plugins()
 
 

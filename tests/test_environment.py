@@ -1,101 +1,162 @@
-"""Our variables of the environment: each has one reader, and all are looked at before anything runs."""
+"""One environment, said in three files: the ranges in pyproject.toml, the lock that pip installs, and the one for conda."""
 
+import ast
 import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
-import omnitok
-from omnitok.cli import main
-from omnitok.spec import SpecError
-from omnitok.training.environment import OF_WEIGHTS, READERS, check_environment
-
-PACKAGE = Path(omnitok.__file__).parent
-WRONG = [
-    ("OMNITOK_ATTENTION", "nonsense", "OMNITOK_ATTENTION=nonsense must be one of auto, manual, sdpa, flex"),
-    ("OMNITOK_COMPILE", "inducter", "is no backend of torch.compile; did you mean 'inductor'? (known: 0, 1, eager"),
-    ("OMNITOK_RECOMPUTE", "maybe", "OMNITOK_RECOMPUTE=maybe: must be 0 or 1"),
-    ("OMNITOK_DATA_WORKERS", "two", "OMNITOK_DATA_WORKERS=two: is no whole number from 0 on"),
-    ("OMNITOK_DECODED", "-1", "OMNITOK_DECODED=-1: is no whole number from 0 on"),
-    ("OMNITOK_DECODERS", "x", "OMNITOK_DECODERS=x: is no whole number from 0 on"),
-    ("OMNITOK_DECODER_THREADS", "1.5", "OMNITOK_DECODER_THREADS=1.5: is no whole number from 0 on"),
-    ("OMNITOK_DECODING", "all", "OMNITOK_DECODING=all: is no whole number from 0 on"),
-    ("OMNITOK_DEVICE", "cudda", "OMNITOK_DEVICE=cudda: names no device"),
-    ("OMNITOK_DEVICE", "cuda:99", "OMNITOK_DEVICE=cuda:99: is not here; GPUs that are:"),
-    (
-        "OMNITOK_DATA_WORKER",
-        "2",
-        "OMNITOK_DATA_WORKER: no such variable; did you mean 'OMNITOK_DATA_WORKERS'? (known: ",
-    ),
-    ("OMNITOK_WEIGHTS_LPIPSS", "a", "OMNITOK_WEIGHTS_LPIPSS: no weights 'lpipss'"),
-]
-RUNNING = [
-    "run x.yaml", "plan x.yaml", "launch x.yaml", "reconstruct x x.png", "evaluate x", "tokenize x", "data check x",
-    "evaluate --originals a --reconstructions b", "evaluate --data x --export-items o", "weights fetch x",
-    "data procgen16", "data natural_mini", "data pack x --out x.tar.xz", "data unpack x",
-]  # fmt: skip
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DIRECT = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+LOCK = {
+    canonicalize_name(name): version
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if not line.startswith("#")
+    for name, version in [line.split("==")]
+}
+LEFT_TO_TORCH = re.compile(r"nvidia-|cuda-|triton")
 
 
-@pytest.fixture(autouse=True)
-def _none_of_ours(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("OMNITOK_") and name not in ("OMNITOK_RUNS", "OMNITOK_DATA"):
-            monkeypatch.delenv(name)
+def parts(name: str) -> list[Requirement]:
+    """What an installed package needs here."""
+    try:
+        said = [Requirement(line) for line in requires(name) or []]
+    except PackageNotFoundError:
+        return []  # for another system or Python only
+    return [part for part in said if part.marker is None or part.marker.evaluate({"extra": ""})]
 
 
-@pytest.mark.parametrize(("name", "value", "said"), WRONG)
-def test_what_a_variable_says_wrongly_is_refused_in_a_sentence(name, value, said, monkeypatch):
-    monkeypatch.setenv(name, value)
-    with pytest.raises(SpecError) as caught:
-        check_environment()
-    assert str(caught.value).startswith(f"environment: {name}") and said in str(caught.value)
+def python(folder: Path, name: str, body: str) -> dict[str, str]:
+    """An environment in which ``name`` is found and runs ``body``; nothing else is but what make itself calls."""
+    for tool in ("sh", "test", "touch", "rm", "git", "make"):
+        (folder / tool).symlink_to(str(shutil.which(tool)))
+    (folder / name).write_text(f"#!{shutil.which('sh')}\n{body}\n")
+    (folder / name).chmod(0o755)
+    return {"PATH": str(folder)}
 
 
-def test_all_that_is_wrong_is_said_at_once_and_empty_says_nothing(monkeypatch):
-    for name in READERS:
-        monkeypatch.setenv(name, "")
-    monkeypatch.setenv("OMNITOK_NOTHING", "")
-    check_environment()
-    monkeypatch.setenv("OMNITOK_DECODED", "much")
-    monkeypatch.setenv("OMNITOK_RECOMPUTE", "yes")
-    with pytest.raises(SpecError) as caught:
-        check_environment()
-    assert len(caught.value.faults) == 2
+def test_every_dependency_is_locked_inside_its_range() -> None:
+    outside = {part.name: LOCK.get(canonicalize_name(part.name)) for part in DIRECT}
+    assert not {
+        part.name: outside[part.name]
+        for part in DIRECT
+        if outside[part.name] is None or not part.specifier.contains(str(outside[part.name]))
+    }
+
+
+def test_the_lock_holds_what_its_packages_need() -> None:
+    needed = {canonicalize_name(part.name): (name, part) for name in LOCK for part in parts(name)}
+    wrong = {
+        name: f"{who} needs {part}, the lock has {LOCK.get(name)}"
+        for name, (who, part) in needed.items()
+        if not LEFT_TO_TORCH.match(name) and (name not in LOCK or not part.specifier.contains(LOCK[name]))
+    }
+    assert not wrong
+
+
+def test_torch_is_pinned_without_a_build() -> None:
+    assert LOCK["torch"] == "2.13.0"
+    assert not [version for version in LOCK.values() if "+" in version]
+
+
+def test_conda_installs_the_same_lock() -> None:
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert conda["dependencies"] == ["python=3.11", "pip", {"pip": ["-r requirements.lock", "-e ."]}]
+    assert SpecifierSet(PROJECT["requires-python"]).contains("3.11")
+
+
+def test_every_package_that_the_code_imports_is_a_dependency() -> None:
+    owners = packages_distributions()
+    said = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    wrong = set()
+    for path in sorted((ROOT / "omnitok").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.partition(".")[0] for name in names} - {"omnitok"} - sys.stdlib_module_names:
+                if not said & {canonicalize_name(owner) for owner in owners.get(name, [])}:
+                    wrong.add(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "body", "sentence"),
     [
-        ("OMNITOK_COMPILE", "1"), ("OMNITOK_COMPILE", "eager"), ("OMNITOK_RECOMPUTE", "1"), ("OMNITOK_DEVICE", "cpu"),
-        ("OMNITOK_WEIGHTS_LPIPS_ALEX", "/a"), ("OMNITOK_GOLDEN", "/a"), ("OMNITOK_DECODING", "0"),
+        (
+            "other",
+            "exit 0",
+            "omnitok needs Python 3.11 to 3.13 as python3: apt-get install python3 or say make PYTHON=...",
+        ),
+        (
+            "python3",
+            'case "$1" in -V) echo Python 3.9.2;; *) exit 1;; esac',
+            "omnitok needs Python 3.11 to 3.13 but python3 is Python 3.9.2: say make PYTHON=...",
+        ),
+        (
+            "python3",
+            'case "$2" in *ensurepip*) exit 1;; esac',
+            "omnitok needs the venv module of Python: apt-get install python3-venv",
+        ),
     ],
-)  # fmt: skip
-def test_what_is_legal_passes(name, value, monkeypatch):
-    monkeypatch.setenv(name, value)
-    check_environment()
+)
+def test_make_says_in_one_line_what_is_missing(tmp_path: Path, name: str, body: str, sentence: str) -> None:
+    for file in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "bin").mkdir()
+    env = python(tmp_path / "bin", name, body)
+    found = subprocess.run(["make", "unit"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert [line for line in found.stderr.splitlines() if not line.startswith("make")] == [sentence]
+    assert not (tmp_path / ".venv").exists()
 
 
-@pytest.mark.parametrize("words", RUNNING)
-def test_every_command_that_runs_something_refuses_before(words, monkeypatch):
-    monkeypatch.setenv("OMNITOK_DECODERS", "x")
-    done = CliRunner().invoke(main, words.split())
-    assert done.exit_code == 2
-    assert done.stderr == "environment: OMNITOK_DECODERS=x: is no whole number from 0 on\n"
+def test_make_says_that_git_is_missing(tmp_path: Path) -> None:
+    for file in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "bin").mkdir()
+    env = python(tmp_path / "bin", "python3", "exit 0")
+    (tmp_path / "bin" / "git").unlink()
+    found = subprocess.run(["make", "unit"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert "omnitok needs git: apt-get install git\n" in found.stderr
 
 
-def test_doctor_says_what_is_wrong(monkeypatch):
-    monkeypatch.setenv("OMNITOK_DECODERS", "x")
-    from omnitok.doctor import _environment
+def test_an_installation_that_was_cut_short_is_begun_anew_and_then_left_alone(tmp_path: Path) -> None:
+    for file in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path)
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    log = tmp_path / "log"
+    venv = (
+        f'echo "$@" >> {log}\n'
+        'case "$2" in\n'
+        '  venv) mkdir -p .venv/bin && cp "$0" .venv/bin/python;;\n'
+        f"  pip) if test -e {tmp_path}/cut; then rm {tmp_path}/cut; exit 1; fi;;\n"
+        "esac"
+    )
+    env = python(fake, "python3", venv) | {"PATH": f"{fake}{os.pathsep}/usr/bin{os.pathsep}/bin"}
 
-    assert _environment() == ("environment", False, "OMNITOK_DECODERS=x: is no whole number from 0 on")
-    monkeypatch.setenv("OMNITOK_DECODERS", "3")
-    assert _environment().fine and "OMNITOK_DECODERS=3" in _environment().seen
+    def make() -> tuple[int, list[str]]:
+        log.unlink(missing_ok=True)
+        done = subprocess.run(["make", "unit"], cwd=tmp_path, env=env, capture_output=True, check=False)
+        lines = log.read_text().splitlines()
+        return done.returncode, [
+            word for line in lines for word in ("venv .venv", "install", "pytest") if f" {word} " in f"{line} "
+        ]
 
-
-def test_the_table_has_every_variable_that_the_package_names():
-    text = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
-    named = set(re.findall(r"\bOMNITOK_[A-Z]+(?:_[A-Z]+)*\b", text)) - {"OMNITOK_GOLDEN", "OMNITOK_REQUIRE_SERVICES"}
-    assert named == set(READERS)
-    assert OF_WEIGHTS not in READERS
+    (tmp_path / "cut").touch()
+    assert make() == (2, ["venv .venv", "install"])
+    (tmp_path / ".venv" / "half").touch()
+    assert make() == (0, ["venv .venv", "install", "install", "pytest"])
+    assert not (tmp_path / ".venv" / "half").exists()
+    assert make() == (0, ["pytest"])
