@@ -133,6 +133,16 @@ def test_a_shard_that_is_compressed_truncated_or_none_is_named(tmp_path: Path) -
     assert [one.path for one in manifest.broken] == ["train-001.tar"] and "train-001.tar/10.jpg" in placed(manifest)
 
 
+def test_a_shard_that_is_cut_between_a_picture_and_its_class_is_truncated_first_of_all(tmp_path: Path) -> None:
+    webdataset(tmp_path)
+    whole = (tmp_path / "train-001.tar").read_bytes()
+    last = [one for one in load_of(tmp_path, whole) if one.name.endswith(".jpg")][-1]
+    (tmp_path / "train-001.tar").write_bytes(whole[: last.at + -(-last.bytes // 512) * 512])
+    assert faults(tmp_path, "webdataset") == f"{tmp_path}/train-001.tar: is truncated: it has no end-of-archive block"
+    found = placed(checked(tmp_path, "webdataset", skip_broken=True))
+    assert "train-001.tar/14.jpg" in found and "train-001.tar/15.jpg" not in found
+
+
 def load_of(folder: Path, content: bytes) -> list[Any]:
     from omnitok.data.layouts.webdataset import index
 

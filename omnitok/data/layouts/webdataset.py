@@ -69,7 +69,7 @@ class WebDataset(Layout):
             members, said = index(tree.folder / shard)
             if said:
                 broken.append(Broken(path=shard, reason=said))
-            files += self._samples(tree, shard, members, classes)
+            files += self._samples(tree, shard, members, classes, whole=not said)
         said_by = {file.split is None for file in files}
         if len(said_by) > 1:
             raise SpecError(
@@ -78,7 +78,10 @@ class WebDataset(Layout):
         named, held = settled(files)
         return Listing(named, classes or ordered(files), (), broken, held)
 
-    def _samples(self, tree: Tree, shard: str, members: list[Member], classes: tuple[str, ...]) -> Iterator[Listed]:
+    def _samples(
+        self, tree: Tree, shard: str, members: list[Member], classes: tuple[str, ...], whole: bool
+    ) -> Iterator[Listed]:
+        """What a shard holds; of one that is not whole, the samples whose class it still has."""
         split, labels = split_of(shard), {}
         for member in members:
             if member.extension == self.label:
@@ -88,6 +91,8 @@ class WebDataset(Layout):
                 continue
             label = labels.get(member.key, "")
             if self.label != "none" and not label:
+                if not whole:
+                    continue
                 said = f"{member.name} has no {member.key}.{self.label} with its class; say label: none for no classes"
                 raise tree.refuse(shard, 0, said)
             group = member.key if split else f"{shard}/{member.key}"
