@@ -293,7 +293,7 @@ def import_official(checkpoint: Path | str, out: Path | str, *, attention: str =
 def _place(run: Path | str) -> Path:
     """A tokenizer's file as it is, or the folder of a run that has ended well. Raises SpecError."""
     path = Path(run)
-    return path if path.is_file() or path.suffix == ".safetensors" else _finished(run)
+    return path if path.is_file() or path.suffix in {".safetensors", ".ckpt"} else _finished(run)
 
 
 def _finished(run: Path | str) -> Path:

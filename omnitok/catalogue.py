@@ -24,7 +24,7 @@ from omnitok.model.position import POSITIONS
 from omnitok.model.trunk import BLOCKS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.schedules import CURVES, SCHEDULES
-from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, decode, near, resolve
+from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, decode, flow, near, resolve
 from omnitok.sweep.file import SweepFile
 from omnitok.sweep.match import MOST_BITS
 from omnitok.training import EVALUATIONS, TASKS
@@ -32,7 +32,7 @@ from omnitok.training.adversary import ADVERSARIES
 from omnitok.training.average import AVERAGES
 from omnitok.training.baselines import BASELINES
 from omnitok.training.optimizers import OPTIMIZERS
-from omnitok.training.presets import flow, presets
+from omnitok.training.presets import presets
 from omnitok.training.stage import Lineage
 from omnitok.training.step import STEPS
 

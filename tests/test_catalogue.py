@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from omnitok.catalogue import CLIP, GRID, MEASURED, WIDTH, entries
 from omnitok.cli import main
-from omnitok.cli.tables import flow, giga
+from omnitok.cli.tables import giga
 from omnitok.quantizers import QUANTIZERS
-from omnitok.spec import SpecError, decode, read_value, resolve
+from omnitok.spec import SpecError, decode, flow, read_value, resolve
 
 
 def call(*words: str, code: int = 0) -> str:

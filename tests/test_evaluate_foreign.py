@@ -48,8 +48,9 @@ def blur(items: Path, out: Path) -> Path:
 @pytest.fixture
 def items(tmp_path, runs_root) -> Path:
     asked = {"data": DATA, "frames": 1, "resolution": 16}
-    assert omnitok.export_items(tmp_path / "items", **asked).n == 8
-    return tmp_path / "items"
+    done = omnitok.export_items(tmp_path / "items", **asked)
+    assert done.n == 8 and done.folder.parent == tmp_path / "items"
+    return done.folder
 
 
 @pytest.fixture
@@ -161,9 +162,10 @@ def test_clips_are_exported_frame_by_frame_and_found_again(tmp_path, runs_root):
         "--items",
         2,
     )
-    index = json.loads((tmp_path / "clips" / "index.json").read_text())
+    (clips,) = (tmp_path / "clips").iterdir()
+    index = json.loads((clips / "index.json").read_text())
     assert len(index["items"]) == 2 and index["evaluation"]["frames"] == 3
-    folders = sorted((tmp_path / "clips").glob("*.frames"))
+    folders = sorted(clips.glob("*.frames"))
     assert len(folders) == 2 and [one.name for one in sorted(folders[0].iterdir())] == [
         "000000.png",
         "000001.png",
@@ -236,35 +238,6 @@ def test_videos_are_pairs_too(tmp_path, runs_root):
         omnitok.evaluate_pairs(tmp_path / "a", tmp_path / "b", "psnr")
 
 
-REFUSED = [
-    ([], "it is not said what is measured"),
-    (["x", "--originals", "a"], "RUN and --originals and --reconstructions cannot be said together"),
-    (["--originals", "a"], "--reconstructions is missing"),
-    (["--originals", "a", "--reconstructions", "b", "--frames", "3"], "taken as they are; leave out --frames"),
-    (["--originals", "a", "--reconstructions", "b"], "a: no such folder"),
-    (["--export-items", "x", "--metrics", "psnr"], "measures nothing; leave out --metrics"),
-    (["--export-items", "x", "--frames", "1"], "data: must be said with --data"),
-    (["--export-items", "x", "--data", "embeded", "--resolution", "16"], "did you mean 'embedded'?"),
-    (["--export-items", "x", "--data", "embedded", "--resolution", "999"], "resolution=999: the smallest picture"),
-    (["--export-items", "x", "--data", "embedded", "--resolution", "16", "--items", "99"], "items=99: the test split has"),
-    (["x.safetensors", "--data", "embedded", "--resolution", "16"], "x.safetensors: no such file"),
-    (["x.safetensors", "--preset", "clean_fid"], "data: must be said; the preset 'clean_fid' fixes how items come"),
-    (
-        ["x.safetensors", "--preset", "clean_fid", "--data", "embedded", "--metrics", "psnr"],
-        "--metrics psnr: metrics: the preset 'clean_fid' fixes [{type: rfid, preprocessing: clean}], and here it is [psnr]",
-    ),
-    (["x.safetensors", "--data", "embedded", "--resolution", "16", "--metrics", ""], "metrics: names no metric"),
-    (["x.safetensors", "--preset", "omnitokenizer"], "no preset 'omnitokenizer'; did you mean 'omnitokenizer_"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("words", "sentence"), REFUSED)
-def test_what_is_said_wrongly_is_refused_in_a_sentence(tmp_path, runs_root, monkeypatch, words, sentence):
-    monkeypatch.chdir(tmp_path)
-    said = call("evaluate", *words, code=2)
-    assert sentence in said and "Traceback" not in said
-
-
 def test_a_wrong_metric_of_pairs_is_refused_with_the_nearest_name(items, theirs):
     said = call("evaluate", "--originals", items, "--reconstructions", theirs, "--metrics", "psnr, sim", code=2)
     assert "metrics[1]: no metric 'sim'; did you mean 'ssim'?" in said
@@ -291,10 +264,12 @@ def test_folders_are_not_written_over(items, tmp_path):
     assert "is no folder" in call(
         "evaluate", "--export-items", tmp_path / "file", "--data", DATA, "--resolution", 16, code=2
     )
-    words = ["evaluate", "--export-items", items, "--data", DATA, "--resolution", 16]
+    words = ["evaluate", "--export-items", items.parent, "--data", DATA, "--resolution", 16]
     call(*words)  # again does the same
-    said = call(*words, "--items", 2, code=2)  # or six would stay that no index has
-    assert "holds other items (grid 2x2" in said and len(list(items.glob("*.png"))) == 8
+    assert len(list(items.glob("*.png"))) == 8
+    index = runs.read_json(items / "index.json")
+    runs.write_json(items / "index.json", index | {"fingerprint": "other"})
+    assert "holds other items (grid 2x2" in call(*words, code=2)
     (items / "index.json").write_text("[]")
     assert "holds something else" in call(*words, code=2)
 
@@ -320,3 +295,50 @@ def test_what_a_sweep_is_told_to_say_of_a_folder_can_be_pasted(items, theirs, tm
 def test_a_pipe_is_refused_and_not_waited_for(items, theirs):
     os.mkfifo(theirs / "x.png")
     assert "x.png: is no file" in call("evaluate", "--originals", items, "--reconstructions", theirs, code=2)
+
+
+def test_one_folder_holds_the_items_of_several_evaluations_each_measured_and_a_row(tmp_path, runs_root):
+    both, theirs = tmp_path / "items", tmp_path / "theirs"
+    for frames in (1, 3):
+        call("evaluate", "--export-items", both, "--data", DATA, "--frames", frames, "--resolution", 16)
+    assert len(list(both.iterdir())) == 2
+    blur(both, theirs)
+    said = call("evaluate", "--originals", both, "--reconstructions", theirs, "--metrics", "psnr")
+    assert "as is 1x16x16, n=8" in said and "as is 3x16x16, n=" in said
+    assert f"fingerprint: {fingerprint_of(theirs)}" in said
+    direct = omnitok.evaluate_pairs(both, theirs, "psnr")
+    sweep = baselines(tmp_path, recorded(theirs))
+    clips = "  - {name: clips, data: {type: embedded, short_side: 32}, frames: 3, resolution: 16, metrics: [psnr]}\n"
+    text = sweep.read_text().replace("claims:", f"{clips}claims:").replace("metric: psnr", "on: photos, metric: psnr")
+    sweep.write_text(text)
+    assert {state.status for state in launch(sweep).states} == {"done"}
+    (row,) = omnitok.rows(sweep).query("arm == 'blurred'").to_dict("records")
+    assert [row["photos/psnr"], row["clips/psnr"]] == pytest.approx([one["value"] for one in direct], abs=1e-9)
+    assert {one["stage"] for one in direct} == {row["digest"]}
+    (one, _) = sorted(both.iterdir())
+    (alone,) = omnitok.evaluate_pairs(one, theirs / one.name, "psnr")
+    assert alone["value"] in [found["value"] for found in direct]
+    said = call("evaluate", "--originals", both, "--reconstructions", theirs, "--metrics", "rfvd", code=2)
+    assert f"{one}: frames=1: rfvd needs" in said
+
+
+def test_two_reconstructions_of_one_item_that_differ_are_refused(items, theirs, tmp_path):
+    first = sorted(theirs.iterdir())[0]
+    (theirs / "again").mkdir()
+    (theirs / "again" / first.name).write_bytes(first.read_bytes())
+    sweep = baselines(tmp_path, recorded(theirs))
+    assert plan_sweep(sweep).trials
+    (theirs / "again" / first.name).write_bytes(sorted(theirs.glob("*.png"))[1].read_bytes())
+    with pytest.raises(SpecError, match=f"again/{first.name} are of one item, and they differ"):
+        plan_sweep(baselines(tmp_path, recorded(theirs)))
+
+
+def test_pairs_that_are_refused_leave_no_run_and_only_exported_items_are_for_a_sweep(items, theirs, tmp_path):
+    last = sorted(theirs.iterdir())[-1]
+    Image.new("RGB", (20, 16)).save(last)
+    call("evaluate", "--originals", items, "--reconstructions", theirs, code=2)
+    assert not runs.root().exists() or not list(runs.root().iterdir())
+    last.write_bytes(sorted(theirs.iterdir())[0].read_bytes())
+    assert "baselines: [" in call("evaluate", "--originals", items, "--reconstructions", theirs)
+    (items / "index.json").unlink()
+    assert "baselines: [" not in call("evaluate", "--originals", items, "--reconstructions", theirs)

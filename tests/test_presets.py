@@ -5,9 +5,11 @@ import tiny
 from click.testing import CliRunner
 
 from omnitok.cli import main
-from omnitok.spec import Map, Mark, SpecError, decode, plain, read_value
+from omnitok.metrics import Identity
+from omnitok.spec import Map, Mark, SpecError, decode, plain, read_value, resolve
 from omnitok.sweep.plan import plan_sweep
 from omnitok.training import EVALUATIONS
+from omnitok.training.evaluate import metric_specs
 from omnitok.training.presets import presets, spelled
 
 FOLDER = "data: {type: folder, name: pets, fingerprint: ab}"
@@ -66,8 +68,17 @@ WRONG = [
     ),
     (
         f"{FOLDER}, preset: clean_fid, metrics: [psnr]",
-        "here.yaml:3: metrics: the preset 'clean_fid' fixes [{type: rfid, preprocessing: clean}], and here it is [psnr]",
+        "metrics[0]: the preset 'clean_fid' does not measure psnr (known: rfid)",
     ),
+    (
+        f"{FOLDER}, preset: clean_fid, metrics: [{{type: rfid, few: true, preprocessing: tf}}]",
+        "metrics[0].preprocessing: the preset 'clean_fid' fixes how rfid is measured; leave it out",
+    ),
+    (
+        f"{FOLDER}, preset: vidtok_videos, metrics: [psnr, rfdv]",
+        "metrics[1]: the preset 'vidtok_videos' does not measure rfdv; did you mean 'rfvd'?",
+    ),
+    (f"{FOLDER}, preset: clean_fid, metrics: rfid", "here.yaml:3: metrics: the preset 'clean_fid' fixes [{type: rfid"),
 ]
 
 
@@ -76,6 +87,17 @@ def test_what_a_preset_fixes_cannot_be_said_again(text, message):
     with pytest.raises(SpecError) as caught:
         spelled(said(text))
     assert message in str(caught.value)
+
+
+def test_metrics_beside_a_preset_choose_among_its_own_and_allow_few():
+    few = said(f"preset: adm_fid, {FOLDER}, metrics: [{{type: rfid, few: true, resamples: 0}}]")
+    spec = decode(EVALUATIONS, spelled(few))
+    (rfid,) = plain(spec)["metrics"]
+    assert (rfid["preprocessing"], rfid["few"], rfid["resamples"]) == ("tf", True, 0)
+    metric = resolve(metric_specs(spec)[0])(Identity())
+    assert metric.least_items == 2 and "n <= d allowed" in metric.protocol
+    some = said(f"preset: tokenbench_videos, {FOLDER}{MORE['tokenbench_videos']}, metrics: [ssim, psnr_clip]")
+    assert [one["type"] for one in plain(decode(EVALUATIONS, spelled(some)))["metrics"]] == ["ssim", "psnr_clip"]
 
 
 def test_a_fault_in_what_a_preset_says_stands_in_its_file():

@@ -23,21 +23,26 @@ from omnitok.cli.words import example
 @click.option("--split", type=click.Choice(["val", "test"]), help="Default: test.")
 @click.option("--frames", type=click.IntRange(min=1), help="Of an item; 1 is images. Default: 1.")
 @click.option("--resolution", type=click.IntRange(min=1), help="Side in pixels; default: that of training.")
-@click.option("--items", type=click.IntRange(min=0), help="How many, spread over the split; default: all.")
+@click.option("--items", type=click.IntRange(min=0), help="How many, spread over the split; 0, and default: all.")
 @click.option("--weights", type=click.Choice(["raw", "ema"]), help="As trained, or their moving average. Default: raw.")
 @click.option("--metrics", help="Names, or YAML, with commas between; default: psnr, ssim.")
 @click.option("--preset", help="A published protocol by name; omnitok components preset lists them.")
-@click.option("--originals", type=click.Path(path_type=Path), help="A folder of pictures and videos ...")
+@click.option(
+    "--originals", type=click.Path(path_type=Path), help="A folder of pictures and videos, or of exported items ..."
+)
 @click.option("--reconstructions", type=click.Path(path_type=Path), help="... and one of what became of them.")
 @click.option("--export-items", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Measure nothing; write the items there, for somebody else's tokenizer.")  # fmt: skip
+              help="Measure nothing; write the items into a sub-folder of it, for somebody else's tokenizer; one folder "
+                   "may hold those of several evaluations.")  # fmt: skip
 @click.option("--details", is_flag=True, help="Also what belongs to a number, such as FID at fewer items.")
 def evaluate(run_reference: str | None, details: bool, metrics: str | None, **asked: Any) -> None:
     """Measure a finished RUN (a digest, or SWEEP/ARM/SEED) or a tokenizer's file; or pairs of folders. What is measured
     already is not measured again."""
     from omnitok import evaluate_pairs, evaluate_run, runs
     from omnitok import export_items as write_items
-    from omnitok.cli.tables import flow, print_results
+    from omnitok.cli.tables import print_results
+    from omnitok.spec import flow
+    from omnitok.training.recorded import exported
 
     said = {name: value for name, value in asked.items() if value is not None}
     originals, reconstructions, export_items = (
@@ -48,15 +53,16 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
         done = write_items(export_items, **said)
         equal = "" if done.files == done.n else f" as {done.files} files, since some have equal pixels"
         click.echo(f"wrote {done.n} items to {done.folder}{equal} ({done.view})")
-        click.echo(f"reconstruct each into a file of its name in another folder, then:\n  omnitok evaluate "
-                   f"--originals {done.folder} --reconstructions FOLDER")  # fmt: skip
+        click.echo(f"reconstruct each into FOLDER/{done.folder.name}, under its name, then:\n  omnitok evaluate "
+                   f"--originals {export_items} --reconstructions FOLDER\nthe items of other evaluations may be exported "
+                   "beside them: a sweep takes one FOLDER for all")  # fmt: skip
         return
     if originals and reconstructions:
         found = evaluate_pairs(originals, reconstructions, "psnr, ssim" if metrics is None else metrics)
     else:
         found = evaluate_run(str(run_reference), metrics, **said)
     print_results(found, details)
-    if reconstructions:
+    if originals and reconstructions and exported(originals):
         said = runs.read_json(runs.root() / found[0]["stage"] / runs.EXPERIMENT)["spec"]["baseline"]
         line = {**said, "name": "NAME", "folder": str(reconstructions.resolve())}
         click.echo(f"a sweep takes reconstructions of exported items as\n  baselines: [{flow(line)}]")

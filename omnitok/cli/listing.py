@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from omnitok.cli.tables import console, flow, giga, table_of
+from omnitok.cli.tables import console, giga, table_of
+from omnitok.spec import flow
 
 NUMBERS = {"bits": "bits a token", "parameters": "parameters", "flops": "GFLOPs"}
 

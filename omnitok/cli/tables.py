@@ -1,8 +1,6 @@
 """What the command line prints: tables for people, wide enough for a pipe."""
 
-import json
 import os
-import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from omnitok import runs
+from omnitok.spec import flow
 
 STYLES = {"done": "green", "failed": "red", "blocked": "yellow", "running": "cyan", "interrupted": "yellow"}
 
@@ -137,7 +136,7 @@ def print_checked(checked: Any) -> None:
         setting = shlex.join(["export", f"OMNITOK_DATA={root}"])
         said = f"the folder is not below {_data_root()}, where datasets are looked for; before training: {setting}"
         out.print(f"[yellow]note:[/yellow] {escape(said)}", soft_wrap=True)
-    said = f"data: {{type: folder, name: {_yaml(name)}, fingerprint: {_yaml(checked.fingerprint)}}}"
+    said = f"data: {{type: folder, name: {flow(name)}, fingerprint: {flow(checked.fingerprint)}}}"
     out.print(f"fingerprint {checked.fingerprint}; an experiment says it so:\n  {escape(said)}", soft_wrap=True)
 
 
@@ -156,21 +155,6 @@ def _below_data(folder: Path) -> tuple[str, Path | None]:
 def giga(flops: float) -> str:
     """Three digits, in units of 10^9."""
     return f"{flops / 1e9:,.0f}" if flops >= 1e12 else f"{flops / 1e9:.3g}"
-
-
-def flow(value: Any) -> str:
-    """Plain data as YAML in one line, to be pasted."""
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_yaml(key)}: {flow(one)}' for key, one in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(flow, value))}]"
-    return _yaml(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _yaml(text: str) -> str:
-    """A text as YAML, quoted where it would not be read as that text."""
-    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text, flags=re.ASCII)
-    return text if plain and text.lower() not in {"true", "false", "null"} else json.dumps(text, ensure_ascii=False)
 
 
 def print_weights(listed: Sequence[Any]) -> None:

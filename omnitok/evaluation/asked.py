@@ -14,7 +14,7 @@ from omnitok.spec import Fault, Map, Mark, Seq, Spec, SpecError, decode, read_va
 from omnitok.training import EVALUATIONS, TASKS, Evaluation, NonFinite
 from omnitok.training.evaluate import locate_networks
 from omnitok.training.presets import spelled
-from omnitok.training.stage import Lineage, Stage, data_root, unseeded
+from omnitok.training.stage import Lineage, Stage, StageRun, data_root, unseeded
 
 USUAL: Final = {"split": "test", "frames": 1, "metrics": ["psnr", "ssim"]}
 
@@ -40,11 +40,12 @@ def evaluate_as_asked(place: Path, asked: Asked) -> list[dict[str, Any]]:
     Raises SpecError: an unknown metric, dataset or preset, items that do not fit the model, weights that are missing;
     Busy where somebody else measures.
     """
+    file = {} if place.is_dir() else {"type": "tokenizer", "file": str(place), "sha256": _hash(place)}
     trained = runs.read_json(place / runs.EXPERIMENT)["spec"] if place.is_dir() else {}
     spec = spec_of(asked, trained)
     with refusing("evaluate"):
         check(resolve(spec)(data_root()))
-    folder = place if place.is_dir() else foreign({"type": "tokenizer", "file": str(place), "sha256": _hash(place)})
+    folder = foreign(file) if file else place
     with refusing("evaluate"):
         found = trial.evaluate_run(folder, spec)
     return results(folder, found)
@@ -79,10 +80,19 @@ def spec_of(asked: Asked, trained: Mapping[str, Any]) -> Spec:
 def read_metrics(said: str | Sequence[str]) -> Seq:
     """Names, or metrics with choices as YAML, with commas between. Raises SpecError."""
     source = f"--metrics {_shown(said)}"
-    values = read_value(f"[{said}]", source) if isinstance(said, str) else [name.strip() for name in said]
+    values = _listed(said, source) if isinstance(said, str) else [name.strip() for name in said]
     if not values:
         raise SpecError([Fault(Mark(source), "metrics", "names no metric")])
     return Seq(list(values), Mark(source), [Mark(source)] * len(values))
+
+
+def _listed(said: str, source: str) -> list[Any]:
+    """YAML with commas between. Raises SpecError in terms of what was said, which has no brackets around it."""
+    for opening, closing in ("[]", "{}"):
+        if said.count(opening) != said.count(closing):
+            odd = opening if said.count(opening) > said.count(closing) else closing
+            raise SpecError([Fault(Mark(source), "metrics", f"not YAML: {odd!r} stands there without its partner")])
+    return list(read_value(f"[{said}]", source))
 
 
 def metrics_of(said: str | Sequence[str]) -> list[Spec]:
@@ -105,13 +115,18 @@ def check(evaluation: Evaluation) -> None:
         locate_networks(metric(Identity()))
 
 
-def foreign(baseline: Mapping[str, str]) -> Path:
-    """The folder of the run that something made elsewhere is; its digest is that of what was made. Raises SpecError."""
+def foreign_run(baseline: Mapping[str, str]) -> StageRun:
+    """The run that something made elsewhere is; its digest is that of what was made. Raises SpecError."""
     mark = Mark("evaluate")
     inner = Map(dict(baseline), mark, dict.fromkeys(baseline, mark))
     text = Map({"task": "foreign", "baseline": inner}, mark, {"task": mark, "baseline": mark})
     run = unseeded(Stage("baseline", text, decode(TASKS, text), Lineage()))
-    run = run._replace(files={name: str(Path(place).resolve()) for name, place in run.files.items()})
+    return run._replace(files={name: str(Path(place).resolve()) for name, place in run.files.items()})
+
+
+def foreign(baseline: Mapping[str, str]) -> Path:
+    """The folder of that run, made where it is not there. Raises SpecError."""
+    run = foreign_run(baseline)
     root = runs.root()
     root.mkdir(parents=True, exist_ok=True)
     folder = trial.create(root, run)

@@ -9,7 +9,7 @@ from omnitok.data import as_pixels, write_clip
 from omnitok.evaluation.asked import Asked, refusing, spec_of
 from omnitok.spec import Fault, Mark, SpecError, resolve
 from omnitok.training import Evaluation
-from omnitok.training.evaluate import protocol_of
+from omnitok.training.evaluate import key_of, protocol_of
 from omnitok.training.recorded import FRAMES, INDEX, item_name
 from omnitok.training.stage import data_root
 
@@ -24,8 +24,8 @@ class Items(NamedTuple):
     view: str
 
 
-def export_items(folder: Path, asked: Asked) -> Items:
-    """Write each item as ``NAME.png``, or of several frames as ``NAME.frames/000000.png`` and so on, where NAME is a hash of
+def export_items(parent: Path, asked: Asked) -> Items:
+    """Into a sub-folder that is called after the evaluation, so that the items of several lie side by side, write each item as ``NAME.png``, or of several frames as ``NAME.frames/000000.png`` and so on, where NAME is a hash of
     its pixels, and an index that says which is which. Again to go on, or to do the same.
 
     Raises SpecError: a folder that holds something else, and what ``evaluate_as_asked`` refuses of the data.
@@ -36,6 +36,8 @@ def export_items(folder: Path, asked: Asked) -> Items:
         evaluation.shape()
         seen = evaluation.seen
         said = {"fingerprint": seen.fingerprint, "view": seen.view, "evaluation": protocol_of(spec)}
+        folder = parent / key_of(spec)
+        _refuse_no_exports(parent)
         _refuse_others(folder, said)
         folder.mkdir(parents=True, exist_ok=True)
         runs.write_json(folder / INDEX, {**said, "items": []})
@@ -52,6 +54,19 @@ def export_items(folder: Path, asked: Asked) -> Items:
                 write_clip(folder / f"{name}{FRAMES}" / f"{at:06}.png", frames[at : at + 1], 0.0)
     runs.write_json(folder / INDEX, {**said, "items": index})
     return Items(folder, seen.n, len({one["name"] for one in index}), seen.view)
+
+
+def _refuse_no_exports(parent: Path) -> None:
+    """Raises SpecError where a folder holds anything but exports side by side."""
+    sentence = "is no folder" if parent.exists() and not parent.is_dir() else ""
+    if parent.is_dir() and (others := [one.name for one in sorted(parent.iterdir()) if not _is_export(one)]):
+        sentence = f"holds something else ({others[0]})"
+    if sentence:
+        raise SpecError([Fault(Mark(str(parent)), "", f"{sentence}; name an empty folder, or one of exported items")])
+
+
+def _is_export(path: Path) -> bool:
+    return path.name.startswith(".") or (path / INDEX).is_file() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _refuse_others(folder: Path, said: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Measuring pairs of folders: originals, and what somebody else's tokenizer made of them."""
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,13 +11,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from omnitok import runs
 from omnitok.data import DataError, as_clip
-from omnitok.evaluation.asked import foreign, metrics_of, refusing, results
+from omnitok.evaluation.asked import foreign, foreign_run, metrics_of, refusing, results
 from omnitok.metrics import Identity, Metric, Pair
 from omnitok.spec import Fault, Mark, Spec, SpecError, identity, plain, resolve, versions
 from omnitok.training.devices import OnDevice, decoding, device
 from omnitok.training.evaluate import (
-    Evaluated,
     Evaluation,
     Seen,
     batch_size,
@@ -26,9 +27,8 @@ from omnitok.training.evaluate import (
     refuse_unfit,
 )
 from omnitok.training.loader import prefetched
-from omnitok.training.recorded import fingerprint_of, members, read_frames, refuse_other_size
-from omnitok.trial import load
-from omnitok.trial.measure import Wanted, measure_missing
+from omnitok.training.recorded import Recorded, exported, fingerprint_of, members, read_frames, refuse_other_size
+from omnitok.trial.measure import Found, Wanted, write_measured
 
 SHOWN = 3  # names that a refusal repeats
 
@@ -41,36 +41,68 @@ class Pairs(NamedTuple):
     size: tuple[int, int, int]
 
 
+class Group(NamedTuple):
+    """Pairs of one size, and what is to be measured of them."""
+
+    pairs: Pairs
+    wanted: Wanted
+
+
 def evaluate_pairs(originals: Path, reconstructions: Path, metrics: str | Sequence[str]) -> list[dict[str, Any]]:
     """The metrics asked for of ``reconstructions``, which is a run by the hash of what it holds, as their files say them.
-    Pictures, videos and folders ``NAME.frames`` are matched by their names without endings and taken as they are.
+    Pictures, videos and folders ``NAME.frames`` are matched by their names without endings and taken as they are. Where
+    items were exported into sub-folders of ``originals``, each is measured with its like of ``reconstructions``.
 
-    Raises SpecError: partners that are missing, other sizes or numbers of frames, what a metric or its weights refuse.
+    Raises SpecError: partners that are missing, other sizes or numbers of frames, what a metric or its weights refuse;
+    Busy. What is refused leaves no run.
     """
     specs = metrics_of(metrics)
     with refusing("evaluate"):
-        pairs = read_pairs(originals, reconstructions)
-        made = [resolve(spec)(Identity()) for spec in specs]
-        frames, height, width = pairs.size
-        for metric in made:
+        members(originals)  # is refused first where it is not there
+        baseline = {"folder": str(reconstructions), "fingerprint": fingerprint_of(reconstructions)}
+        codec = OnDevice(Recorded(**baseline))
+        run = {"type": "recorded", **baseline}
+        folder = runs.root() / foreign_run(run).digest
+        groups = [_group(folder.name, *sides, specs) for sides in _sides(originals, reconstructions)]
+        for group in groups:
+            if missing := group.wanted.missing(folder):
+                found = _measured(group.pairs, tuple(missing.values()), codec)
+                with runs.lease(foreign(run)):
+                    write_measured(folder, group.wanted, missing, found)
+    return results(folder, [digest for group in groups for digest in group.wanted.metrics])
+
+
+def _sides(originals: Path, reconstructions: Path) -> list[tuple[Path, Path]]:
+    """Originals and their reconstructions, by folders of one export each, else as they are."""
+    groups = [group for group in exported(originals) if group != originals]
+    theirs = [reconstructions / group.name for group in groups]
+    return [
+        (before, after if after.is_dir() else reconstructions) for before, after in zip(groups, theirs, strict=True)
+    ] or [(originals, reconstructions)]
+
+
+def _group(run: str, originals: Path, reconstructions: Path, specs: Sequence[Spec]) -> Group:
+    """Raises ValueError where a metric does not fit, and what ``read_pairs`` does."""
+    pairs = read_pairs(originals, reconstructions)
+    frames, height, width = pairs.size
+    for spec in specs:
+        metric = resolve(spec)(Identity())
+        try:
             refuse_unfit(metric, frames, min(height, width), len(pairs.before))
-            locate_networks(metric)
-        seen = Seen(fingerprint_of(originals), f"as is {frames}x{height}x{width}", len(pairs.before))
-        fingerprint = fingerprint_of(reconstructions)
-    folder = foreign({"type": "recorded", "folder": str(reconstructions), "fingerprint": fingerprint})
+        except ValueError as error:
+            raise ValueError(f"{originals}: {error}") from None
+        locate_networks(metric)
+    seen = Seen(fingerprint_of(originals), f"as is {frames}x{height}x{width}", len(pairs.before))
     said = {"data": {"type": "files", "fingerprint": seen.fingerprint}, "frames": frames, "resolution": height}
-    digests = [_digest(folder.name, spec, seen) for spec in specs]
     key = f"{originals.resolve().name}-{seen.fingerprint[:4]}.{frames}x{height}x{width}"
+    return Group(pairs, Wanted(key, said, seen, {_digest(run, spec, seen): spec for spec in specs}))
 
-    def measure(some: Sequence[Spec]) -> tuple[Evaluated, list[Metric]]:
-        codec = OnDevice(load(folder))
-        fed = [resolve(spec)(codec) for spec in some]
-        return measured(_fed(pairs), fed, len(pairs.before)), fed
 
-    with refusing("evaluate"):
-        wanted = Wanted(key, said, seen, dict(zip(digests, specs, strict=True)))
-        measure_missing(folder, wanted, measure)
-    return results(folder, digests)
+def _measured(pairs: Pairs, specs: Sequence[Spec], codec: OnDevice) -> Found:
+    begun = time.perf_counter()
+    fed: list[Metric] = [resolve(spec)(codec) for spec in specs]
+    evaluated = measured(_fed(pairs), fed, len(pairs.before))
+    return Found(evaluated, fed, time.perf_counter() - begun)
 
 
 def read_pairs(originals: Path, reconstructions: Path) -> Pairs:

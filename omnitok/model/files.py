@@ -18,6 +18,7 @@ from omnitok.spec import Fault, Map, Mark, Spec, SpecError, decode, plain, resol
 
 HEAD: Final = "omnitok"
 SUFFIX: Final = ".safetensors"
+IMPORTED: Final = "; omnitok import-official makes one of a checkpoint of OmniTokenizer's authors"
 TOO_LARGE: Final = (RuntimeError, OverflowError, TypeError)  # what torch raises on sizes that no integer of its holds
 
 
@@ -98,7 +99,7 @@ def _parts(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             said = (file.metadata() or {}).get(HEAD)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError:
-        raise _refused(path, "not a safetensors file") from None
+        raise _refused(path, f"not a safetensors file{IMPORTED if path.suffix == '.ckpt' else ''}") from None
     if said is None:
         raise _refused(path, "a safetensors file, but not a tokenizer's: its head has no omnitok entry with a model")
     try:

@@ -21,11 +21,12 @@ from omnitok.spec.text import (
     read_yaml,
     walk,
 )
-from omnitok.spec.values import flat, packages, places, plain, resolve, slots_below, specs_in
+from omnitok.spec.values import flat, flow, packages, places, plain, resolve, slots_below, specs_in
+from omnitok.spec.words import closest, counted
 
 __all__ = [
     "PLACE", "REQUIRED", "STRICT", "Count", "Fault", "Map", "Mark", "Origin", "Positive", "Registry", "Seq", "Share", "Spec", "SpecError",
-    "Weight", "assignment", "bare", "check", "choices", "decode", "digest", "dotted", "expanded", "flat", "identity", "kind",
+    "Weight", "assignment", "bare", "check", "choices", "closest", "counted", "decode", "digest", "dotted", "expanded", "flat", "flow", "identity", "kind",
     "mark_of", "near", "packages", "parse_path", "patched", "places", "plain", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
     "version_of", "versions", "walk",
 ]  # fmt: skip

@@ -1,13 +1,17 @@
 """What a spec says, as other rooms need it: a call, JSON data, dotted names, the components and packages in it."""
 
 import functools
+import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from omnitok.spec.registry import Registry, Spec
 from omnitok.spec.signature import PLACE
+
+_OTHERS: Final = {"true", "false", "null"}  # what is no text unless it is quoted
 
 
 def resolve(spec: Spec) -> functools.partial[Any]:
@@ -50,6 +54,18 @@ def flat(data: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(data, list) and any(isinstance(item, Mapping) for item in data):
         return {k: v for i, value in enumerate(data) for k, v in flat(value, f"{prefix}[{i}]").items()}
     return {prefix.lstrip("."): data}
+
+
+def flow(value: Any) -> str:
+    """Plain data as YAML in one line, to be pasted."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{flow(key)}: {flow(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(flow, value))}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    as_it_is = re.fullmatch(r"[A-Za-z_][\w./-]*", value, flags=re.ASCII) and value.lower() not in _OTHERS
+    return value if as_it_is else json.dumps(value, ensure_ascii=False)
 
 
 def packages(spec: Spec) -> dict[str, tuple[str, ...]]:

@@ -71,6 +71,13 @@ def read_frames(path: Path) -> Pixels:
     return np.concatenate(frames)
 
 
+def exported(folder: Path) -> tuple[Path, ...]:
+    """The folder itself, where items were exported into it, or those of its sub-folders that are such; () where none is."""
+    if (folder / INDEX).is_file():
+        return (folder,)
+    return tuple(sorted(path.parent for path in folder.glob(f"*/{INDEX}")))
+
+
 def fingerprint_of(folder: Path) -> str:
     """The hash of all that a folder holds: names and bytes. Raises DataError."""
     files = [one for path in members(folder).values() for one in (_below(path) if path.is_dir() else [path])]
@@ -79,6 +86,11 @@ def fingerprint_of(folder: Path) -> str:
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return digest(told)
+
+
+def _content(path: Path) -> list[str]:
+    """The hashes of a picture, a video, or the frames in a folder."""
+    return [_sha256(one, one.stat().st_mtime_ns) for one in (_below(path) if path.is_dir() else [path])]
 
 
 @functools.lru_cache(maxsize=262144)
@@ -92,7 +104,7 @@ class Recorded(Baseline):
     """Reconstructions that were made elsewhere of items that ``omnitok evaluate --export-items`` has written: each is a
     picture, a video or a folder of frames with its item's name.
 
-    folder: where they lie; not part of the identity.
+    folder: where they lie, of all evaluations together, in sub-folders or not; not part of the identity.
     fingerprint: the hash of the folder, which a refusal says; what lies there must have it.
     """
 
@@ -105,7 +117,7 @@ class Recorded(Baseline):
             raise ValueError(f"folder={folder}: no such folder")
         if (found := fingerprint_of(self.folder)) != fingerprint:
             raise ValueError(f"fingerprint={fingerprint}: the folder {folder} has {found}")
-        self.places = members(self.folder)
+        self.places = self._by_item()
 
     def reconstruct(self, clip: Float[Tensor, "b c T H W"]) -> Reconstruction:
         """Raises Unrecorded, DataError that names the file."""
@@ -115,8 +127,20 @@ class Recorded(Baseline):
     def find(self, original: Float[Tensor, "c T H W"]) -> Path:
         """Where the reconstruction of an item lies. Raises Unrecorded."""
         if (name := item_name(original)) not in self.places:
-            raise Unrecorded(f"{self.folder}: has no reconstruction of the item {name}")
+            raise Unrecorded(
+                f"{self.folder}: has no reconstruction of the item {name}; one folder holds those of all evaluations that "
+                "this is measured by, which on: can keep to some"
+            )
         return self.places[name]
+
+    def _by_item(self) -> dict[str, Path]:
+        """An item may lie in several sub-folders, as often as it was exported. Raises ValueError where they differ."""
+        found: dict[str, Path] = {}
+        for path in members(self.folder).values():
+            other = found.setdefault(path.with_suffix("").name, path)
+            if other != path and _content(other) != _content(path):
+                raise ValueError(f"folder={self.folder}: {other} and {path} are of one item, and they differ")
+        return found
 
     def _of(self, original: Float[Tensor, "c T H W"]) -> Float[Tensor, "c T H W"]:
         path = self.find(original)

@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,43 +64,59 @@ class Wanted(NamedTuple):
     seen: Seen
     metrics: dict[str, Spec]
 
+    def missing(self, folder: Path) -> dict[str, Spec]:
+        """Those that have no file yet."""
+        return {one: spec for one, spec in self.metrics.items() if not _evaluation_path(folder, one).exists()}
+
+
+class Found(NamedTuple):
+    """What was measured, by which metrics, in how long."""
+
+    evaluated: Evaluated
+    metrics: Sequence[Metric]
+    seconds: float
+
 
 def measure_missing(
     folder: Path, wanted: Wanted, measure: Callable[[Sequence[Spec]], tuple[Evaluated, list[Metric]]]
 ) -> None:
     """Call ``measure`` for the metrics that have no file yet, and write one each; nothing where all have. Raises Busy."""
-    if all(_evaluation_path(folder, found).exists() for found in wanted.metrics):
+    if not wanted.missing(folder):
         return
     with runs.lease(folder):
-        missing = {one: spec for one, spec in wanted.metrics.items() if not _evaluation_path(folder, one).exists()}
+        missing = wanted.missing(folder)
         begun = time.perf_counter()
         evaluated, metrics = measure(tuple(missing.values()))
-        seconds = time.perf_counter() - begun
-        samples = _write_samples(folder, wanted.key, evaluated)
-        for (found, said), metric, measured in zip(missing.items(), metrics, evaluated.measured, strict=True):
-            result = {
-                "digest": found,
-                "stage": folder.name,
-                "spec": wanted.protocol,
-                "metric": plain(said),
-                "label": metric.label,
-                "key": metric_key(wanted.key, said),
-                "unit": metric.unit,
-                "better": metric.better,
-                "protocol": wanted.seen.protocol(metric),
-                "networks": networks_of(metric),
-                "value": measured.value,
-                "n": wanted.seen.n,
-                "items": evaluated.items,
-                "per_item": measured.per_item,
-                "interval": measured.interval,
-                "details": dict(measured.details),
-                "fingerprint": wanted.seen.fingerprint,
-                "pictures": [item for item, _, _ in evaluated.pictures],
-                "samples": samples,
-                "seconds": seconds,
-            }
-            runs.write_json(_evaluation_path(folder, found), result)
+        write_measured(folder, wanted, missing, Found(evaluated, metrics, time.perf_counter() - begun))
+
+
+def write_measured(folder: Path, wanted: Wanted, missing: Mapping[str, Spec], what: Found) -> None:
+    """A file a metric of ``missing``, which ``what`` has in its order, and pictures. The folder is leased by the caller."""
+    samples = _write_samples(folder, wanted.key, what.evaluated)
+    for (found, said), metric, measured in zip(missing.items(), what.metrics, what.evaluated.measured, strict=True):
+        result = {
+            "digest": found,
+            "stage": folder.name,
+            "spec": wanted.protocol,
+            "metric": plain(said),
+            "label": metric.label,
+            "key": metric_key(wanted.key, said),
+            "unit": metric.unit,
+            "better": metric.better,
+            "protocol": wanted.seen.protocol(metric),
+            "networks": networks_of(metric),
+            "value": measured.value,
+            "n": wanted.seen.n,
+            "items": what.evaluated.items,
+            "per_item": measured.per_item,
+            "interval": measured.interval,
+            "details": dict(measured.details),
+            "fingerprint": wanted.seen.fingerprint,
+            "pictures": [item for item, _, _ in what.evaluated.pictures],
+            "samples": samples,
+            "seconds": what.seconds,
+        }
+        runs.write_json(_evaluation_path(folder, found), result)
 
 
 def load(folder: Path | str, weights: str = "raw") -> Reconstructor:
