@@ -256,6 +256,10 @@ def test_tables_that_are_missing_or_torn_and_pictures_elsewhere_are_named(tmp_pa
     assert said in faults(folder, "huggingface")
     (folder / "train/data-00001-of-00002.arrow").write_bytes((tmp_path / "kept").read_bytes()[:3000])
     assert "train/data-00001-of-00002.arrow: is no whole .arrow file" in faults(folder, "huggingface")
+    torn = parquets(tmp_path / "torn") / "data/validation-00000-of-00001.parquet"
+    torn.write_bytes(torn.read_bytes()[:3000])
+    said = faults(tmp_path / "torn", "huggingface", skip_broken=True)
+    assert "test: holds no usable file" in said and f"{torn}: is no whole .parquet file" in said
     (tmp_path / "two").mkdir()
     rows = [{"image": {"bytes": None, "path": f"/elsewhere/{i}.jpg"}} for i in range(3)]
     features = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}

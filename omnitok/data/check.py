@@ -69,7 +69,10 @@ def check_folder(
     broken = [*listing.absent, *listing.broken, *broken]
     _refuse(folder, broken, skip_broken)
     usable = [file for file in listing.files if file.title in facts]
-    splits, copies = placed(folder, usable, facts, listing.held)
+    try:
+        splits, copies = placed(folder, usable, facts, listing.held)
+    except SpecError as error:  # what is left out may be why
+        raise SpecError([*error.faults, *_faults(folder, broken)]) from None
     _refuse(folder, copies, skip_broken)
     left = {one.path for one in copies}
     columns = _columns([file for file in usable if file.title not in left], facts, splits, listing.classes)
@@ -95,12 +98,15 @@ def _made(folder: Path) -> Path:
 
 def _refuse(folder: Path, broken: Sequence[Broken], skip: bool) -> None:
     """Raises SpecError with the first ones, unless they are to be left out."""
-    if not broken or skip:
-        return
+    if broken and not skip:
+        raise SpecError(_faults(folder, broken))
+
+
+def _faults(folder: Path, broken: Sequence[Broken]) -> list[Fault]:
     faults = [Fault(Mark(str(folder / one.path)), "", one.reason) for one in broken[:MOST]]
     if (more := len(broken) - MOST) > 0:
         faults.append(Fault(Mark(str(folder)), "", f"and {more:,} more; --skip-broken leaves all of them out"))
-    raise SpecError(faults)
+    return faults
 
 
 def _once(tree: Tree, files: Sequence[Listed]) -> list[Listed]:

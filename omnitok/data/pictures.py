@@ -58,7 +58,9 @@ def _opened(content: bytes, name: str) -> Iterator[Image.Image]:
     except _BOMBS:
         raise DataError(f"{name}: has more than {Image.MAX_IMAGE_PIXELS} pixels") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name}: is no picture of a kind that is read ({', '.join(SUFFIXES)})") from None
+        raise DataError(
+            f"{name}: is no picture by its bytes, whatever its ending; read are {', '.join(_FORMATS)}"
+        ) from None
     except _DAMAGE as error:
         raise DataError(f"{name}: cannot be decoded: {error}") from None
 

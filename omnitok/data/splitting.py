@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from omnitok.data.columns import SPLITS
@@ -11,7 +11,7 @@ from omnitok.data.contract import Split
 from omnitok.data.layouts.contract import Listed
 from omnitok.data.manifest import Broken
 from omnitok.data.survey import Facts
-from omnitok.spec import Fault, Mark, SpecError
+from omnitok.spec import Fault, Mark, SpecError, counted
 
 SHARE = 0.1  # of a class's files that are held out for val, and again for test, where nobody said any splits
 FEWEST = 3  # files of a kind and class then: one a split
@@ -73,13 +73,7 @@ def _divided(folder: Path, files: Sequence[Listed], facts: Mapping[str, Facts]) 
     groups: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for unit, kind in kinds.items():
         groups[unit[0], kind].append(unit)
-    faults = [
-        Fault(Mark(str(folder / label)), "", f"has {len(members)} usable {kind}(s); a class needs {FEWEST} of a kind")
-        for (label, kind), members in sorted(groups.items())
-        if len(members) < FEWEST
-    ]
-    if faults:
-        raise SpecError(faults)
+    _refuse_few(folder, groups, {file.label for file in files if first[facts[file.title].sha256] != file})
     splits: dict[tuple[str, str], Split] = {}
     for members in groups.values():
         ranked = sorted(members, key=lambda unit: _rank(unit[1]))
@@ -89,6 +83,18 @@ def _divided(folder: Path, files: Sequence[Listed], facts: Mapping[str, Facts]) 
         splits |= dict.fromkeys(ranked[train : train + held], "val")
         splits |= dict.fromkeys(ranked[train + held :], "test")
     return {file.title: splits[units[first[facts[file.title].sha256].title]] for file in files}
+
+
+def _refuse_few(folder: Path, groups: Mapping[tuple[str, str], Sequence[tuple[str, str]]], twice: Set[str]) -> None:
+    """Raises SpecError with every class and kind of which there are not enough. ``twice``: classes that have copies."""
+    faults = []
+    for (label, kind), members in sorted(groups.items()):
+        if len(members) < FEWEST:
+            once = ", as files with the same bytes count once" if label in twice else ""
+            said = f"has {counted(len(members), f'usable {kind}')}{once}; a class needs {FEWEST} of a kind"
+            faults.append(Fault(Mark(str(folder / label)), "", said))
+    if faults:
+        raise SpecError(faults)
 
 
 def _rank(text: str) -> str:

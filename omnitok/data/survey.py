@@ -74,7 +74,9 @@ def _sniffed(source: Path | bytes, name: str) -> str:
         if head[start : start + len(mark)] == mark:
             return suffix
     if suffix_of(name) not in SUFFIXES:
-        raise DataError(f"{name}: is no picture and no video of a kind that is read ({', '.join(SUFFIXES)})")
+        raise DataError(
+            f"{name}: is no picture and no video, by its bytes or its ending; read are {', '.join(SUFFIXES)}"
+        )
     return suffix_of(name)
 
 

@@ -1,6 +1,5 @@
 """YAML read strictly: what people mean, every value with the place where it was said, all faults at once."""
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import yaml
+
+from omnitok.spec.words import closest
 
 
 class Mark(NamedTuple):
@@ -67,8 +68,7 @@ class Seq(list[Any]):
 def near(word: object, known: Iterable[object]) -> str:
     """The end of a refusal: the nearest legal name, then all of them."""
     names = [str(name) for name in known]
-    close = difflib.get_close_matches(str(word), names, n=1)
-    return (f"; did you mean {close[0]!r}?" if close else "") + f" (known: {', '.join(names) or 'none'})"
+    return f"{closest(str(word), names)} (known: {', '.join(names) or 'none'})"
 
 
 def read_yaml(path: Path, name: str | None = None) -> Map:

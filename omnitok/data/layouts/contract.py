@@ -1,7 +1,6 @@
 """What every layout promises, and the tree of files that it reads."""
 
 import csv
-import difflib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +12,7 @@ from omnitok.data import pictures, videos
 from omnitok.data.columns import titled
 from omnitok.data.contract import Split
 from omnitok.data.manifest import FILE, Broken
-from omnitok.spec import Fault, Mark, SpecError
+from omnitok.spec import Fault, Mark, SpecError, closest
 
 SUFFIXES = (*pictures.SUFFIXES, *videos.SUFFIXES)
 
@@ -71,7 +70,7 @@ class Tree:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise SpecError([Fault(Mark(str(folder)), "", "no such folder")])
+            raise SpecError([Fault(Mark(str(folder)), "", _no_folder(folder))])
         self.folder = folder
         self.names = _names(folder)
         self.lists: set[str] = set()  # what was read as a list, so that it is not said to be ignored
@@ -154,12 +153,6 @@ def ordered(files: Iterable[Listed]) -> tuple[str, ...]:
     return tuple(sorted(found, key=int) if all(label.isdecimal() for label in found) else found)
 
 
-def closest(word: str, known: Iterable[str]) -> str:
-    """The end of a refusal where what is legal is too much to list."""
-    found = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
 def suffix_of(name: str) -> str:
     name = name.rpartition("/")[2]
     return name[name.rfind(".") :].lower() if "." in name else ""
@@ -187,6 +180,13 @@ _WORDS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "validate": "val",
     "dev": "val", "test": "test", "testing": "test",
 }  # fmt: skip
+
+
+def _no_folder(folder: Path) -> str:
+    if folder.exists():
+        return "is a file; what is checked is a folder"
+    beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    return f"no such folder{closest(folder.name, sorted(beside))}"
 
 
 def _names(folder: Path) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from omnitok.data.contract import Split
-from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent, closest
+from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent
+from omnitok.spec import closest
 
 CATEGORIES = "moments_categories.txt"
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from omnitok.data.contract import Split
-from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent, closest
+from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent
+from omnitok.spec import closest
 
 FOLDER = "20bn-something-something-v2/"
 LISTS = ("labels/", "labels/something-something-v2-", "something-something-v2-", "")

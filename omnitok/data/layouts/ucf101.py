@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from omnitok.data.contract import Split
-from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent, closest
+from omnitok.data.layouts.contract import Layout, Listed, Listing, Tree, absent
+from omnitok.spec import closest
 
 LISTS = ("ucfTrainTestlist/", "")
 _GROUP = re.compile(r"(.*_g\d+)_c\d+\.avi")
