@@ -96,7 +96,7 @@ def test_every_broken_file_is_named_with_its_reason_and_nothing_is_written(folde
     found = faults(folder)
     for name, reason in [
         ("cat/empty.png", "is empty"),
-        ("cat/text.png", "is no picture"),
+        ("cat/text.png", "is no picture by its bytes, whatever its ending; read are PNG, JPEG, WEBP, BMP"),
         ("cat/wrong.jpg", "is a PNG picture, which .jpg does not say"),
         ("dog/torn.jpg", "truncated"),
         ("dog/wrong.avi", "which .avi does not say"),
@@ -180,7 +180,13 @@ def test_an_absent_an_empty_and_a_too_small_folder_are_refused(tmp_path: Path) -
     assert "holds no picture and no video" in faults(tmp_path)[0]
     picture(tmp_path / "cat" / "0.png", seed=0)
     picture(tmp_path / "cat" / "1.png", seed=1)
-    assert "cat: has 2 usable photo(s); a class needs 3 of a kind" in faults(tmp_path)[0]
+    assert "cat: has 2 usable photos; a class needs 3 of a kind" in faults(tmp_path)[0]
+    for i in range(3):
+        picture(tmp_path / "dog" / f"{i}.png", seed=2)
+    once = "dog: has 1 usable photo, as files with the same bytes count once; a class needs 3 of a kind"
+    assert once in faults(tmp_path)[1]
+    assert "0.png: is a file; what is checked is a folder" in faults(tmp_path / "dog" / "0.png")[0]
+    assert faults(tmp_path / "dogs")[0].endswith("dogs: no such folder; did you mean 'dog'?")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(folder: Path) -> None:
@@ -225,6 +231,15 @@ def test_a_fingerprint_must_be_said_because_any_default_would_be_a_trap() -> Non
 def test_a_name_that_leaves_the_root_or_is_not_plain_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(DataError, match="no plain path below a folder"):
         Folder(folder.parent, "train", name=name, fingerprint=check_folder(folder).fingerprint)
+
+
+def test_a_misspelt_folder_is_refused_with_the_nearest_that_has_a_manifest(folder: Path) -> None:
+    (folder.parent / "pests").mkdir()  # nearer, but no dataset
+    check_folder(folder, into=folder.parent / "more" / "cats")
+    check_folder(folder)
+    for name, meant in [("pests/a", "pets"), ("pest", "pets"), ("more/cat", "more/cats")]:
+        with pytest.raises(DataError, match=rf"{name}: no such folder; did you mean '{meant}'; make it with: omnitok"):
+            Folder(folder.parent, "train", name=name, fingerprint="")
 
 
 def test_an_absent_folder_an_unchecked_one_and_a_damaged_manifest_are_refused(folder: Path) -> None:

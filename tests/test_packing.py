@@ -114,8 +114,12 @@ def test_what_cannot_be_packed_is_refused(made: recording.Made, tmp_path: Path) 
     root, name = made.folder.parent, made.folder.name
     with pytest.raises(DataError, match="has 5 clips of each game for training, so 1 to 5 can be packed"):
         pack_dataset(root, name, tmp_path / "x.tar.xz", 6)
-    with pytest.raises(DataError, match="no such folder; make it with: omnitok data procgen16"):
-        pack_dataset(root, "gone", tmp_path / "x.tar.xz")
+    kinds = r"; procgen16-\.\.\. and natural_mini can be packed"
+    with pytest.raises(DataError, match=rf"no such folder{kinds}; did you mean '{name}'\? \(known: {name}\)"):
+        pack_dataset(root, name[:-2], tmp_path / "x.tar.xz")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(DataError, match=rf"mine: is no folder that omnitok made{kinds} \(known: none\)"):
+        pack_dataset(tmp_path, "mine", tmp_path / "x.tar.xz")
     with pytest.raises(DataError, match=r"gone: no such folder"):
         pack_dataset(root, name, tmp_path / "gone" / "x.tar.xz")
     with pytest.raises(DataError, match=r"gone\.tar\.xz: no such file"):
@@ -170,7 +174,7 @@ FAULTS: dict[str, tuple[Callable[[Members], Members], str]] = {
     "twice": (lambda members: [*members, members[1]], "holds .*bigfish.npy', which is not as its manifest says"),
     "another size": (lambda m: [m[0], (m[1][0], m[1][1] + b"x"), *m[2:]], "which is not as its manifest says"),
     "other bytes": (lambda m: [m[0], (m[1][0], m[1][1][:-1] + b"?"), *m[2:]], "has the sha256 .*, the manifest says"),
-    "missing": (lambda members: members[:-1], "is cut short: 1 files are missing, the first is test/ninja.npy"),
+    "missing": (lambda members: members[:-1], "is cut short: 1 file is missing, the first is test/ninja.npy"),
     "no manifest": (lambda members: members[1:], "is no pack: it does not begin with the manifest of a dataset"),
     "no members": (lambda members: [], "is no pack: it does not begin with the manifest"),
     "a manifest elsewhere": (renamed("a/b/procgen16.json", 0), "is no pack: it does not begin"),
@@ -223,10 +227,10 @@ def test_the_commands_say_the_size_and_what_an_experiment_says(
     monkeypatch.setenv("OMNITOK_DATA", str(made.folder.parent))
     words = ("pack", made.folder.name, "--clips", "1", "--out", out)
     assert "MB, procgen16-64-1, fingerprint" in call(*words)
-    assert call(*words, code=1) == f"Error: {out}: is there already; choose another name\n"
+    assert call(*words, code=2) == f"{out}: is there already; choose another name\n"
     monkeypatch.setenv("OMNITOK_DATA", str(tmp_path / "there"))
     output = call("unpack", out)
     assert "30 files were unpacked\n" in output
     assert "data: {type: procgen16, name: procgen16-64-1, fingerprint: " in output
     assert "already there; nothing was unpacked" in call("unpack", out)
-    assert "no such file" in call("unpack", str(tmp_path / "gone"), code=1)
+    assert "no such file" in call("unpack", str(tmp_path / "gone"), code=2)

