@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 from daemons import Daemon, Daemons, Failed, free_ports, locked, until
 from packages import SLURM, Missing, need, program, search_path
 from settings import Layout
@@ -204,7 +205,7 @@ class Cluster:
             self.configure()
         try:
             with contextlib.suppress(Failed):
-                until(self._rests, 8, "all nodes are idle", pause=0.2)
+                until(self._rests, 4, "all nodes are idle", pause=0.2)
                 return
             for name, state in self.states().items():  # a job's end that was never heard of is waited for a minute
                 if state.startswith("comp"):
@@ -224,8 +225,11 @@ class Cluster:
         A controller that crashed requeues jobs when it finds them gone, so what is queued is cancelled again and again.
         """
         states, jobs = self.states(), self.ask("squeue", "--noheader", strict=False)
-        for how in (["--signal=KILL", "--full"], []) if jobs else ():  # submitit's tasks ignore a polite end
-            self.ask("scancel", f"--user={self.layout.values()['user']}", *how, strict=False)
+        if jobs:
+            self.ask("scancel", f"--user={self.layout.values()['user']}", strict=False)
+            for task in self.tasks():  # submitit's ignore a polite end
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    task.kill()
         if "unknown" in states.values():  # a controller that was started again waits for its nodes to speak up
             self.ask("scontrol", "reconfigure", strict=False)
         for name, state in states.items():
@@ -234,6 +238,15 @@ class Cluster:
         return set(states.values()) == {"idle"} and not jobs
 
     # ---- questions
+
+    def tasks(self, *nodes: str) -> list[psutil.Process]:
+        """The processes of jobs, orphans too, on all nodes or on these; Slurm's own only as far as jobs call it."""
+        found = []
+        for name in nodes or self.nodes:
+            family = self.daemons.family(name)  # unshare, its shell, slurmd, and what that started
+            slurmd = self.daemons.worker(name)
+            found += [process for process in family[2:] if process != slurmd and _called(process) != "slurmstepd"]
+        return found
 
     @property
     def nodes(self) -> list[str]:
@@ -287,6 +300,14 @@ class Cluster:
         with self.daemons.outlived_by_nothing():
             self.up()
             yield self
+
+
+def _called(process: psutil.Process) -> str:
+    """Its name; empty if it is gone."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def main(command: str = "", folder: str = "", part: str = "") -> str:

@@ -187,9 +187,10 @@ class Daemons:
         for name in self.waste:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def family(self) -> list[psutil.Process]:
-        """Every process that runs here."""
-        return [member for name in self.names() if (process := self.process(name)) for member in _family(process)]
+    def family(self, *names: str) -> list[psutil.Process]:
+        """Every process that runs here, or that these daemons consist of."""
+        begun = [process for name in names or self.names() if (process := self.process(name))]
+        return [member for process in begun for member in _family(process)]
 
     def tail(self, name: str) -> str:
         """The end of what it said."""
