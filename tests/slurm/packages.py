@@ -3,6 +3,7 @@
 What the distribution would start by itself stays stopped: the tests start their own, in their own folders.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -49,7 +50,7 @@ def need(what: str, programs: dict[str, str]) -> None:
 
     Raises Missing where they are not and cannot be had.
     """
-    absent = [name for name in programs if shutil.which(name, path=search_path()) is None]
+    absent = missing(programs)
     if not absent:
         return
     packages = sorted({programs[name] for name in absent})
@@ -57,12 +58,18 @@ def need(what: str, programs: dict[str, str]) -> None:
     if os.geteuid() or shutil.which("apt-get") is None:
         raise Missing(f"{advice}, as root on Debian")
     with nothing_starts():
+        if not missing(programs):  # another process has seen to it meanwhile
+            return
         tried = install(packages)
         if tried.returncode:  # the lists of packages may be absent, as in a fresh container
             subprocess.run(["apt-get", "update"], capture_output=True, check=False)
             tried = install(packages)
     if tried.returncode:
         raise Missing(f"{advice} failed: {' '.join(tried.stderr.splitlines()[-1:])}")
+
+
+def missing(programs: dict[str, str]) -> list[str]:
+    return [name for name in programs if shutil.which(name, path=search_path()) is None]
 
 
 def install(packages: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -73,18 +80,20 @@ def install(packages: list[str]) -> "subprocess.CompletedProcess[str]":
 
 @contextmanager
 def nothing_starts() -> Iterator[None]:
-    """No package starts a daemon meanwhile. Where somebody forbade it already, that stays."""
+    """No package starts a daemon meanwhile; one process at a time. Where somebody forbade it already, that stays."""
+    folder = os.open(POLICY.parent, os.O_RDONLY)
+    ours = False
     try:
-        with POLICY.open("x") as file:
-            file.write("#!/bin/sh\nexit 101\n")
-    except FileExistsError:
-        yield
-        return
-    POLICY.chmod(0o755)
-    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        ours = not POLICY.exists()
+        if ours:
+            POLICY.write_text("#!/bin/sh\nexit 101\n")
+            POLICY.chmod(0o755)
         yield
     finally:
-        POLICY.unlink(missing_ok=True)
+        if ours:
+            POLICY.unlink(missing_ok=True)
+        os.close(folder)
 
 
 def unavailable(why: Missing) -> NoReturn:
