@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 import yaml
@@ -74,6 +75,8 @@ def recorded(folder: Path, name: str = "blurred") -> str:
 def test_reconstructions_of_exported_items_are_a_row_with_the_numbers_of_the_pairs(items, theirs, tmp_path):
     direct = {one["label"]: one for one in omnitok.evaluate_pairs(items, theirs, "psnr")}
     sweep = baselines(tmp_path, "mean_colour", recorded(theirs))
+    (line,) = [line for line in CliRunner().invoke(main, ["plan", str(sweep)]).output.splitlines() if "blurred" in line]
+    assert line.split()[3:7] == ["n/a", "-", "n/a", "-"]  # nobody knows its parameters, FLOPs, tokens, bits
     done = launch(sweep)
     assert {state.status for state in done.states} == {"done"}
     frame = omnitok.rows(sweep)
@@ -81,7 +84,7 @@ def test_reconstructions_of_exported_items_are_a_row_with_the_numbers_of_the_pai
     assert row["photos/psnr"] == pytest.approx(direct["psnr"]["value"], abs=1e-9) and row["kind"] == "baseline"
     assert row["photos/psnr"] > frame[frame["arm"] == "mean_colour"]["photos/psnr"].item()
     page = render(done.folder, tmp_path / "out").page
-    assert "blurred" in page.read_text()
+    assert "blurred" in page.read_text() and pd.isna(row["parameters"])
     assert {one["stage"] for one in direct.values()} == {row["digest"]}  # one and the same run
 
 
@@ -188,13 +191,16 @@ def test_clips_are_exported_frame_by_frame_and_found_again(tmp_path, runs_root):
 def test_each_tokenizers_file_is_rehearsed_on_what_it_takes(tmp_path, runs_root):
     said = []
     for patch in (4, 8):
-        spec = decode(MODELS, {"dim": 12, "patches": {"type": "linear", "patch": patch}, "quantizer": "fsq"})
+        spec = decode(MODELS, {"dim": 12, "patches": {"type": "linear", "patch": patch, "temporal_patch": 2}, "quantizer": "fsq"})
         write_tokenizer(tmp_path / f"{patch}.safetensors", resolve(spec)(), spec, {})
         digest = sha256(tmp_path / f"{patch}.safetensors")
         said.append(f"{{type: tokenizer, name: p{patch}, file: {patch}.safetensors, sha256: {digest}}}")
     trials = plan_sweep(baselines(tmp_path, *said)).trials[-2:]
     assert [trial.name for trial in trials] == ["p4", "p8"]
     assert all(trial.facts.flops[trial.facts.largest].encode > 0 for trial in trials)
+    arm = plan_sweep(baselines(tmp_path, *said)).trials[0].facts
+    assert trials[0].facts.tokens.keys() == arm.tokens.keys() and trials[0].facts.largest == arm.largest
+    assert trials[0].facts.tokens["1x16"] == 16 and trials[1].facts.tokens["1x16"] == 4  # at the shapes of the arms
     (tmp_path / "8.safetensors").write_bytes(b"x")
     with pytest.raises(SpecError, match=r"ask.yaml:8: baselines\[1\].sha256: sha256=.*: the file .* has"):
         plan_sweep(baselines(tmp_path, *said))

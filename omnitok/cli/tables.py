@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from omnitok import runs
-from omnitok.spec import flow
+from omnitok.spec import counted, flow
 
 STYLES = {"done": "green", "failed": "red", "blocked": "yellow", "running": "cyan", "interrupted": "yellow"}
 
@@ -57,8 +57,8 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
         stage["steps"] for digest, stage in plan["stages"].items() if not (root / digest / runs.RESULT).exists()
     )
     shared = len(asked) - len(plan["stages"])
-    out.print(f"\n{len(plan['trials'])} trials, {len(plan['stages'])} stages to train once ({shared} shared), "
-              f"{done} of them done; {steps:,} steps to go")  # fmt: skip
+    out.print(f"\n{counted(len(plan['trials']), 'trial')}, {counted(len(plan['stages']), 'stage')} to train once "
+              f"({shared} shared), {done} of them done; {counted(steps, 'step')} to go")  # fmt: skip
     for one in plan["evaluations"]:
         labels = ", ".join(metric["label"] for metric in one["metrics"])
         out.print(f"evaluation {escape(one['name'])}: {labels} on {escape(one['key'])}")
@@ -69,11 +69,11 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
 def _costs(trial: dict[str, Any], matched: bool) -> list[str]:
     """The cells of what one arm costs, FLOPs of a clip of its largest shape, and of what was solved in it."""
     largest = trial["largest"]
-    flops = sum(trial["flops"][largest].values())
+    flops = sum(trial["flops"][largest].values()) if trial["flops"] else 0
     cells = [
-        f"{trial['parameters']:,}",
+        "n/a" if trial["parameters"] is None else f"{trial['parameters']:,}",
         f"{largest}:{giga(flops)}" if flops else "-",
-        " ".join(f"{shape}:{count}" for shape, count in trial["tokens"].items()),
+        " ".join(f"{shape}:{count}" for shape, count in trial["tokens"].items()) or "n/a",
         f"{trial['bits_per_token']:.4g}" if trial["bits_per_token"] else "-",
     ]
     if matched and "solved" in trial:

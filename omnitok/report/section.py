@@ -12,7 +12,7 @@ from omnitok.report import figures, galleries, points, tables
 from omnitok.report.claims import Verdict, answer, verdicts
 from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, slug, stages
 from omnitok.report.numbers import count, duration, full
-from omnitok.spec import digest
+from omnitok.spec import counted, digest
 
 QUANTITIES = ("train/loss", "val/psnr")
 
@@ -94,7 +94,8 @@ def section(stored: Path, mirror: Mirror | None = None, notices: Sequence[str] =
 
 def banner(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     """What a reader must know before any number: runs that are not comparable as they stand, claims made afterwards."""
-    ran = [stage for stage in known.values() if stage.provenance]
+    trained = dict.fromkeys(one for trial in sweep.plan["trials"] if trial["kind"] == "arm" for one in trial["stages"])
+    ran = [known[digest] for digest in trained if known[digest].provenance]
     found = []
     for words, values in (
         ("at different commits", [stage.provenance.get("commit") for stage in ran]),
@@ -104,11 +105,11 @@ def banner(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     ):
         counts = _tally(values)
         if len(counts) > 1:
-            said = ", ".join(f"{_short(value)} ({_runs_in_words(n)})" for value, n in counts.items())
+            said = ", ".join(f"{_short(value)} ({counted(n, 'run')})" for value, n in counts.items())
             found.append(f"arms ran {words}: {said}")
     dirty = sum(1 for stage in ran if stage.provenance.get("dirty"))
     if dirty:
-        found.append(f"{_runs_in_words(dirty)} of {len(ran)} had uncommitted changes (a dirty tree)")
+        found.append(f"{counted(dirty, 'run')} of {len(ran)} had uncommitted changes (a dirty tree)")
     first = sweep.said.get("claims_first")
     if first and first["sha256"] != digest(sweep.said["claims"]):
         found.append(f"post hoc: the claims were edited after the first launch ({first['at']})")
@@ -136,17 +137,13 @@ def _short(value: str) -> str:
     return value[:10] if len(value) == 40 and set(value) <= set("0123456789abcdef") else value
 
 
-def _runs_in_words(n: int) -> str:
-    return f"{n} run{'' if n == 1 else 's'}"
-
-
 def _progress(frame: pd.DataFrame) -> str:
     counts = {status: int(n) for status, n in frame["status"].value_counts().items()}
     if counts.get("done", 0) == len(frame):
-        return f"All {len(frame)} trials are done."
+        return f"All {len(frame)} trials are done." if len(frame) > 1 else "The one trial is done."
     order = ("done", "failed", "blocked", "running", "interrupted", "unevaluated", "planned")
     words = [f"{counts[status]} {tables.WORDS.get(status, status)}" for status in order if status in counts]
-    return f"Of {len(frame)} trials: {', '.join(words)}."
+    return f"Of {counted(len(frame), 'trial')}: {', '.join(words)}."
 
 
 def _scale(frame: pd.DataFrame) -> str:
@@ -244,7 +241,7 @@ def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -
     ran = [stage for stage in known.values() if stage.provenance]
     yield "sweep", f"{sweep.said['file']} (digest {sweep.said['digest']}), launched {sweep.said['launched']}"
     total = duration(math.fsum(stage.seconds for stage in known.values()))
-    yield "runs", f"{len(known)} stage runs in {len(frame)} trials, {total} in all"
+    yield "runs", f"{counted(len(known), 'stage run')} in {counted(len(frame), 'trial')}, {total} in all"
     for title, values in (
         ("commits", [stage.provenance.get("commit") for stage in ran]),
         ("sources", [stage.provenance.get("code") for stage in ran]),
@@ -271,4 +268,4 @@ def _listed(values: Sequence[Any]) -> str:
     counts = _tally(values)
     if len(counts) == 1:
         return next(iter(counts))
-    return "; ".join(f"{value} ({_runs_in_words(n)})" for value, n in counts.items())
+    return "; ".join(f"{value} ({counted(n, 'run')})" for value, n in counts.items())

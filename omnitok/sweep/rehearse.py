@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -77,6 +77,7 @@ class Rehearsal:
         self.checked: set[str] = set()
         self.shapes: dict[int, tuple[int, int]] = {}  # of the measurements, by place
         self.known: dict[int, Measurement] = {}  # with what they see, by place
+        self.counted: dict[tuple[int, int], None] = {}  # the shapes that stages were counted at
         self.trained_on: dict[str, Shapes] = {}  # by all that a stage says but its model
 
     def stages(self, stages: Sequence[Stage], on: Sequence[str] | None = None) -> Facts:
@@ -107,6 +108,12 @@ class Rehearsal:
         return facts
 
     def _facts(self, met: Met) -> Facts:
+        if isinstance(met.task.codec, Recorded):
+            return Facts(None, {}, 0.0, {}, "")
+        if met.task.by_codec:
+            met = met._replace(shapes=self._taken(met) or met.shapes)
+        else:
+            self.counted |= dict.fromkeys(met.shapes)
         longest = {r: max(f for f, side in met.shapes if side == r) for _, r in met.shapes}
         costs = {f"{f}x{r}": self.cost(met, f, r) for r, f in longest.items()}
         flops = {shape: Flops(found.encode, found.decode) for shape, found in costs.items()}
@@ -114,6 +121,15 @@ class Rehearsal:
         frames, resolution = largest(met.shapes)
         shape = f"{frames}x{resolution}"
         return Facts(costs[shape].parameters, tokens, costs[shape].bits_per_token, flops, shape)
+
+    def _taken(self, met: Met) -> Shapes:
+        """What of the shapes that others are counted at a model takes, so that rows compare."""
+        found = []
+        for shape in self.counted:
+            with suppress(ValueError, RuntimeError):
+                self._probe(met, *shape)
+                found.append(shape)
+        return tuple(found)
 
     def meet(self, stage: Stage) -> Met:
         """A stage's task, built once for all stages that a rehearsal does not tell apart. Raises what a model that does

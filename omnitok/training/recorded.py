@@ -101,7 +101,7 @@ def _sha256(path: Path, changed_ns: int) -> str:
 
 @final
 class Recorded(Baseline):
-    """Reconstructions that were made elsewhere of items that ``omnitok evaluate --export-items`` has written: each is a
+    """Reconstructions that were made elsewhere, by how large a tokenizer and from how many tokens nobody knows, of items that ``omnitok evaluate --export-items`` has written: each is a
     picture, a video or a folder of frames with its item's name.
 
     folder: where they lie, of all evaluations together, in sub-folders or not; not part of the identity.

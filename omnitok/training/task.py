@@ -23,7 +23,7 @@ class Flops(NamedTuple):
 class Facts(NamedTuple):
     """What a stage costs, known before it is paid for."""
 
-    parameters: int
+    parameters: int | None  # None: not known of what was made elsewhere
     tokens: dict[str, int]  # "frames x resolution" -> tokens a sample
     bits_per_token: float
     flops: dict[str, Flops]  # the same, of the longest clip at each resolution
