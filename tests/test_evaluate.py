@@ -50,7 +50,7 @@ def test_items_are_spread_evenly_and_their_number_is_in_the_protocol():
     assert found.measured[0].per_item == tuple(every.measured[0].per_item[i] for i in (2, 6))
     some = decode(EVALUATIONS, read_value(f"{{{PHOTOS}, items: 2}}", "here"))
     assert key_of(some).endswith(".1x16.n2")
-    with pytest.raises(ValueError, match="items=9: the test split has 8 of 1 frames"):
+    with pytest.raises(ValueError, match="items=9: the test split has 8 of 1 frame$"):
         evaluation(f"{PHOTOS}, items: 9").shape()
 
 

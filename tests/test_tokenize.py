@@ -271,7 +271,7 @@ def test_a_run_is_tokenized_as_it_was_trained_and_its_export_makes_the_same(tmp_
     assert result.exit_code == 0, result.output
     (folder,) = (tmp_path / "tokens").iterdir()
     assert folder.name.startswith("embedded.val.3x16-")
-    assert "1 shards made, 0 were there" in result.output
+    assert "1 shard made, 0 there before" in result.output
     index = runs.read_json(folder / "index.json")
     assert index["tokenizer"]["origin"]["run"] == run.resolve().name
     omnitok.export(run, tmp_path / "same.safetensors")

@@ -150,7 +150,7 @@ def test_a_second_sync_writes_nothing(root: Path) -> None:
     before = repr([run.to_dictionary() for run in Mlflow(root).runs])  # as text, for a NaN is not equal to itself
     again = tracking.sync(root)
     assert again[3:] == (0, 0, 0, 0, 0)
-    assert str(again) == f"1 stage runs and 1 trials in sqlite:///{root}/mlflow.db: nothing to do"
+    assert str(again) == f"1 stage run and 1 trial in sqlite:///{root}/mlflow.db: nothing to do"
     assert repr([run.to_dictionary() for run in Mlflow(root).runs]) == before
 
 

@@ -133,6 +133,7 @@ def launch(sweep: Path, sets: tuple[str, ...], cluster: Any, workers: int | None
     """Run what of SWEEP is missing; launch again to resume or to do nothing. Exit code 1 if an arm failed."""
     from omnitok import launch_sweep, runs
     from omnitok.cli.tables import print_states
+    from omnitok.spec import counted
     from omnitok.sweep.progress import view
 
     done = launch_sweep(sweep, sets, cluster=cluster, workers=workers, view=view(runs.root()))
@@ -146,7 +147,7 @@ def launch(sweep: Path, sets: tuple[str, ...], cluster: Any, workers: int | None
             else "nothing new could be done"
         )
     else:
-        click.echo(f"trained {done.trained} stages, measured {done.measured} evaluations")
+        click.echo(f"trained {counted(done.trained, 'stage')}, measured {counted(done.measured, 'evaluation')}")
     print_states(done.states, only_open=True)
     report = shlex.join(["omnitok", "report", str(sweep), *(word for said in sets for word in ("--set", said))])
     click.echo(f"stored as {done.folder.name}; next: {report}")
@@ -263,10 +264,11 @@ def schema(check: bool) -> None:
 def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_side: bool, out: Path) -> None:
     """Pass your own pictures and videos through a trained tokenizer. RUN: a digest, SWEEP/ARM/SEED, or a file."""
     from omnitok import reconstruct_files
+    from omnitok.spec import counted
 
     for done in reconstruct_files(run_reference, files, out, fit=fit or "exact", side_by_side=side_by_side):
         size = f"{done.frames} x {done.height} x {done.width}"
-        click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {done.codes} codes")
+        click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {counted(done.codes, 'code')}")
 
 
 for more in (evaluate, files.export, files.import_official, datasets, weights, tokenize):

@@ -41,7 +41,7 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
     from omnitok import evaluate_pairs, evaluate_run, runs
     from omnitok import export_items as write_items
     from omnitok.cli.tables import print_results
-    from omnitok.spec import flow
+    from omnitok.spec import counted, flow
     from omnitok.training.recorded import exported
 
     said = {name: value for name, value in asked.items() if value is not None}
@@ -51,8 +51,8 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
     _refuse(run_reference, originals, reconstructions, export_items, {**said, "metrics": metrics})
     if export_items:
         done = write_items(export_items, **said)
-        equal = "" if done.files == done.n else f" as {done.files} files, since some have equal pixels"
-        click.echo(f"wrote {done.n} items to {done.folder}{equal} ({done.view})")
+        equal = "" if done.files == done.n else f" as {counted(done.files, 'file')}, since some have equal pixels"
+        click.echo(f"wrote {counted(done.n, 'item')} to {done.folder}{equal} ({done.view})")
         click.echo(f"reconstruct each into FOLDER/{done.folder.name}, under its name, then:\n  omnitok evaluate "
                    f"--originals {export_items} --reconstructions FOLDER\nthe items of other evaluations may be exported "
                    "beside them: a sweep takes one FOLDER for all")  # fmt: skip

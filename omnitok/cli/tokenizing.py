@@ -25,6 +25,9 @@ def tokenize(run_or_file: str, out: Path | None, **asked: Any) -> None:
     """Write the codes of every item of a dataset, by RUN_OR_FILE (a digest, SWEEP/ARM/SEED, or a tokenizer's file), into
     shards for a generator to train on; again to go on or to do nothing."""
     from omnitok import tokenize as call
+    from omnitok.spec import counted
 
     done = call(run_or_file, out, progress=click.echo, **asked)
-    click.echo(f"{done.folder}: {done.items} items; {done.made} shards made, {done.kept} were there")
+    click.echo(
+        f"{done.folder}: {counted(done.items, 'item')}; {counted(done.made, 'shard')} made, {done.kept} there before"
+    )

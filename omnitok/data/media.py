@@ -12,7 +12,7 @@ from PIL import Image
 from omnitok.data import pictures, videos
 from omnitok.data.contract import DataError
 from omnitok.data.pixels import Pixels
-from omnitok.spec import near
+from omnitok.spec import counted, near
 
 WRITTEN = [".mp4", ".mov", ".mkv"]  # containers that hold H.264 with its times
 CRF = "12"  # x264's quality: visually lossless, a tenth of the size of lossless
@@ -49,7 +49,7 @@ def write_clip(path: Path, frames: Pixels, fps: float) -> None:
     """
     fitting = list(pictures.SUFFIXES) if len(frames) == 1 else WRITTEN
     if path.suffix.lower() not in fitting:
-        raise DataError(f"{path}: {len(frames)} frame(s) cannot be written there{near(path.suffix, fitting)}")
+        raise DataError(f"{path}: {counted(len(frames), 'frame')} cannot be written there{near(path.suffix, fitting)}")
     partial = path.with_name(f".{path.stem}.partial{path.suffix.lower()}")
     try:
         if len(frames) == 1:

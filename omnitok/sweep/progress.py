@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from omnitok import runs
 from omnitok.runs import Failure, Record
+from omnitok.spec import counted
 from omnitok.sweep.work import Outcome, Work
 
 SHOWN = ("train/loss", "val/psnr", "val/psnr_clips")
@@ -66,7 +67,9 @@ class Bars:
     def begin(self, works: Sequence[Work]) -> None:
         if works:
             total = sum(max(work.steps, 1) for work in works)
-            self.all = self.progress.add_task("all", total=total, metrics=f"{len(works)} pieces of work")
+            self.all = self.progress.add_task(
+                "all", total=total, metrics=counted(len(works), "piece of work", "pieces of work")
+            )
             self.progress.start()
 
     def look(self, active: Sequence[Work]) -> None:

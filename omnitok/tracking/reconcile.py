@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from omnitok import runs
+from omnitok.spec import counted
 from omnitok.tracking.curves import cursor_of, rewritten, unpushed
 from omnitok.tracking.store import MAX_METRICS, Store, is_server, opened, shown, tracking_uri
 from omnitok.tracking.wanted import EVALUATION, Wanted, metric_name, stage_run, stages, sweeps, trial_run
@@ -37,10 +38,11 @@ class Synced(NamedTuple):
 
     def __str__(self) -> str:
         done = (
-            f"{self.created} runs new, {self.replaced} made anew, {self.points} values, {self.pictures} picture folders"
+            f"{counted(self.created, 'run')} new, {self.replaced} made anew, {counted(self.points, 'value')}, "
+            f"{counted(self.pictures, 'picture folder')}"
         )
         what = done if self.writes else "nothing to do"
-        return f"{self.stages} stage runs and {self.trials} trials in {shown(self.uri)}: {what}"
+        return f"{counted(self.stages, 'stage run')} and {counted(self.trials, 'trial')} in {shown(self.uri)}: {what}"
 
 
 def sync(root: Path, uri: str | None = None) -> Synced:

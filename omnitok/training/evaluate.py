@@ -15,7 +15,7 @@ from omnitok.data import Dataset, DatasetPart
 from omnitok.metrics import Identity, Measured, Metric, MetricPart, Pair, PeakSignalToNoise, StructuralSimilarity
 from omnitok.model import Reconstructor
 from omnitok.networks import weights as networks
-from omnitok.spec import REQUIRED, Count, Spec, choices, digest, identity, plain, resolve, versions
+from omnitok.spec import REQUIRED, Count, Spec, choices, counted, digest, identity, plain, resolve, versions
 from omnitok.training.devices import decoding, device
 from omnitok.training.loader import prefetched
 from omnitok.training.recorded import Unrecorded
@@ -83,7 +83,9 @@ class Evaluation:
         """Of the items that are measured. Raises ValueError where the split has fewer than were asked for."""
         there = self.dataset.count(self.frames)
         if self.items > there:
-            raise ValueError(f"items={self.items}: the {self.dataset.split} split has {there} of {self.frames} frames")
+            raise ValueError(
+                f"items={self.items}: the {self.dataset.split} split has {there} of {counted(self.frames, 'frame')}"
+            )
         return tuple(spread(there, self.items or there))
 
     @property
