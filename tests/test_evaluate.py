@@ -12,7 +12,7 @@ from report_sweep import Synthetic, name_of
 from omnitok import runs
 from omnitok.cli.tables import print_results
 from omnitok.data import DataError, Dataset
-from omnitok.metrics import Identity, Measured, Metric, Pair
+from omnitok.metrics import METRICS, Identity, Measured, Metric, Pair
 from omnitok.metrics.fidelity import PeakSignalToNoise
 from omnitok.model import MeanColour
 from omnitok.report.collect import read, rows
@@ -215,11 +215,32 @@ def test_an_interval_over_items_is_shown_where_there_is_one_run_only(tmp_path):
 
 def test_results_are_printed_with_interval_details_and_protocol(capsys):
     one = {"key": "pets.test.1x64/rfid", "value": 12.25, "unit": "", "interval": [11.5, 13.0], "n": 4096,
-           "details": {"n=2048": 14.5}, "protocol": "rfid[tf2015, cc64, n=4096]"}  # fmt: skip
-    nothing = one | {"key": "pets.test.1x64/usage", "value": None, "interval": None, "details": {}}
+           "details": {"n=2048": 14.5}, "protocol": "rfid[tf2015, cc64, n=4096]", "label": "rfid",
+           "metric": {"type": "rfid", "few": False}}  # fmt: skip
+    usage = {"key": "pets.test.1x64/usage", "label": "usage", "metric": {"type": "usage"}, "note": "no codebook"}
+    nothing = one | {"value": None, "interval": None, "details": {}} | usage
     print_results([one, nothing], details=True)
     out = capsys.readouterr().out
-    assert "12.25" in out and "[11.5, 13]" in out and "4096" in out and "n=2048" in out and "n/a" in out
-    assert out.count("rfid[tf2015, cc64, n=4096]") == 2
+    assert "12.25" in out and "[11.5, 13]" in out and "4096" in out and "n=2048" in out
+    assert "pets.test.1x64/usage: n/a: no codebook" in out and "no details" not in out
+    assert out.count("rfid[tf2015, cc64, n=4096]") == 2 and "few" not in out
     print_results([one], details=False)
     assert "n=2048" not in capsys.readouterr().out
+    few = one | {"details": {}, "note": "too few", "metric": {"type": "rfid", "few": True}}
+    print_results([one, few], details=True)
+    out = capsys.readouterr().out
+    assert "rfid {few: true}" in out and "rfid {few: false}" in out  # told apart by what differs
+    assert "pets.test.1x64/rfid: no details: too few" in out
+
+
+def test_what_has_no_value_or_no_details_says_why():
+    made = evaluation(f"{PHOTOS}, metrics: [psnr]")
+    texts = ["chunk_parity", "codebook_usage", "causality_leak"]
+    metrics = [resolve(decode(METRICS, text))(MeanColour()) for text in texts]
+    found = made.measure(MeanColour(), metrics).measured
+    assert [one.value for one in found] == [None] * 3
+    assert [one.note.split(",")[0] for one in found] == [
+        "says nothing of images",
+        "says nothing where there is no codebook",
+        "says nothing of single images",
+    ]

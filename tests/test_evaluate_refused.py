@@ -46,3 +46,10 @@ def test_what_is_said_wrongly_is_refused_in_a_sentence(tmp_path, runs_root, monk
     Path("authors.ckpt").write_bytes(b"PK")
     said = call("evaluate", *words, code=2)
     assert sentence in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(("command", "more"), [("evaluate", ()), ("tokenize", ()), ("reconstruct", ("cat.png",))])
+def test_who_takes_a_tokenizers_file_tells_how_the_authors_checkpoint_becomes_one(tmp_path, runs_root, command, more):
+    (tmp_path / "authors.ckpt").write_bytes(b"PK")
+    said = call(command, tmp_path / "authors.ckpt", *more, code=2)
+    assert "authors.ckpt: not a safetensors file; omnitok import-official makes one" in said

@@ -178,12 +178,27 @@ def print_results(found: Sequence[Any], details: bool) -> None:
     for one in found:
         value = "n/a" if one["value"] is None else f"{one['value']:.5g} {one['unit']}".rstrip()
         ends = "[{:.5g}, {:.5g}]".format(*one["interval"]) if one["interval"] else ""
-        table.add_row(escape(one["key"]), value, escape(ends), str(one["n"]))
+        table.add_row(escape(f"{one['key']}{_apart(one, found)}"), value, escape(ends), str(one["n"]))
         for name, more in one["details"].items() if details else ():
             table.add_row(f"  {escape(name)}", f"{more:.5g}", "", "")
     out.print(table)
     for one in found:
+        note = one.get("note", "")  # results of before have none
+        if one["value"] is None:
+            out.print(escape(f"{one['key']}: n/a: {note or 'does not apply'}"), soft_wrap=True)
+        elif details and not one["details"]:
+            out.print(escape(f"{one['key']}: no details{f': {note}' if note else ''}"), soft_wrap=True)
+    for one in found:
         out.print(f"[dim]{escape(one['protocol'])}[/dim]", soft_wrap=True)
+
+
+def _apart(one: Any, found: Sequence[Any]) -> str:
+    """The choices by which a result differs from others of its metric on the same items."""
+    place = one["key"].rpartition("/")[0]
+    alike = [other["metric"] for other in found
+             if other["label"] == one["label"] and other["key"].rpartition("/")[0] == place]  # fmt: skip
+    odd = {name: value for name, value in one["metric"].items() if any(value != other[name] for other in alike)}
+    return f" {flow(odd)}" if odd else ""
 
 
 def print_findings(findings: Sequence[Any]) -> None:

@@ -46,6 +46,7 @@ class CausalityLeak(_Leak):
     share of that by which later ones were changed. Exactly 0 for a causal codec; says nothing of single images."""
 
     label: ClassVar[str] = "causality_leak"
+    silence: ClassVar[str] = "says nothing of single images"
     protocol = (
         "causality_leak[rms change of earlier pixels / rms change made of later ones, unclamped, later frames reversed in "
         "time and negated, mean over cuts behind each latent frame, then over items]"
@@ -65,6 +66,7 @@ class CodeLeak(_Leak):
     images, nor where there is no codebook."""
 
     label: ClassVar[str] = "code_leak"
+    silence: ClassVar[str] = "says nothing of single images, nor where there is no codebook"
     protocol = (
         "code_leak[share of earlier codes that change, later frames reversed in time and negated, mean over cuts behind "
         "each latent frame, then over items]"

@@ -52,6 +52,8 @@ class Tally:
 class Counted(Metric):
     """One number from how often the codes of each codebook occurred over all items."""
 
+    silence: ClassVar[str] = "says nothing where there is no codebook"
+
     def __init__(self, codec: Codec) -> None:
         self.tallies = [Tally(size) for size in codec.codebook_sizes]
 

@@ -17,12 +17,14 @@ NOTHING: Mapping[str, float] = MappingProxyType({})
 class Measured(NamedTuple):
     """One number over all items, and one an item where the metric is a mean of such. ``value`` is None where the
     metric does not apply (codebook usage of a continuous bottleneck). ``interval``: the 95 % interval over items where
-    there is no number an item; ``details``: other numbers that belong to it, by name (FID at smaller n)."""
+    there is no number an item; ``details``: other numbers that belong to it, by name (FID at smaller n). ``note``: why
+    there is no value, or no detail."""
 
     value: float | None
     per_item: tuple[float, ...] = ()
     interval: tuple[float, float] | None = None
     details: Mapping[str, float] = NOTHING
+    note: str = ""
 
 
 @runtime_checkable
@@ -108,7 +110,8 @@ class Metric(ABC):
 
     Best at identity; the order of batches does not matter; many small batches are one large one. ``protocol`` says
     everything in the metric that moves the number, as "label[term, term]", so that two protocols are never taken for
-    one; how the items came to be and how many they are is added to it where it is measured.
+    one; how the items came to be and how many they are is added to it where it is measured. ``silence``: what one says of
+    that has no value.
     """
 
     version: ClassVar[int] = 1
@@ -117,6 +120,7 @@ class Metric(ABC):
     least_side: ClassVar[int] = 1  # of a frame, in pixels
     least_frames: ClassVar[int] = 1  # of an item
     least_items: int = 1  # fewer are refused
+    silence: ClassVar[str] = ""
     networks: tuple[str, ...] = ()  # the names of the weight files that it needs
     better: ClassVar[Literal["higher", "lower", "neither"]]
     protocol: str

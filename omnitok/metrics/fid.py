@@ -84,7 +84,8 @@ class _Frechet(OfFeatures):
         value = list(sizes.values())[-1] if sizes else frechet(a, b)
         pulls = pull(a, b, before, after).view(items, -1).mean(1) if self.resamples else torch.zeros(items)
         between = interval(value, pulls, self.resamples, self.label, least=0.0)
-        return Measured(value, (), between, _details(sizes))
+        few = f"no distance at fewer items: there are no more vectors than the {self.extractor.width} features"
+        return Measured(value, (), between, _details(sizes), "" if sizes else few)
 
 
 def _together(parts: list[Moments]) -> Moments:

@@ -45,6 +45,7 @@ class TilingParity(_Parity):
     """
 
     label: ClassVar[str] = "tiling_parity"
+    silence: ClassVar[str] = "says nothing of frames no larger than a tile, nor of a codec that takes none so small"
 
     def __init__(self, codec: Codec, *, tile: Count = 64, overlap: Annotated[int, Field(ge=0)] = 0) -> None:
         super().__init__(codec)
@@ -93,6 +94,7 @@ class ChunkParity(_Parity):
     """
 
     label: ClassVar[str] = "chunk_parity"
+    silence: ClassVar[str] = "says nothing of images, nor of a codec that takes no chunks of such clips"
 
     def __init__(self, codec: Codec, *, chunk: Count = 1) -> None:
         super().__init__(codec)

@@ -26,6 +26,7 @@ class BitsPerPixel(MeanOfItems):
     label: ClassVar[str] = "bits_per_pixel"
     unit: ClassVar[str] = "bits"
     better: ClassVar[Literal["higher", "lower", "neither"]] = "lower"
+    silence: ClassVar[str] = "says nothing where there is no codebook"
     protocol = "bits_per_pixel[tokens x log2 of codebook sizes / (frames x height x width)]"
 
     def add(self, pair: Pair) -> None:

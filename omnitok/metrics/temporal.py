@@ -46,6 +46,8 @@ def _changes(clip: Clip) -> Float[Tensor, "b c t H W"]:
 
 
 class _OfChanges(OfClips):
+    silence: ClassVar[str] = "says nothing of single images"
+
     def add(self, pair: Pair) -> None:
         if pair.original.shape[2] > 1:
             super().add(pair)

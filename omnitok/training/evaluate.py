@@ -23,6 +23,7 @@ from omnitok.training.task import look
 
 MOST_PIXELS = 2**21  # of a batch: seven clips of 17 x 128 x 128; the numbers do not depend on it
 MOST_ITEMS = 64  # of a batch
+UNRECORDED = "asks more of a tokenizer than reconstructions of the items can say"
 PICTURES = 4  # items kept to look at
 
 
@@ -159,8 +160,13 @@ def measured(pairs: Iterable[tuple[Sequence[str], Pair]], metrics: Sequence[Metr
             if len(names) + i in kept:
                 pictures.append((name, pair.original[i], pair.reconstruction[i]))
         names += some
-    found = [Measured(None) if i in silent else metric.result() for i, metric in enumerate(metrics)]
+    found = [Measured(None, note=UNRECORDED) if i in silent else _result(metric) for i, metric in enumerate(metrics)]
     return Evaluated(tuple(names), tuple(found), tuple(pictures))
+
+
+def _result(metric: Metric) -> Measured:
+    found = metric.result()
+    return found._replace(note=metric.silence) if found.value is None else found
 
 
 def refuse_unfit(metric: Metric, frames: int, side: int, items: int) -> None:

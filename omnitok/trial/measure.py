@@ -111,6 +111,7 @@ def write_measured(folder: Path, wanted: Wanted, missing: Mapping[str, Spec], wh
             "per_item": measured.per_item,
             "interval": measured.interval,
             "details": dict(measured.details),
+            "note": measured.note,
             "fingerprint": wanted.seen.fingerprint,
             "pictures": [item for item, _, _ in what.evaluated.pictures],
             "samples": samples,
