@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
-from test_evaluate_foreign import call
+import torch
+from test_evaluate_foreign import baselines, call
 
 from omnitok.model import MODELS
 from omnitok.model.files import write_tokenizer
+from omnitok.provenance import sha256
 from omnitok.spec import decode, resolve
+from omnitok.sweep.launch import launch
 
 REFUSED = [
     ([], "it is not said what is measured"),
@@ -53,3 +56,14 @@ def test_who_takes_a_tokenizers_file_tells_how_the_authors_checkpoint_becomes_on
     (tmp_path / "authors.ckpt").write_bytes(b"PK")
     said = call(command, tmp_path / "authors.ckpt", *more, code=2)
     assert "authors.ckpt: not a safetensors file; omnitok import-official makes one" in said
+
+
+def test_a_broken_file_as_a_baseline_fails_with_the_sentence_and_the_arms_go_on(tmp_path, runs_root):
+    spec = decode(MODELS, {"dim": 12, "patches": {"type": "linear", "patch": 4}})
+    broken = resolve(spec)()
+    torch.nn.init.constant_(broken.to_latents.weight, 3e38)  # finite, as the bytes of a damaged file may be
+    write_tokenizer(file := tmp_path / "bad.safetensors", broken, spec, {})
+    sweep = baselines(tmp_path, f"{{type: tokenizer, name: theirs, file: {file}, sha256: {sha256(file)}}}")
+    done = {state.trial["name"]: state for state in launch(sweep).states}
+    assert "nan: this tokenizer gives non-finite latents; its weights are damaged" in done["theirs"].reason
+    assert done["vq"].status == "done"

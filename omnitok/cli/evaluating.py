@@ -25,7 +25,11 @@ from omnitok.cli.words import example
 @click.option("--resolution", type=click.IntRange(min=1), help="Side in pixels; default: that of training.")
 @click.option("--items", type=click.IntRange(min=0), help="How many, spread over the split; 0, and default: all.")
 @click.option("--weights", type=click.Choice(["raw", "ema"]), help="As trained, or their moving average. Default: raw.")
-@click.option("--metrics", help="Names, or YAML, with commas between; default: psnr, ssim.")
+@click.option(
+    "--metrics",
+    help="Names, or YAML, with commas between; default: psnr, ssim. Beside --preset: some of "
+    "its own, of which few and resamples may be said.",
+)
 @click.option("--preset", help="A published protocol by name; omnitok components preset lists them.")
 @click.option(
     "--originals", type=click.Path(path_type=Path), help="A folder of pictures and videos, or of exported items ..."
@@ -64,7 +68,7 @@ def evaluate(run_reference: str | None, details: bool, metrics: str | None, **as
     print_results(found, details)
     if originals and reconstructions and exported(originals):
         said = runs.read_json(runs.root() / found[0]["stage"] / runs.EXPERIMENT)["spec"]["baseline"]
-        line = {**said, "name": "NAME", "folder": str(reconstructions.resolve())}
+        line = {"type": said["type"], "name": "NAME", "folder": str(reconstructions.resolve()), **said}
         click.echo(f"a sweep takes reconstructions of exported items as\n  baselines: [{flow(line)}]")
 
 

@@ -36,7 +36,7 @@ def export_items(parent: Path, asked: Asked) -> Items:
         evaluation.shape()
         seen = evaluation.seen
         said = {"fingerprint": seen.fingerprint, "view": seen.view, "evaluation": protocol_of(spec)}
-        folder = parent / key_of(spec)
+        folder = parent / key_of(spec).replace("/", "-")
         _refuse_no_exports(parent)
         _refuse_others(folder, said)
         folder.mkdir(parents=True, exist_ok=True)
