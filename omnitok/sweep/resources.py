@@ -1,0 +1,119 @@
+"""How a sweep is run, never what: nothing here changes a result, so nothing here is in a digest."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from omnitok.spec import STRICT, Count, Fault, Map, Positive, near, refused_key
+
+SLURM = "slurm_"  # how the names begin that are sbatch's own, such as slurm_partition
+NEAR = ("slurm_partition", "slurm_account")
+
+
+class JobResources(BaseModel):
+    """What a job is given."""
+
+    model_config = ConfigDict(**{**STRICT, "extra": "allow"})
+    timeout_min: Count | None = Field(None, description="Slurm: minutes that a job may take")
+    gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a job")
+    cpus_per_task: Count | None = Field(None, description="Slurm: cores of a task")
+    mem_gb: Positive | None = Field(None, description="Slurm: memory of a job")
+
+    @model_validator(mode="after")
+    def _only_slurm_more(self) -> "JobResources":
+        for name in self.model_extra or {}:
+            if not name.startswith(SLURM):
+                raise refused_key(name, f"no such resource{near(name, [*type(self).model_fields, *NEAR])}")
+        return self
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """What is said of a job, by the names that submitit has for it."""
+        said = self.model_dump(include=set(JobResources.model_fields), exclude_none=True)
+        return {**said, **(self.model_extra or {})}
+
+
+class Resources(JobResources):
+    """How, never what: nothing here changes a result, so nothing here is in a digest."""
+
+    workers: Count | None = Field(None, description="processes at once on this machine; default cores / threads")
+    threads: Count = Field(1, description="threads of a process; results are to the bit only at equal threads")
+    checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
+    data_workers: Annotated[int, Field(ge=0)] | None = Field(None, description="processes that load a training's data")
+    recompute: bool | None = Field(None, description="memory for time: layers are computed anew for their gradients")
+    compile: bool | None = Field(None, description="torch.compile in training; equal to rounding")
+    attention: Literal["auto", "manual", "sdpa", "flex"] | None = Field(
+        None, description="how attentions are computed; equal to rounding; default auto, by shape and device"
+    )
+    missing_weights: Literal["refuse", "n/a"] = Field(
+        "refuse", description="a metric whose pretrained weights are not here is refused, or left out and shown as n/a"
+    )
+    max_parallel: Count | None = Field(None, description="Slurm: jobs of an array that run at once; default all")
+    arms: dict[str, JobResources] = Field({}, description="Slurm: by an arm's name or a value's label")
+    stages: dict[str, JobResources] = Field({}, description="Slurm: by a stage's name; wins over arms")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What is said here of what processes read from their environment."""
+        said = self.model_dump(include={"recompute", "compile", "data_workers", "attention"}, exclude_none=True)
+        return {f"OMNITOK_{name.upper()}": str(int(v) if isinstance(v, bool) else v) for name, v in said.items()}
+
+
+class Used(NamedTuple):
+    """A stage, and the arms that use it: {an arm's name: the labels of its values}."""
+
+    stage: str
+    arms: Mapping[str, Iterable[str]]
+
+
+def given(resources: Resources, used: Used) -> dict[str, Any]:
+    """What the jobs of a stage are given: the sweep's; over it an arm's, its name's over its labels'; over all the stage's.
+
+    A stage that several arms use is given the largest number that one of them asks for. Raises ValueError where they ask
+    for what cannot be compared, such as two partitions.
+    """
+    own = resources.stages[used.stage].job if used.stage in resources.stages else {}
+    asked: dict[str, Any] = {}
+    for arm, labels in used.arms.items() if resources.arms else [("", ())]:
+        for option, value in _of_arm(resources, arm, labels).items():
+            if option not in own:
+                asked[option] = _larger(used.stage, option, asked.get(option, value), value)
+    return asked | own
+
+
+def _larger(stage: str, option: str, one: Any, other: Any) -> Any:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return max(one, other)
+    if one != other:
+        said = f"arms that share the stage {stage!r} ask for {option}={one} and for {option}={other}"
+        raise ValueError(f"{said}; say which under resources.stages.{stage}")
+    return one
+
+
+def _of_arm(resources: Resources, arm: str, labels: Iterable[str]) -> dict[str, Any]:
+    said = resources.job
+    for label in (*labels, arm):
+        said |= resources.arms[label].job if label in resources.arms else {}
+    return said
+
+
+def resource_faults(resources: Resources, said: Map, labels: Iterable[str], stages: Iterable[Used]) -> list[Fault]:
+    """What resources speak of and the sweep does not have, and what arms that share a stage cannot both have.
+
+    said: the sweep's text; labels: of arms and of their values."""
+    if "resources" not in said:
+        return []
+    text, stages, faults = said["resources"], list(stages), []
+    known = {"arms": ("no arm or value", labels), "stages": ("no stage", {used.stage for used in stages})}
+    for kind, (none, names) in known.items():
+        for name in dict.fromkeys(getattr(resources, kind)):
+            if name not in (every := list(dict.fromkeys(names))):
+                mark = text[kind].marks[name]
+                faults.append(Fault(mark, f"resources.{kind}.{name}", f"{none} is called {name!r}{near(name, every)}"))
+    for used in stages if not faults else []:
+        try:
+            given(resources, used)
+        except ValueError as error:
+            return [Fault(said.marks["resources"], "resources.arms", str(error))]
+    return faults
