@@ -17,7 +17,7 @@ from test_training import task
 from omnitok.data import DataError
 from omnitok.data.embedded import Embedded
 from omnitok.schedules.mixing import StepPlan, joint
-from omnitok.sweep.file import Resources
+from omnitok.sweep.resources import Resources
 from omnitok.training import loader
 from omnitok.training.feed import Feed, Places, Size
 from omnitok.training.loader import WORKERS, WorkerDied, loading, parts, prefetched
@@ -153,7 +153,7 @@ def _told(seen, call):
 PARENT = """
 import os, sys, time
 from test_loader import feed
-from omnitok.sweep.file import Resources
+from omnitok.sweep.resources import Resources
 from omnitok.training import loader
 started = []
 begin = loader._Worker.__init__

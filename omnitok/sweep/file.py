@@ -6,15 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, Field, Strict, model_validator
 
 from omnitok.spec import (
     STRICT,
-    Count,
     Fault,
     Map,
     Mark,
-    Positive,
     SpecError,
     Weight,
     assignment,
@@ -27,9 +25,9 @@ from omnitok.spec import (
     patched,
     read_value,
     read_yaml,
-    refused_key,
 )
 from omnitok.sweep.match import Match
+from omnitok.sweep.resources import Resources
 
 Design = Literal["full", "one_at_a_time", "cumulative", "leave_one_out", "zip"]
 
@@ -55,42 +53,6 @@ class Claim(BaseModel):
             raise ValueError("say either better and than, or equal and to")
         if self.equal and not self.margin:
             raise ValueError("an equality needs a margin larger than 0")
-        return self
-
-
-class Resources(BaseModel):
-    """How, never what: nothing here changes a result, so nothing here is in a digest."""
-
-    model_config = ConfigDict(**{**STRICT, "extra": "allow"})
-    workers: Count | None = Field(None, description="processes at once on this machine; default cores / threads")
-    threads: Count = Field(1, description="threads of a process; results are to the bit only at equal threads")
-    checkpoint_every_s: Positive = Field(30.0, description="seconds between two checkpoints")
-    data_workers: Annotated[int, Field(ge=0)] | None = Field(None, description="processes that load a training's data")
-    recompute: bool | None = Field(None, description="memory for time: layers are computed anew for their gradients")
-    compile: bool | None = Field(None, description="torch.compile in training; equal to rounding")
-    attention: Literal["auto", "manual", "sdpa", "flex"] | None = Field(
-        None, description="how attentions are computed; equal to rounding; default auto, by shape and device"
-    )
-    missing_weights: Literal["refuse", "n/a"] = Field(
-        "refuse", description="a metric whose pretrained weights are not here is refused, or left out and shown as n/a"
-    )
-    timeout_min: Count | None = Field(None, description="Slurm: minutes that a job may take")
-    gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a job")
-    cpus_per_task: Count | None = Field(None, description="Slurm: cores of a task")
-    mem_gb: Positive | None = Field(None, description="Slurm: memory of a job")
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What is said here of what processes read from their environment."""
-        said = self.model_dump(include={"recompute", "compile", "data_workers", "attention"}, exclude_none=True)
-        return {f"OMNITOK_{name.upper()}": str(int(v) if isinstance(v, bool) else v) for name, v in said.items()}
-
-    @model_validator(mode="after")
-    def _only_slurm_more(self) -> "Resources":
-        for name in self.model_extra or {}:
-            if not name.startswith("slurm_"):
-                known = [*Resources.model_fields, "slurm_partition", "slurm_account"]
-                raise refused_key(name, f"no such resource{near(name, known)}")
         return self
 
 

@@ -1,6 +1,6 @@
 """A sweep file -> the trials that it asks for, each rehearsed on the meta device. Nothing is run: read it first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from omnitok.sweep.file import Asked, address, labels, patches, paths, read_expe
 from omnitok.sweep.matching import Matching, Solved
 from omnitok.sweep.measurements import labels_of, read_measurements, told
 from omnitok.sweep.rehearse import Measurement, Rehearsal
+from omnitok.sweep.resources import Used, resource_faults
 from omnitok.training import Facts
 from omnitok.training.stage import StageRun, read_stages, seeded, unseeded
 
@@ -62,6 +63,7 @@ def plan(asked: Asked) -> Plan:
         trials += _baseline_trials(asked, found, rehearsal)
     faults += _twins(asked, trials)
     faults += claim_faults(asked, factors, measured)
+    faults = faults or resource_faults(asked.file.resources, asked.said, factors, used(trials, found).values())
     if faults:
         raise SpecError(faults)
     target = matching.target if matching else None
@@ -82,6 +84,15 @@ def _arms(asked: Asked, factors: dict[str, list[str]], faults: list[Fault]) -> l
     said = "two arms would both be called {!r}; give the values other labels: {{label: value, ...}}"
     faults += [Fault(mark, "vary", said.format(name)) for name in twice]
     return found
+
+
+def used(trials: Sequence[Trial], found: Mapping[str, StageRun]) -> dict[str, Used]:
+    """Each stage run by digest, with the arms and baselines that use it."""
+    arms: dict[str, dict[str, tuple[str, ...]]] = {}
+    for trial in trials:
+        for digest in trial.stages:
+            arms.setdefault(digest, {})[trial.name] = tuple(trial.arm.values())
+    return {digest: Used(found[digest].name, using) for digest, using in arms.items()}
 
 
 def plan_sweep(path: Path | str, sets: Sequence[str] = ()) -> Plan:

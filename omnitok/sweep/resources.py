@@ -98,22 +98,24 @@ def _of_arm(resources: Resources, arm: str, labels: Iterable[str]) -> dict[str, 
     return said
 
 
-def resource_faults(resources: Resources, said: Map, labels: Iterable[str], stages: Iterable[Used]) -> list[Fault]:
+def resource_faults(
+    resources: Resources, said: Map, factors: Mapping[str, Iterable[str]], stages: Iterable[Used]
+) -> list[Fault]:
     """What resources speak of and the sweep does not have, and what arms that share a stage cannot both have.
 
-    said: the sweep's text; labels: of arms and of their values."""
-    if "resources" not in said:
-        return []
-    text, stages, faults = said["resources"], list(stages), []
-    known = {"arms": ("no arm or value", labels), "stages": ("no stage", {used.stage for used in stages})}
+    said: the sweep's text; factors: path -> labels."""
+    stages, faults = list(stages), []
+    named = dict.fromkeys(label for labels in factors.values() for label in labels)
+    named |= dict.fromkeys(arm for used in stages for arm in used.arms)
+    known = {"arms": ("no arm or value", named), "stages": ("no stage", {used.stage for used in stages})}
     for kind, (none, names) in known.items():
-        for name in dict.fromkeys(getattr(resources, kind)):
-            if name not in (every := list(dict.fromkeys(names))):
-                mark = text[kind].marks[name]
-                faults.append(Fault(mark, f"resources.{kind}.{name}", f"{none} is called {name!r}{near(name, every)}"))
-    for used in stages if not faults else []:
+        for name in getattr(resources, kind):
+            if name not in names:
+                mark = said["resources"][kind].marks[name]
+                faults.append(Fault(mark, f"resources.{kind}.{name}", f"{none} is called {name!r}{near(name, names)}"))
+    for used in [] if faults else stages:
         try:
             given(resources, used)
         except ValueError as error:
-            return [Fault(said.marks["resources"], "resources.arms", str(error))]
+            return [Fault(said["resources"].marks["arms"], "resources.arms", str(error))]
     return faults
