@@ -40,7 +40,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
-        if tag not in {"meta", "img"}:
+        if tag not in {"meta", "img", "wbr"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -110,6 +110,19 @@ def test_the_page_needs_nothing_else_and_its_policy_admits_nothing_else(done: tu
     assert policy.startswith("default-src 'none'")
     assert f"'sha256-{digest}'" in policy
     assert "style" not in {name for name, _ in page.attributes}
+
+
+def test_a_table_gives_way_at_its_heads_and_before_a_spread_but_never_within_a_number(
+    done: tuple[Synthetic, Path],
+) -> None:
+    text = (done[1] / "index.html").read_text()
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert ".ablation td.value { white-space: normal; }" in style
+    assert ".ablation .mean, .ablation .spread, .ablation .size, .arrow { white-space: nowrap; }" in style
+    assert 'photos/<wbr>psnr <span class="unit">dB</span></th>' in text
+    table = text[text.index('<table class="numbers ablation">') :]
+    cell = re.search(r'<td class="value[^>]*><a [^>]*>(.*?)</a>', table)
+    assert cell and re.fullmatch(r'<span class="mean">\S+</span> <span class="spread">± \S+</span>', cell[1])
 
 
 def test_every_number_leads_to_its_runs(done: tuple[Synthetic, Path]) -> None:
