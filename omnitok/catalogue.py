@@ -25,6 +25,7 @@ from omnitok.model.trunk import BLOCKS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.schedules import CURVES, SCHEDULES
 from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, decode, flow, near, resolve
+from omnitok.sweep.design import DESIGNS
 from omnitok.sweep.file import SweepFile
 from omnitok.sweep.match import MOST_BITS
 from omnitok.training import EVALUATIONS, TASKS
@@ -40,7 +41,7 @@ SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
         TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS, VIEWS, CROPS, LAYOUTS,
-        BASELINES, EVALUATIONS,
+        BASELINES, EVALUATIONS, DESIGNS,
     )
 }  # fmt: skip
 

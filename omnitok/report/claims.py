@@ -70,7 +70,7 @@ def verdict(
     pairs, planned = _pairs(both), len(both)
     seeds = by_seed(pd.DataFrame(pairs, columns=list(Pair._fields)), "difference")
     found = summary(seeds.values())
-    status, reason = _status(claim, metric, found, _silent(both))
+    status, reason = _status(claim, metric, found, _silent(both), planned)
     statement, wide = _statement(claim, metric), found.interval()
     width = wide.high - wide.low if wide else None
     return Verdict(
@@ -147,14 +147,14 @@ def _one(found: Sequence[Any], claim: Mapping[str, Any], what: str) -> Any:
     return found[0]
 
 
-def _status(claim: Mapping[str, Any], metric: Metric, found: Summary, silent: str) -> tuple[Status, str]:
+def _status(claim: Mapping[str, Any], metric: Metric, found: Summary, silent: str, planned: int) -> tuple[Status, str]:
     if metric.missing:
         return "not run", metric.missing
     if silent:
         return "does not apply", f"{metric.column} has no value for {silent}"
     wide, narrow, margin = found.interval(0.95), found.interval(0.90), claim.get("margin") or 0.0
     if found.n == 0:
-        return "not run", ""
+        return "not run", "" if planned else "no two arms of the design differ in this alone"
     if wide is None or narrow is None:
         return "inconclusive", "one seed shows no spread"
     if directed(claim) and metric.better == "neither":

@@ -22,6 +22,31 @@ def claim_faults(
     return faults
 
 
+def unpaired(
+    claims: Sequence[Claim], arms: Sequence[Mapping[str, str]], factors: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """A sentence for each claim whose two labels no two arms have that are otherwise equal: it will have no pairs."""
+    found = []
+    for claim in claims:
+        pair = claim.better or claim.equal, claim.than or claim.to
+        factor = next(path for path, labels in factors.items() if set(pair) <= set(labels))
+        where = {path: label for name, label in claim.where.items()
+                 for path in factors if name in (path, path.rpartition(".")[2])}  # fmt: skip
+        kept = [arm for arm in arms if all(arm.get(path) == label for path, label in where.items())]
+        sides = [{_rest(arm, factor) for arm in kept if arm.get(factor) == label} for label in pair]
+        if not sides[0] & sides[1]:
+            found.append(
+                f"the claim on {claim.metric}, {pair[0]} and {pair[1]}: no two arms of this design differ in that alone, "
+                "so it has no pairs and stays undecided"
+            )
+    return found
+
+
+def _rest(arm: Mapping[str, str], factor: str) -> frozenset[tuple[str, str]]:
+    """An arm without one of its factors."""
+    return frozenset((name, label) for name, label in arm.items() if name != factor)
+
+
 def _metric(claim: Claim, metrics: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     if claim.on and claim.on not in metrics:
         return [("on", f"no evaluation {claim.on!r}{near(claim.on, metrics)}")]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field, Strict, model_validator
 
@@ -26,10 +26,9 @@ from omnitok.spec import (
     read_value,
     read_yaml,
 )
+from omnitok.sweep.design import DESIGNS, Design, identity_of
 from omnitok.sweep.match import Match
 from omnitok.sweep.resources import Resources
-
-Design = Literal["full", "one_at_a_time", "cumulative", "leave_one_out", "zip"]
 
 
 class Claim(BaseModel):
@@ -64,7 +63,7 @@ class SweepFile(BaseModel):
     experiment: Annotated[str, Field(min_length=1)]
     vary: dict[str, Any]
     match: Match | None = None
-    design: Design = "full"
+    design: Design = DESIGNS.default("full")
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False), Field(min_length=1)]
     evaluate: Annotated[tuple[Any, ...], Strict(False)] = ()
     baselines: Annotated[tuple[Any, ...], Strict(False)] = ()
@@ -87,7 +86,7 @@ class Asked(NamedTuple):
     @property
     def digest(self) -> str:
         """The identity of the question: what is run, not what is measured, claimed or how it is run."""
-        what = {"vary": self.said["vary"], "design": self.file.design, "seeds": self.file.seeds}
+        what = {"vary": self.said["vary"], "design": identity_of(self.file.design), "seeds": self.file.seeds}
         if self.file.match:
             what["match"] = self.file.match.model_dump()
         baselines = [_nameless(one) for one in self.said.get("baselines", [])]

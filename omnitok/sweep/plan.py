@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from omnitok.spec import Fault, Map, Mark, SpecError, dotted, patched
 from omnitok.sweep.baselines import baselines
-from omnitok.sweep.claims import claim_faults
+from omnitok.sweep.claims import claim_faults, unpaired
 from omnitok.sweep.design import Arm, arms, name_of
 from omnitok.sweep.file import Asked, address, labels, patches, paths, read_experiment, read_sweep
 from omnitok.sweep.matching import Matching, Solved
@@ -69,7 +69,8 @@ def plan(asked: Asked) -> Plan:
     target = matching.target if matching else None
     measurements = [rehearsal.known[i] for i in range(len(measurements))]
     missing = [f"{m.name}/{label} is not measured: {why}" for m in measurements for label, why in m.missing.items()]
-    return Plan(asked, factors, trials, found, measurements, [*_notices(asked), *missing], target)
+    alone = unpaired(asked.file.claims, [trial.arm for trial in trials if trial.kind == "arm"], factors)
+    return Plan(asked, factors, trials, found, measurements, [*_notices(asked), *missing, *alone], target)
 
 
 def _arms(asked: Asked, factors: dict[str, list[str]], faults: list[Fault]) -> list[Arm]:
