@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
+FROZEN = "frozen.json"  # beside sources that were copied for a job: how each stood then
 RECORDED = ("torch", "numpy", "av", "pillow", "scikit-image", "scikit-learn", "sk-video", "einops", "pydantic")
 
 
@@ -34,25 +35,40 @@ def code(sources: Path = PACKAGE) -> str:
 
 @functools.cache
 def commit(sources: Path = PACKAGE) -> dict[str, Any]:
-    """The commit that the sources stand at, and whether and how the working tree differs from it."""
+    """The commit that the sources stand at, and whether and how the working tree differs from it; of a frozen copy, how
+    they stood when it was made."""
+    return {key: value for key, value in (_frozen(sources) or standing(sources)).items() if key != "diff"}
+
+
+def standing(sources: Path) -> dict[str, Any]:
+    """``commit``, asked of git now, and with the difference itself."""
     head, here = _git(sources, "rev-parse", "HEAD"), _within(sources)
     if head is None or _git(sources, "ls-files", "--error-unmatch", here) is None:  # installed in somebody's repository
-        return {"commit": None, "dirty": False, "diff_sha256": None}
+        return {"commit": None, "dirty": False, "diff_sha256": None, "diff": ""}
     others = _git(sources, "ls-files", "--others", "--exclude-standard", "--", here) or ""
-    diff = (_git(sources, "diff", "HEAD", "--", here) or "") + others
-    hashed = hashlib.sha256(diff.encode()).hexdigest() if diff.strip() else None
-    return {"commit": head.strip(), "dirty": bool(diff.strip()), "diff_sha256": hashed}
+    diff = _git(sources, "diff", "HEAD", "--", here) or ""
+    both = diff + others
+    hashed = hashlib.sha256(both.encode()).hexdigest() if both.strip() else None
+    return {"commit": head.strip(), "dirty": bool(both.strip()), "diff_sha256": hashed, "diff": diff}
 
 
 def diff() -> str:
     """The working tree's difference to its commit, as text; empty where there is none or no repository."""
+    if kept := _frozen(PACKAGE):
+        return str(kept["diff"])
     return (_git(PACKAGE, "diff", "HEAD", "--", ".") or "") if commit()["dirty"] else ""
+
+
+def _frozen(sources: Path) -> dict[str, Any] | None:
+    path = sources.parent / FROZEN
+    kept: dict[str, dict[str, Any]] = json.loads(path.read_bytes()) if path.exists() else {}
+    return kept.get(sources.name)
 
 
 def package(name: str, modules: Iterable[str]) -> dict[str, Any]:
     """Another package that took part by these modules: its version, its commit where it has one, its sources' hash."""
     distribution = metadata.distribution(name)
-    sources = [path for module in modules for path in _sources(module)]
+    sources = [path for module in modules for path in sources_of(module)]
     states = [commit(path) for path in sources]
     installed = json.loads(distribution.read_text("direct_url.json") or "{}").get("vcs_info", {}).get("commit_id")
     return {
@@ -63,7 +79,7 @@ def package(name: str, modules: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _sources(module: str) -> list[Path]:
+def sources_of(module: str) -> list[Path]:
     """Where an outermost module lies: the folders of a package, or one file."""
     found = importlib.util.find_spec(module)
     if found is not None and found.submodule_search_locations:

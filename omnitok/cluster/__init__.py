@@ -3,3 +3,5 @@
 from omnitok.cluster.piece import Piece as Piece
 from omnitok.cluster.piece import Queued as Queued
 from omnitok.cluster.piece import Submitted as Submitted
+from omnitok.cluster.questions import queue as queue
+from omnitok.cluster.submit import submit as submit
