@@ -98,7 +98,7 @@ class Cluster:
     def _make_database(self) -> None:
         command = ["mariadb-install-db", "--no-defaults", f"--datadir={self.folder}/database", "--skip-test-db"]
         command += [f"--user={self.layout.values()['user']}", "--auth-root-authentication-method=normal"]
-        command += ["--innodb-log-file-size=8M"]
+        command += ["--innodb-log-file-size=8M", f"--tmpdir={self.folder}/run"]  # two at once fail in one folder
         made = subprocess.run(command, env=self._env(), capture_output=True, text=True, check=False)
         if made.returncode:
             raise Failed(f"mariadb-install-db: {made.stdout}{made.stderr}")

@@ -186,8 +186,12 @@ def test_nothing_outlives_whoever_used_a_cluster(cluster: Cluster, tmp_path: Pat
     folder, hosts = tmp_path / "second", Path("/etc/hosts").read_bytes()
     command = [sys.executable, "-c", USER, str(folder)]
     with subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL) as user:
-        until(lambda: any(words.startswith("sleep 1234") for words in running(folder)), 30, "its job runs", pause=0.2)
-        user.kill()
+        try:
+            until(
+                lambda: any(words.startswith("sleep 1234") for words in running(folder)), 30, "its job runs", pause=0.2
+            )
+        finally:
+            user.kill()
     until(lambda: not running(folder), 20, "all have ended", pause=0.2)
     assert {path.name for path in folder.iterdir()} <= {".lock", "devices", "etc", "log", "pids", "run"}
     assert Path("/etc/hosts").read_bytes() == hosts
