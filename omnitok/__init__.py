@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from omnitok.published.checkpoint import Imported
     from omnitok.reconstruct import Fit, Written
     from omnitok.report.render import Rendered
+    from omnitok.sweep.audit import Review
     from omnitok.sweep.drive import View
     from omnitok.sweep.launch import Cluster, Experimented, Launched
     from omnitok.sweep.plan import Plan
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_folder", "evaluate_pairs", "evaluate_run", "examine", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
     "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_tokens", "reconstruct_files",
-    "render_report", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
+    "render_report", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -100,6 +101,14 @@ def launch_sweep(
     from omnitok.sweep.launch import launch
 
     return launch(Path(path), sets, cluster=cluster, workers=workers, view=view)
+
+
+def review_plan(plan: "Plan", *, budget_hours: float | None = None) -> "Review":
+    """What ``omnitok plan`` says below a plan: hours by like runs, disk, what is done, and whether the arms are compared
+    fairly. Raises SpecError where training is estimated to take longer than ``budget_hours``."""
+    from omnitok.sweep.audit import review
+
+    return review(plan, budget_hours)
 
 
 def sweep_states(sweep: Path | str, sets: Sequence[str] = ()) -> "list[State]":

@@ -104,17 +104,23 @@ def run(file: Path, sets: tuple[str, ...], seed: int, **how: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
               help="Also draw what is trained when, over whole runs, into a .png, .svg or .pdf.")  # fmt: skip
-def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
-    """Show what SWEEP would run: its arms, what they cost, what is already there. Nothing is run."""
-    from omnitok import plan_sweep
+@click.option("--budget-hours", type=click.FloatRange(min=0), metavar="H",
+              help="Refuse a plan that is estimated to train longer, by the runs of before.")  # fmt: skip
+def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None, budget_hours: float | None) -> None:
+    """Show what SWEEP would run: its arms, what they cost, what is already there, how long it takes by the runs of before,
+    and in what the arms differ beside what is varied. Nothing is run."""
+    from omnitok import plan_sweep, review_plan
+    from omnitok.cli.inspecting import print_review, review_as_json
     from omnitok.cli.tables import print_plan
     from omnitok.sweep.plan import to_json
 
     planned = plan_sweep(sweep, sets, plot=plot)
+    review = review_plan(planned, budget_hours=budget_hours)
     if as_json:
-        click.echo(json.dumps(to_json(planned), indent=1))
+        click.echo(json.dumps({**to_json(planned), "review": review_as_json(review)}, indent=1))
     else:
         print_plan(to_json(planned), planned.asked.file.question)
+        print_review(review, budget_hours)
     if plot:
         click.echo(f"wrote: {plot}", err=as_json)
 

@@ -1,0 +1,172 @@
+"""What a plan will take: hours by what like runs took, disk by what its stages hold. What nothing is known of is unknown."""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omnitok import runs
+from omnitok.spec import Fault, Mark, SpecError, counted
+from omnitok.sweep.footprint import Footprints
+from omnitok.sweep.plan import Plan
+from omnitok.sweep.stored import PLAN
+from omnitok.training.stage import StageRun
+
+FREE = (
+    "steps",
+    "curve",
+    "bottleneck_curve",
+    "clip_norm",
+    "optimizer",
+    "validate_every",
+)  # a step takes no longer for them
+AS_LARGE = 1.25  # how far the parameters and FLOPs of another model may be off to count as alike
+
+
+class Pace(NamedTuple):
+    """Seconds a step of one stage, and the runs that it was read off. ``alike``: they are of the same stage but for its
+    steps, curves and optimizer; else of another model as large."""
+
+    stage: str
+    seconds: float
+    of: tuple[str, ...]
+    alike: bool
+
+
+class Estimate(NamedTuple):
+    """``status``: how many stages are done, running, and so on. Steps and hours of training alone, on ``device`` at
+    ``threads``: ``left`` of what is not done, of which ``unknown`` steps have no like run; bytes that are kept in the end,
+    still to be written, and of the largest checkpoint."""
+
+    status: dict[str, int]
+    device: str
+    threads: int
+    hours: float
+    hours_left: float
+    steps_left: int
+    unknown: int
+    paces: tuple[Pace, ...]
+    kept: int
+    to_write: int
+    checkpoint: int
+
+
+class _Past(NamedTuple):
+    """A run that was trained: what it did, how fast, on what."""
+
+    name: str
+    alike: str
+    around: str
+    cost: tuple[float, float] | None
+    seconds: float
+    machine: tuple[str, int]
+
+
+def estimate(plan: Plan, root: Path, prints: Footprints) -> Estimate:
+    """What is left of a plan by the runs under ``root``, on the machine that most of it has been timed on."""
+    status = {digest: runs.status(root / digest) for digest in plan.runs}
+    costs = _costs({trial.stages: (trial.facts.parameters, _flops(trial.facts.flops, trial.facts.largest))
+                    for trial in plan.trials})  # fmt: skip
+    past = list(_past(root))
+    machines = dict.fromkeys(one.machine for one in past)
+    timed = {machine: _paces(plan, costs, [one for one in past if one.machine == machine]) for machine in machines}
+    steps = {digest: int(run.spec.get("steps", 1)) for digest, run in plan.runs.items()}
+    left = {digest: 0 if status[digest] == "done" else steps[digest] - _at(root / digest) for digest in plan.runs}
+    (device, threads), paces = max(
+        timed.items(), key=lambda one: sum(left[digest] for digest in one[1]), default=(("", 0), {})
+    )
+    held = {digest: prints.held(run) for digest, run in plan.runs.items()}
+    return Estimate(
+        status={name: list(status.values()).count(name) for name in dict.fromkeys(status.values())},
+        device=device, threads=threads,
+        hours=math.fsum(steps[digest] * pace.seconds for digest, pace in paces.items()) / 3600,
+        hours_left=math.fsum(left[digest] * pace.seconds for digest, pace in paces.items()) / 3600,
+        steps_left=sum(left.values()),
+        unknown=sum(count for digest, count in left.items() if digest not in paces),
+        paces=tuple(dict.fromkeys(pace for digest, pace in paces.items() if left[digest])),
+        kept=sum(one.kept for one in held.values()),
+        to_write=sum(one.kept for digest, one in held.items() if status[digest] != "done"),
+        checkpoint=max((one.checkpoint for digest, one in held.items() if status[digest] != "done"), default=0),
+    )  # fmt: skip
+
+
+def refuse_over(found: Estimate, budget_hours: float) -> None:
+    """Raises SpecError where what is left is estimated to take longer than the budget."""
+    if found.hours_left > budget_hours:
+        said = f"what is left takes about {found.hours_left:.3g} h of training on {found.device}"
+        more = f", and {counted(found.unknown, 'step')} more of which nothing is known" if found.unknown else ""
+        raise SpecError([Fault(Mark(f"--budget-hours {budget_hours:g}"), "", said + more)])
+
+
+def _at(folder: Path) -> int:
+    """The steps that a run need not do again."""
+    record = runs.last_record(folder) if (folder / runs.CHECKPOINT).exists() or runs.leased(folder) else None
+    return record.step + 1 if record else 0
+
+
+def _paces(plan: Plan, costs: Mapping[str, tuple[float, float]], past: Sequence[_Past]) -> dict[str, Pace]:
+    """Of every stage that there are like runs of, by digest."""
+    alike: dict[str, list[_Past]] = {}
+    around: dict[str, list[_Past]] = {}
+    for one in past:
+        alike.setdefault(one.alike, []).append(one)
+        around.setdefault(one.around, []).append(one)
+    found = {}
+    for digest, run in plan.runs.items():
+        same, near = alike.get(_key(run), []), []
+        if not same and digest in costs:
+            near = [one for one in around.get(_key(run, "model"), ()) if _as_large(one.cost, costs[digest])]
+        if some := same or near:
+            names = tuple(sorted(one.name for one in some))
+            found[digest] = Pace(run.name, statistics.median(one.seconds for one in some), names, bool(same))
+    return found
+
+
+def _past(root: Path) -> Iterable[_Past]:
+    """Every run that has taken steps, once however many names it has."""
+    costs = _stored_costs(root)
+    for path in sorted(root.glob(f"*/{runs.EXPERIMENT}")):
+        folder = path.parent
+        tries = [one for one in runs.attempts(folder) if one.get("to_step", 0) > one.get("from_step", 0)]
+        steps = sum(one["to_step"] - one["from_step"] for one in tries)
+        if folder.is_symlink() or not steps or not (folder / runs.PROVENANCE).exists():
+            continue
+        said, ran = StageRun(**_fields(runs.read_json(path))), runs.read_json(folder / runs.PROVENANCE)
+        seconds = sum(one["seconds"] for one in tries) / steps
+        yield _Past(folder.name, _key(said), _key(said, "model"), costs.get(folder.name), seconds,
+                    (ran["device"], ran["threads"]))  # fmt: skip
+
+
+def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": data["stage"], **{field: data[field] for field in StageRun._fields[1:]}}
+
+
+def _key(run: StageRun, *without: str) -> str:
+    """What a step's time depends on."""
+    return json.dumps({k: v for k, v in run.spec.items() if k not in (*FREE, *without)}, sort_keys=True)
+
+
+def _costs(trials: Mapping[tuple[str, ...], tuple[float | None, float]]) -> dict[str, tuple[float, float]]:
+    """(parameters, FLOPs of its largest clip) of every last stage, where they are known."""
+    return {stages[-1]: (parameters, flops) for stages, (parameters, flops) in trials.items() if parameters and flops}
+
+
+def _flops(flops: Mapping[str, Any], largest: str) -> float:
+    return float(sum(flops[largest])) if flops else 0.0
+
+
+def _stored_costs(root: Path) -> dict[str, tuple[float, float]]:
+    """What the plans of earlier launches say of their runs."""
+    found: dict[str, tuple[float, float]] = {}
+    for path in sorted(root.glob(f"sweeps/*/{PLAN}")):
+        trials = runs.read_json(path)["trials"]
+        known = {tuple(one["stages"]): (one["parameters"], float(sum(one["flops"][one["largest"]].values())))
+                 for one in trials if one.get("flops")}  # fmt: skip
+        found |= _costs(known)
+    return found
+
+
+def _as_large(one: tuple[float, float] | None, other: tuple[float, float]) -> bool:
+    return one is not None and all(max(a / b, b / a) <= AS_LARGE for a, b in zip(one, other, strict=True))
