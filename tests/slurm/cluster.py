@@ -25,6 +25,7 @@ from settings import Layout
 # The first process of a node: its name, the names of the others, then Slurm's daemon.
 BOOT = 'hostname "$0" && mount --bind "$1" /etc/hosts && shift && { "$@" & wait $!; }'
 WASTE = ("state", "spool", "database")
+LONGEST = 107 - len("/spool/node1/node1_99999.4294967295")  # what Linux leaves a socket's name
 FAULTS = ("start", "stop", "crash", "freeze", "thaw")
 
 
@@ -57,6 +58,8 @@ class Cluster:
 
         Raises Missing where Slurm cannot run here, and Failed where it should have.
         """
+        if len(str(self.folder)) > LONGEST:  # jobs would fail to start without a word why
+            raise Failed(f"{self.folder}: a cluster's folder has at most {LONGEST} characters, for its sockets' sake")
         need("Slurm", SLURM)
         probe = subprocess.run(
             [*namespaces(), "node", "/etc/hosts", "true"], capture_output=True, text=True, check=False

@@ -181,9 +181,9 @@ def running(folder: Path) -> list[str]:
     return found
 
 
-def test_nothing_outlives_whoever_used_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
+def test_nothing_outlives_whoever_used_a_cluster(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Not even if that process is killed; ``cluster`` is another one, which goes on."""
-    folder, hosts = tmp_path / "second", Path("/etc/hosts").read_bytes()
+    folder, hosts = tmp_path_factory.mktemp("second"), Path("/etc/hosts").read_bytes()
     command = [sys.executable, "-c", USER, str(folder)]
     with subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL) as user:
         try:
@@ -198,13 +198,18 @@ def test_nothing_outlives_whoever_used_a_cluster(cluster: Cluster, tmp_path: Pat
     assert cluster.serves()
 
 
-def test_it_is_started_and_stopped_by_hand_as_well(cluster: Cluster, tmp_path: Path) -> None:
-    script = Path(__file__).with_name("cluster.py")
-    up = subprocess.run([sys.executable, script, "up", tmp_path], capture_output=True, text=True, check=True)
-    assert f"export SLURM_CONF='{tmp_path}/etc/slurm.conf'" in up.stdout
-    other = Cluster(tmp_path)
+def test_a_folder_too_deep_for_sockets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="at most 72 characters"):
+        Cluster(tmp_path / ("deep" * 20)).up()
+
+
+def test_it_is_started_and_stopped_by_hand_as_well(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> None:
+    folder, script = tmp_path_factory.mktemp("by-hand"), Path(__file__).with_name("cluster.py")
+    up = subprocess.run([sys.executable, script, "up", folder], capture_output=True, text=True, check=True)
+    assert f"export SLURM_CONF='{folder}/etc/slurm.conf'" in up.stdout
+    other = Cluster(folder)
     assert other.ask("sinfo", "--noheader", "--format=%D", "--partition=all") == "4"
-    subprocess.run([sys.executable, script, "crash", tmp_path, "node2"], check=True)
+    subprocess.run([sys.executable, script, "crash", folder, "node2"], check=True)
     assert other.up() is True  # half dead, so made anew
-    subprocess.run([sys.executable, script, "down", tmp_path], check=True)
-    assert not running(tmp_path)
+    subprocess.run([sys.executable, script, "down", folder], check=True)
+    assert not running(folder)
