@@ -113,6 +113,7 @@ class Daemons:
     def _record(self, daemon: Daemon, pid: int) -> None:
         record = {"pid": pid, "began": _began(pid), "command": daemon.argv}
         record |= {"inside": daemon.inside, "polite": daemon.polite}
+        record["order"] = self._held(daemon.name).get("order", time.time_ns())
         draft = self.pids / f".{daemon.name}"
         draft.write_text(json.dumps(record))
         draft.rename(self.pids / daemon.name)
@@ -161,7 +162,6 @@ class Daemons:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()
             until(lambda: not any(map(_lives, family)), 10, f"{name} is gone")
-        (self.pids / name).unlink(missing_ok=True)
 
     def stop(self, name: str, seconds: float = 15) -> None:
         """Ask it to end, and kill it if it does not within ``seconds``."""
@@ -176,14 +176,15 @@ class Daemons:
         self.crash(name)
 
     def names(self) -> list[str]:
-        """Those that were started and not stopped since, the latest first."""
-        files = [path for path in self.pids.glob("*") if not path.name.startswith(".")]
-        return [path.name for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+        """Those that were ever started, last the one that others need most."""
+        known = [path.name for path in self.pids.glob("*") if not path.name.startswith(".")]
+        return sorted(known, key=lambda name: self._held(name)["order"], reverse=True)
 
     def clear(self) -> None:
-        """All are stopped, the latest first, and the waste is gone."""
+        """All are stopped, in the opposite order of their first start, and the waste is gone."""
         for name in self.names():
             self.stop(name)
+            (self.pids / name).unlink()
         for name in self.waste:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
