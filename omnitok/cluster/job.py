@@ -4,7 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -40,14 +41,13 @@ class Job:
         os.environ.update(resources["environment"])
         print(f"{self.piece['label']}: {' '.join(self.piece['stages'])}", flush=True)
         self.attempt = attempt = _Attempt(Path(self.root), self.piece)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, lambda *_: attempt.ask())  # a preemption may say no more than this
-        attempt.start()
-        while not attempt.ended:  # no lock is held here that a signal's handler could want
-            time.sleep(LOOK_S)
-        until = time.monotonic() + HOLD_S
-        while attempt.asked and not attempt.finished and time.monotonic() < until:
-            time.sleep(LOOK_S)  # who ended before it is ended would have failed, and would not be requeued
+        with _terminating(attempt.ask):  # a preemption may say no more than this
+            attempt.start()
+            while not attempt.ended:  # no lock is held here that a signal's handler could want
+                time.sleep(LOOK_S)
+            until = time.monotonic() + HOLD_S
+            while not attempt.finished and time.monotonic() < until:
+                time.sleep(LOOK_S)  # it has saved: if it ended before it is ended it would have failed, not be requeued
         if attempt.error is not None:
             raise attempt.error
         return str(self.piece["id"])
@@ -64,6 +64,19 @@ class Job:
             while not attempt.ended and not attempt.measuring and time.monotonic() < until:
                 time.sleep(LOOK_S)
         return DelayedSubmission(Job(self.root, self.piece))
+
+
+@contextmanager
+def _terminating(ask: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM asks, for a while; in another thread than the main one nobody can be asked so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: ask())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Attempt(threading.Thread):

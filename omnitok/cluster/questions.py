@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -71,7 +72,10 @@ def state_of(said: str) -> State:
 
 
 def limits() -> Limits:
-    """What one user may submit at once. Raises SpecError where the controller does not answer."""
+    """What one user may submit at once. Raises SpecError where a command is missing or the controller does not answer."""
+    for command in ("sbatch", "srun"):
+        if shutil.which(command) is None:
+            raise _missing(command)
     try:
         said = dict(re.findall(r"^(\w+) *= *(.*?)\s*$", ask("scontrol", "show", "config"), re.MULTILINE))
     except Unanswered as error:
@@ -104,9 +108,8 @@ def ask(*words: str, seconds: float = DEADLINE_S) -> str:
             errors="replace",
             start_new_session=True,
         )
-    except FileNotFoundError:
-        said = f"there is no {words[0]} on this machine; launch where Slurm's commands are, or with --cluster local"
-        raise SpecError([Fault(Mark("--cluster slurm"), "", said)]) from None
+    except OSError:
+        raise _missing(words[0]) from None
     with process:
         try:
             out, error = process.communicate(timeout=seconds)
@@ -177,6 +180,11 @@ def _queued(job: str, said: Told | None, age_s: float) -> Queued:
 def _refuse(*errors: Unanswered) -> NoReturn:
     said = f"Slurm does not answer ({'; '.join(map(str, errors))})"
     raise SpecError([Fault(Mark("--cluster slurm"), "", said)]) from None
+
+
+def _missing(command: str) -> SpecError:
+    said = f"there is no {command} on this machine; launch where Slurm's commands are, or with --cluster local"
+    return SpecError([Fault(Mark("--cluster slurm"), "", said)])
 
 
 def _user() -> str:

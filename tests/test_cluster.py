@@ -1,0 +1,222 @@
+"""A task of a cluster, without one: it trains, saves when told to, and says why it failed; its code is frozen once."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import cloudpickle
+import pytest
+import torch
+from tiny import EXPERIMENT
+
+from omnitok import provenance, runs, trial
+from omnitok.cluster import freeze as freezing
+from omnitok.cluster import job as jobs
+from omnitok.cluster.freeze import Moving, freeze
+from omnitok.cluster.job import Failed, Job
+from omnitok.data import DataError
+from omnitok.spec import read_value
+from omnitok.training.stage import bind, read_stages
+
+PHOTOS = {
+    "type": "reconstruction",
+    "data": {"type": "embedded", "short_side": 32},
+    "frames": 1,
+    "resolution": 16,
+    "metrics": [{"type": "psnr"}],
+}
+
+
+@pytest.fixture
+def names(runs_root, monkeypatch):
+    monkeypatch.setattr(jobs, "HOLD_S", 0.0)
+    first, second = read_stages(read_value(EXPERIMENT, "tiny.yaml"))
+    one = bind(first, 0, {})
+    return trial.create(runs_root, one).name, trial.create(runs_root, bind(second, 0, {"images": one.digest})).name
+
+
+def made(root, stages, evaluations=(), **said):
+    resources = {"environment": {}, "threads": 1, "checkpoint_every_s": 1000.0, "save_s": 10.0, "awaited": False}
+    piece = {"id": stages[-1], "label": "tiny/0", "stages": stages, "evaluations": evaluations, "after": []}
+    return Job(str(root), {**piece, "resources": resources | said})
+
+
+def files(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_task_trains_and_measures_and_again_does_nothing(runs_root, names):
+    job = made(runs_root, names, [[names[1], PHOTOS]])
+    assert job() == names[1]
+    assert all(runs.status(runs_root / name) == "done" for name in names)
+    assert len(list((runs_root / names[1] / runs.EVALUATIONS).glob("*.json"))) == 1
+    before = [files(runs_root / name) for name in names]
+    assert made(runs_root, names, [[names[1], PHOTOS]])() == names[1]
+    assert [files(runs_root / name) for name in names] == before
+
+
+@pytest.mark.parametrize(("stage", "how"), [(0, "checkpoint"), (1, "checkpoint"), (0, "SIGTERM")])
+def test_a_task_that_is_told_to_save_goes_on_to_the_same_bits(names, stage, how, monkeypatch, tmp_path):
+    runs_root = runs.root()
+    job, whole = made(runs_root, names), trial.run
+
+    def slow(folder, *, on_record=lambda record: None, **how):
+        return whole(folder, on_record=lambda record: time.sleep(0.05), **how)
+
+    monkeypatch.setattr(trial, "run", slow)
+    kept = []
+
+    def tell():
+        while runs.last_record(runs_root / names[stage]) is None:
+            time.sleep(0.005)
+        if how == "SIGTERM":
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            kept.append(job.checkpoint())
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    with pytest.raises(trial.Stopped):
+        job()
+    teller.join()
+    assert runs.status(runs_root / names[stage]) == "interrupted"
+    monkeypatch.setattr(trial, "run", whole)
+    again = pickle.loads(cloudpickle.dumps(kept[0] if kept else job.checkpoint()))
+    assert again.result() == names[1]
+    assert runs.attempts(runs_root / names[stage])[1]["from_step"] > 0
+    for name in names:
+        undisturbed = tmp_path / "undisturbed" / name
+        undisturbed.mkdir(parents=True)
+        (undisturbed / runs.EXPERIMENT).write_bytes((runs_root / name / runs.EXPERIMENT).read_bytes())
+        trial.run(undisturbed)
+        assert (undisturbed / runs.WEIGHTS).read_bytes() == (runs_root / name / runs.WEIGHTS).read_bytes()
+
+
+def test_a_task_sets_its_threads_and_what_processes_read(runs_root, names, monkeypatch):
+    monkeypatch.setenv("OMNITOK_RECOMPUTE", "0")
+    seen = []
+
+    def looked(folder, **how):
+        seen.append((torch.get_num_threads(), os.environ["OMNITOK_RECOMPUTE"], how["checkpoint_every_s"]))
+
+    monkeypatch.setattr(trial, "run", looked)
+    try:
+        made(runs_root, names, threads=2, environment={"OMNITOK_RECOMPUTE": "1"}, checkpoint_every_s=7.0)()
+    finally:
+        torch.set_num_threads(1)
+    assert seen == [(2, "1", 7.0)] * 2
+
+
+def test_a_death_is_written_where_it_happened_and_ends_the_task(runs_root, names, monkeypatch):
+    def broken(*_, **__):
+        raise DataError("no such clip")
+
+    monkeypatch.setattr("omnitok.trial.train.task_of", broken)
+    with pytest.raises(DataError, match="no such clip"):
+        made(runs_root, names)()
+    assert runs.failure(runs_root / names[0]).kind == "data"
+    assert runs.status(runs_root / names[1]) == "planned"
+
+
+def test_what_cannot_be_measured_fails_the_task_unless_others_stand_on_its_stages(runs_root, names, monkeypatch):
+    def broken(*_, **__):
+        raise DataError("no such photo")
+
+    monkeypatch.setattr("omnitok.trial.measure.measure_missing", broken)
+    with pytest.raises(Failed, match="data: no such photo"):
+        made(runs_root, names, [[names[1], PHOTOS]])()
+    assert made(runs_root, names, [[names[1], PHOTOS]], awaited=True)() == names[1]
+    assert list((runs_root / names[1] / runs.EVALUATIONS).glob("*.error.txt"))
+
+
+def test_a_folder_that_another_attempt_holds_is_waited_for_and_then_given_up(runs_root, names, monkeypatch):
+    with runs.lease(runs_root / names[0]):
+        monkeypatch.setattr(jobs, "BUSY_S", 0.2)
+        with pytest.raises(runs.Busy, match="another process works in this folder, and has for 0 minutes"):
+            made(runs_root, names)()
+    assert not (runs_root / names[0] / runs.ERROR).exists()
+    held = runs.lease(runs_root / names[0])
+    held.__enter__()
+    monkeypatch.setattr(jobs, "BUSY_S", 30.0)
+    threading.Timer(0.3, held.__exit__, (None, None, None)).start()
+    assert made(runs_root, names)() == names[1]
+
+
+def test_a_task_crosses_as_a_name_and_plain_data_and_loads_no_torch(runs_root, names):
+    crossed = cloudpickle.dumps(made(runs_root, names).checkpoint())
+    code = "import pickle, sys; pickle.load(sys.stdin.buffer); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], input=crossed, check=True, capture_output=True).stdout.split()
+    assert b"omnitok.cluster.job" in loaded and b"torch" not in loaded
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of ours that may be edited."""
+    place = tmp_path / "source" / "omnitok"
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text("")
+    (place / "provenance.py").write_bytes((provenance.PACKAGE / "provenance.py").read_bytes())
+    (place / "__pycache__").mkdir()
+    (place / "__pycache__" / "old.pyc").write_bytes(b"old")
+    (place / "data.json").write_text("{}")
+    monkeypatch.setattr(provenance, "PACKAGE", place)
+    return place
+
+
+def test_the_same_code_is_frozen_once_and_other_code_apart(package, tmp_path):
+    first = freeze(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: freeze(tmp_path), range(16))) == {first}
+    found = {str(path.relative_to(first)) for path in first.rglob("*") if path.is_file()}
+    assert found == {"frozen.json", "omnitok/__init__.py", "omnitok/provenance.py", "omnitok/data.json"}
+    (package / "data.json").write_text("[]")
+    assert freeze(tmp_path) != first and (first / "omnitok" / "data.json").read_text() == "{}"
+    assert len(list((tmp_path / "code").iterdir())) == 2
+
+
+def test_a_frozen_copy_knows_its_commit_and_its_changes_without_git(package, tmp_path):
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(["git", *who, *words], cwd=package.parent, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "as it was")
+    clean = freeze(tmp_path)
+    (package / "__init__.py").write_text("changed = True\n")
+    code = "from omnitok import provenance as p; print(p.commit(), p.diff(), p.code())"
+    environment = {"PYTHONPATH": str(freeze(tmp_path)), "PATH": ""}
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+    assert git("rev-parse", "HEAD") in said and "'dirty': True" in said and "+changed = True" in said
+    assert provenance.code.__wrapped__(package) in said
+    assert clean != freeze(tmp_path)
+    git("commit", "-qam", "as it is")
+    assert len({clean, freeze(tmp_path)}) == 2
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_copy(package, tmp_path, monkeypatch):
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        freeze(tmp_path)
+    assert list((tmp_path / "code").iterdir()) == []
+
+
+def test_code_that_changes_while_it_is_read_is_refused(package, tmp_path, monkeypatch):
+    def edited(place):
+        (package / "data.json").write_text(str(time.monotonic_ns()))
+        return {}
+
+    monkeypatch.setattr(freezing.provenance, "standing", edited)
+    with pytest.raises(Moving, match="submit when they are at rest"):
+        freeze(tmp_path)

@@ -1,0 +1,271 @@
+"""What is asked of Slurm and what its answers mean, with commands of our own in its place."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from omnitok import runs
+from omnitok.cluster import Piece, Submitted, ledger, questions, queue, submit
+from omnitok.cluster.ledger import Submission
+from omnitok.spec import SpecError
+
+
+class Resources(NamedTuple):
+    threads: int = 2
+    checkpoint_every_s: float = 30.0
+    max_parallel: int | None = None
+    environment: dict[str, str] = {"OMNITOK_DATA_WORKERS": "3"}
+    job: dict[str, Any] = {"timeout_min": 60}
+
+
+class Slurm:
+    """Commands on PATH that answer what a test says, and keep what they were told."""
+
+    def __init__(self, folder):
+        self.folder, self.bin = folder, folder / "bin"
+        self.bin.mkdir()
+        self.says("squeue", "")
+        self.says("sacct", "")
+        self.says("sacctmgr", "")
+        self.says("srun", "")
+        self.says("scontrol", "MaxArraySize            = 4\nMaxJobCount             = 10000\n")
+        self.does(
+            "sbatch",
+            f'n=$(( $(ls {folder}/*.sh 2>/dev/null | wc -l) + 101 )); cp "$1" {folder}/$n.sh; '
+            "echo Submitted batch job $n",
+        )
+
+    def does(self, command, line):
+        path = self.bin / command
+        path.write_text(f'#!/bin/sh\necho {command} "$@" >> {self.folder}/asked\n{line}\n')
+        path.chmod(0o755)
+
+    def says(self, command, text):
+        (self.folder / command).write_text(text)
+        self.does(command, f"cat {self.folder / command}")
+
+    def fails(self, command, why):
+        self.does(command, f"echo '{why}' >&2; exit 1")
+
+    @property
+    def asked(self):
+        path = self.folder / "asked"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def scripts(self):
+        """What each array was asked for: {an option of sbatch: its value}, and the lines of its set-up."""
+        found = []
+        for path in sorted(self.folder.glob("*.sh")):
+            options = re.findall(r"^#SBATCH --([\w-]+)(?:=(.*))?$", path.read_text(), re.MULTILINE)
+            found.append({**dict(options), "text": path.read_text()})
+        return found
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    made = Slurm(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.bin}:/usr/bin:/bin")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    return made
+
+
+@pytest.fixture
+def sweep(runs_root):
+    folder = runs_root / "sweeps" / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    return folder
+
+
+NAME = "omnitok-0123456789abcdef"
+
+
+def piece(name, *after, **resources):
+    return Piece(name, f"arm {name}", (name,), (), after, resources)
+
+
+def told(sweep, **jobs):
+    """Submissions as an earlier launch left them."""
+    ledger.add(sweep, [Submission(name, job, "code", {}) for name, job in jobs.items()])
+
+
+def long_ago(sweep):
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    path = sweep / ledger.LEDGER
+    path.write_text(re.sub(r'"at": "[^"]*"', f'"at": "{past}"', path.read_text()))
+
+
+def test_the_roots_are_arrays_as_large_as_the_site_allows(slurm, runs_root, sweep):
+    found = submit(runs_root, sweep, [piece(f"p{i}") for i in range(6)], Resources(max_parallel=2))
+    assert found == [Submitted(f"p{i}", f"101_{i}") for i in range(4)] + [
+        Submitted(f"p{i}", f"102_{i - 4}") for i in (4, 5)
+    ]
+    first, second = slurm.scripts
+    assert (first["array"], second["array"]) == ("0-3%2", "0-1%2")
+    assert first["job-name"] == NAME and first["comment"] == str(sweep) and first["time"] == "60"
+    assert first["cpus-per-task"] == "5" and first["signal"] == "USR2@90"
+    assert "requeue" in first and first["kill-on-invalid-dep"] == "yes" and "dependency" not in first
+    code = next((runs_root / "code").iterdir())
+    assert f"export PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}}" in first["text"]
+    assert "export OMP_NUM_THREADS=2" in first["text"] and "export SRUN_CPUS_PER_TASK=5" in first["text"]
+    assert [entry.attempt for entry in ledger.read(sweep)] == [1] * 6
+
+
+def test_children_are_an_array_that_waits_for_the_task_of_their_parent(slurm, runs_root, sweep):
+    pieces = [piece("c", "b"), piece("b1", "a"), piece("b", "a"), piece("a"), piece("a2"), piece("d", "a2")]
+    found = dict(submit(runs_root, sweep, pieces, Resources()))
+    assert found == {"a": "101_0", "a2": "101_1", "b1": "102_0", "b": "102_1", "d": "103", "c": "104"}
+    assert [script.get("dependency") for script in slurm.scripts] == [
+        None,
+        "afterok:101_0",
+        "afterok:101_1",
+        "afterok:102_1",
+    ]
+
+
+def test_other_resources_are_another_array_and_options_go_on_as_they_are(slurm, runs_root, sweep):
+    pieces = [piece("a"), piece("b", mem_gb=2, slurm_partition="big"), piece("c")]
+    resources = Resources(job={"slurm_setup": ["module load x"], "slurm_additional_parameters": {"nice": 5}})
+    submit(runs_root, sweep, pieces, resources)
+    first, second = slurm.scripts
+    assert (first["array"], second["mem"], second["partition"]) == ("0-1%2", "2GB", "big")
+    assert first["nice"] == "5" and first["time"] == "240"
+    assert first["text"].index("module load x") < first["text"].index("export PYTHONPATH")
+
+
+def test_what_is_done_or_with_slurm_is_not_submitted_again(slurm, runs_root, sweep):
+    for name in ("done", "waits"):
+        (runs_root / name).mkdir()
+    runs.write_json(runs_root / "done" / runs.RESULT, {})
+    told(sweep, runs="12_0", waits="12_1", died="12_2", young="13")
+    slurm.says("squeue", f"12_0|RUNNING|{NAME}|None\n12_1|PENDING|{NAME}|Priority\n")
+    slurm.says("sacct", f"12_0|RUNNING|{NAME}|None\n12_2|FAILED|{NAME}|None\n")
+    names = ["done", "runs", "waits", "died", "young", "new"]
+    found = submit(runs_root, sweep, [*map(piece, names), piece("child", "runs")], Resources())
+    assert [one.piece for one in found] == ["died", "new", "child"]
+    assert slurm.scripts[-1]["dependency"] == "afterok:12_0"
+    assert {entry.piece: entry.attempt for entry in ledger.read(sweep)}["died"] == 2
+
+
+def test_no_more_is_submitted_than_one_user_may_have(slurm, runs_root, sweep):
+    slurm.says("sacctmgr", "\n5\n7\n")
+    slurm.says("squeue", "1\n2\n")
+    found = submit(runs_root, sweep, [piece(f"p{i}") for i in range(6)], Resources())
+    assert len(found) == 3 and [script["array"] for script in slurm.scripts] == ["0-2%3"]
+
+
+def test_a_job_submitted_from_inside_a_job_inherits_nothing_of_it(slurm, runs_root, sweep, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_CONF", "there")
+    slurm.does("sbatch", f'env | grep ^SLURM_ > {slurm.folder}/inherited; echo "Submitted batch job 9"')
+    assert submit(runs_root, sweep, [piece("a")], Resources()) == [("a", "9")]
+    assert (slurm.folder / "inherited").read_text().split() == ["SLURM_CONF=there"]
+
+
+def test_refusals_of_slurm_and_of_submitit_are_sentences(slurm, runs_root, sweep, capsys):
+    with pytest.raises(SpecError, match=r"slurm_partitoin: no option of a Slurm job; .*slurm_partition"):
+        submit(runs_root, sweep, [piece("a", slurm_partitoin="big")], Resources())
+    slurm.fails("sbatch", "sbatch: error: invalid partition specified: big")
+    with pytest.raises(SpecError, match="Slurm refuses arm a: sbatch: error: invalid partition specified: big"):
+        submit(runs_root, sweep, [piece("a", slurm_partition="big")], Resources())
+    assert ledger.read(sweep) == []
+
+
+def test_what_the_task_is_told_is_plain_data(slurm, runs_root, sweep, monkeypatch):
+    monkeypatch.setenv("OMNITOK_WEIGHTS", "/there")
+    submit(runs_root, sweep, [piece("a")], Resources())
+    import cloudpickle
+
+    [path] = (sweep / "jobs").glob("*_submitted.pkl")
+    job = cloudpickle.loads(path.read_bytes()).function
+    assert job.root == str(runs_root) and json.loads(json.dumps(job.piece)) == job.piece
+    environment = job.piece["resources"]["environment"]
+    assert environment["OMNITOK_WEIGHTS"] == "/there" and environment["OMNITOK_DATA"].startswith("/")
+
+
+def test_the_queue_is_one_call_each_and_states_are_few_words(slurm, sweep):
+    assert queue(sweep) == {} and slurm.asked == []
+    told(sweep, a="12_0", b="12_1", c="12_2", d="13", e="14", f="15", g="16")
+    slurm.says("squeue", f"12_0|PENDING|{NAME}|Resources\n12_1|COMPLETING|{NAME}|None\n16|PENDING|other|None\n")
+    slurm.says(
+        "sacct",
+        f"12_2|CANCELLED by 0|{NAME}|None\n13|COMPLETED|{NAME}|None\n14|OUT_OF_MEMORY|{NAME}|None\n15|RUNNING|{NAME}|None\n",
+    )
+    found = {name: (one.state, one.reason) for name, one in queue(sweep).items()}
+    assert found == {
+        "a": ("pending", "Resources"),
+        "b": ("running", "COMPLETING"),
+        "c": ("cancelled", "CANCELLED by 0"),
+        "d": ("done", "COMPLETED"),
+        "e": ("failed", "OUT_OF_MEMORY"),
+        "f": ("unknown", "Slurm does not know it yet"),  # the accounting believes that it runs, the queue knows better
+        "g": ("unknown", "Slurm does not know it yet"),  # the number is another's
+    }
+    assert len(slurm.asked) == 2 and all("--jobs=12,13,14,15,16" in line for line in slurm.asked)
+    long_ago(sweep)
+    assert {queue(sweep)[name].state for name in ("f", "g")} == {"lost"}
+
+
+def test_a_number_that_was_given_out_again_is_its_new_owners(slurm, sweep):
+    told(sweep, first="12")
+    told(sweep, second="12")
+    slurm.says("squeue", f"12|RUNNING|{NAME}|None\n")
+    assert {name: one.state for name, one in queue(sweep).items()} == {"first": "unknown", "second": "running"}
+
+
+def test_without_the_queue_the_accounting_is_believed_and_ranges_are_read(slurm, sweep):
+    told(sweep, a="12_0", b="12_3", c="12_4", d="12_7")
+    slurm.fails("squeue", "slurm_load_jobs error: Unable to contact slurm controller")
+    slurm.says("sacct", f"12_0|RUNNING|{NAME}|None\n12_[3-5,7%2]|PENDING|{NAME}|None\n")
+    assert [one.state for one in queue(sweep).values()] == ["running", "pending", "pending", "pending"]
+
+
+def test_a_site_without_accounting_is_asked_for_the_queue_alone(slurm, sweep):
+    told(sweep, a="12")
+    slurm.fails("squeue", "slurm_load_jobs error: Invalid job id specified")
+    slurm.fails("sacct", "Slurm accounting storage is disabled")
+    assert queue(sweep)["a"].state == "unknown"
+    long_ago(sweep)
+    assert queue(sweep)["a"].state == "lost"
+
+
+def test_no_question_hangs(slurm, sweep, monkeypatch):
+    monkeypatch.setattr(questions, "DEADLINE_S", 0.3)
+    monkeypatch.setattr(questions.ask, "__kwdefaults__", {"seconds": 0.3})
+    told(sweep, a="12")
+    slurm.does("squeue", "sleep 60")
+    slurm.does("sacct", "sleep 60")
+    began = time.monotonic()
+    with pytest.raises(
+        SpecError, match="Slurm does not answer .*squeue said nothing in 0.3 seconds; sacct said nothing"
+    ):
+        queue(sweep)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("command", ["sbatch", "srun", "scontrol"])
+def test_a_machine_without_slurm_says_so(slurm, runs_root, sweep, monkeypatch, command):
+    monkeypatch.setenv("PATH", str(slurm.bin))
+    (slurm.bin / command).unlink()
+    with pytest.raises(SpecError, match=f"there is no {command} on this machine"):
+        submit(runs_root, sweep, [piece("a")], Resources())
+
+
+def test_the_ledger_survives_a_torn_line(sweep):
+    told(sweep, a="12", b="13")
+    path = sweep / ledger.LEDGER
+    path.write_bytes(path.read_bytes()[:-9])
+    assert [entry.piece for entry in ledger.read(sweep)] == ["a"]
+    told(sweep, b="14")
+    assert [(entry.piece, entry.job) for entry in ledger.read(sweep)] == [("a", "12"), ("b", "14")]
+
+
+def test_two_launchers_do_not_submit_at_once(slurm, runs_root, sweep, monkeypatch):
+    monkeypatch.setattr(ledger, "PATIENCE_S", 0.2)
+    with ledger.alone(sweep), pytest.raises(runs.Busy, match="another launcher submits this sweep"):
+        submit(runs_root, sweep, [piece("a")], Resources())
+    assert slurm.scripts == []
