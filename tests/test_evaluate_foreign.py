@@ -191,7 +191,9 @@ def test_clips_are_exported_frame_by_frame_and_found_again(tmp_path, runs_root):
 def test_each_tokenizers_file_is_rehearsed_on_what_it_takes(tmp_path, runs_root):
     said = []
     for patch in (4, 8):
-        spec = decode(MODELS, {"dim": 12, "patches": {"type": "linear", "patch": patch, "temporal_patch": 2}, "quantizer": "fsq"})
+        spec = decode(
+            MODELS, {"dim": 12, "patches": {"type": "linear", "patch": patch, "temporal_patch": 2}, "quantizer": "fsq"}
+        )
         write_tokenizer(tmp_path / f"{patch}.safetensors", resolve(spec)(), spec, {})
         digest = sha256(tmp_path / f"{patch}.safetensors")
         said.append(f"{{type: tokenizer, name: p{patch}, file: {patch}.safetensors, sha256: {digest}}}")
