@@ -90,7 +90,7 @@ def piece(name, *after, **resources):
 
 def told(sweep, **jobs):
     """Submissions as an earlier launch left them."""
-    ledger.add(sweep, [Submission(name, job, "code", {}) for name, job in jobs.items()])
+    ledger.add(sweep, [Submission(name, [name], job, "code", {}) for name, job in jobs.items()])
 
 
 def long_ago(sweep):
@@ -149,6 +149,18 @@ def test_what_is_done_or_with_slurm_is_not_submitted_again(slurm, runs_root, swe
     assert [one.piece for one in found] == ["died", "new", "child"]
     assert slurm.scripts[-1]["dependency"] == "afterok:12_0"
     assert {entry.piece: entry.attempt for entry in ledger.read(sweep)}["died"] == 2
+
+
+def test_a_stage_that_another_sweep_has_with_slurm_is_waited_for_and_not_trained_beside_it(slurm, runs_root, sweep):
+    other = sweep.with_name("fedcba9876543210")
+    other.mkdir()
+    ledger.add(
+        other, [Submission("last", ["first", "last"], "12_0", "code", {}), Submission("x", ["x"], "13", "code", {})]
+    )
+    slurm.says("squeue", "12_0|RUNNING|omnitok-fedcba9876543210|None\n")
+    pieces = [Piece("mine", "arm", ("first", "mine"), (), (), {}), piece("x"), piece("child", "mine")]
+    submit(runs_root, sweep, pieces, Resources())
+    assert [script.get("dependency") for script in slurm.scripts] == ["afterany:12_0", None, "afterok:101"]
 
 
 def test_no_more_is_submitted_than_one_user_may_have(slurm, runs_root, sweep):
@@ -266,6 +278,6 @@ def test_the_ledger_survives_a_torn_line(sweep):
 
 def test_two_launchers_do_not_submit_at_once(slurm, runs_root, sweep, monkeypatch):
     monkeypatch.setattr(ledger, "PATIENCE_S", 0.2)
-    with ledger.alone(sweep), pytest.raises(runs.Busy, match="another launcher submits this sweep"):
+    with ledger.alone(sweep.parent), pytest.raises(runs.Busy, match="another launcher submits from here"):
         submit(runs_root, sweep, [piece("a")], Resources())
     assert slurm.scripts == []

@@ -4,7 +4,7 @@ import fcntl
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,12 @@ PATIENCE_S = 60.0  # how long another launcher of this sweep may be at it
 
 
 class Entry(NamedTuple):
-    """A submission of a piece: when, its job ("12_3" of an array), the how-manieth, the frozen code, what it was given."""
+    """A submission of a piece: when, what it trains, its job ("12_3" of an array), the how-manieth, the frozen code, what
+    it was given."""
 
     at: str
     piece: str
+    stages: list[str]
     job: str
     attempt: int
     code: str
@@ -36,6 +38,7 @@ class Submission(NamedTuple):
     """What a submission knows of one piece before it is written down."""
 
     piece: str
+    stages: Sequence[str]
     job: str
     code: str
     resources: dict[str, Any]
@@ -45,7 +48,9 @@ def add(folder: Path, submissions: list[Submission]) -> None:
     """Write down what was just submitted. Nobody else may write: hold ``alone``."""
     before = Counter(entry.piece for entry in read(folder))
     for one in submissions:
-        entry = Entry(provenance.now(), one.piece, one.job, before[one.piece] + 1, one.code, one.resources)
+        entry = Entry(
+            provenance.now(), one.piece, list(one.stages), one.job, before[one.piece] + 1, one.code, one.resources
+        )
         runs.append_line(folder / LEDGER, entry._asdict())
 
 
@@ -69,7 +74,7 @@ def newest(folder: Path) -> list[tuple[Entry, bool]]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep other launchers of this sweep out. Raises Busy where one is at it for longer than a minute."""
+    """Keep other launchers out that would submit from this folder. Raises Busy where one is at it for over a minute."""
     with (folder / "submitting").open("ab") as file:
         until = time.monotonic() + PATIENCE_S
         while True:
@@ -78,6 +83,6 @@ def alone(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    raise runs.Busy(f"{folder.name}: another launcher submits this sweep") from None
+                    raise runs.Busy(f"{folder.name}: another launcher submits from here") from None
                 time.sleep(0.1)
         yield

@@ -7,11 +7,11 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from omnitok.cluster.ledger import newest
+from omnitok.cluster.ledger import LEDGER, Entry, newest
 from omnitok.cluster.piece import Queued, State
 from omnitok.spec import Fault, Mark, SpecError
 
@@ -46,12 +46,19 @@ def queue(folder: Path) -> dict[str, Queued]:
     """How the newest job of each piece of a sweep stands; empty where nothing was submitted. Raises SpecError where
     neither the queue nor the accounting answers."""
     entries = newest(folder)
-    told = _told({entry.job for entry, _ in entries}) if entries else {}
-    found = {}
-    for entry, own in entries:
-        said = told.get(entry.job) if own else None
-        known = said if said is not None and said.name == job_name(folder) else None  # else the number is another's now
-        found[entry.piece] = _queued(entry.job, known, entry.age_s)
+    stand = _stand([(folder, entry, own) for entry, own in entries])
+    return {entry.piece: queued for (entry, _), queued in zip(entries, stand, strict=True)}
+
+
+def elsewhere(folder: Path, stages: Set[str]) -> dict[str, set[str]]:
+    """Which of these stages other sweeps have with Slurm, and by which jobs. Raises SpecError like ``queue``."""
+    others = [path.parent for path in sorted(folder.parent.glob(f"*/{LEDGER}")) if path.parent != folder]
+    entries = [(other, entry, own) for other in others for entry, own in newest(other)]
+    entries = [each for each in entries if not stages.isdisjoint(each[1].stages)]
+    found: dict[str, set[str]] = {}
+    for (_, entry, _), queued in zip(entries, _stand(entries), strict=True):
+        for stage in stages & set(entry.stages) if queued.state in ("pending", "running") else ():
+            found.setdefault(stage, set()).add(entry.job)
     return found
 
 
@@ -122,14 +129,25 @@ def ask(*words: str, seconds: float = DEADLINE_S) -> str:
     return out
 
 
+def _stand(entries: Sequence[tuple[Path, Entry, bool]]) -> list[Queued]:
+    """How jobs stand, each of a sweep's folder, and whether its id is still its own."""
+    told = _told({entry.job for _, entry, _ in entries}) if entries else {}
+    found = []
+    for folder, entry, own in entries:
+        said = told.get(entry.job) if own else None
+        known = said if said is not None and said.name == job_name(folder) else None  # else the number is another's now
+        found.append(_queued(entry.job, known, entry.age_s))
+    return found
+
+
 def _told(jobs: set[str]) -> dict[str, Told]:
     """What is known of these jobs. The queue is asked first and wins: what it does not have does not wait or run,
     whatever the accounting still believes."""
-    whole = ",".join(sorted({job.partition("_")[0] for job in jobs}))
+    every = ",".join(sorted({job.partition("_")[0] for job in jobs}))
     told: dict[str, Told] = {}
     silent: Unanswered | None = None
     try:
-        words = ("--noheader", "--array", "--states=all", "--format=%i|%T|%j|%r", f"--jobs={whole}")
+        words = ("--noheader", "--array", "--states=all", "--format=%i|%T|%j|%r", f"--jobs={every}")
         told = _read(ask("squeue", *words))
     except Unanswered as error:
         if "Invalid job id" not in str(error):  # the only job of the question is forgotten: an answer
@@ -137,14 +155,16 @@ def _told(jobs: set[str]) -> dict[str, Told]:
     if jobs <= told.keys():
         return told
     try:
-        words = ("--noheader", "--allocations", "--parsable2", "--format=JobID,State,JobName,Reason", f"--jobs={whole}")
+        words = ("--noheader", "--allocations", "--parsable2", "--format=JobID,State,JobName,Reason", f"--jobs={every}")
         past = _read(ask("sacct", *words))
     except Unanswered as error:
         if silent:
             _refuse(silent, error)
         past = {}
     ended = {job: said for job, said in past.items() if silent or state_of(said.state) not in ("pending", "running")}
-    return ended | told
+    # an array that was cancelled as a whole, while it waited, is one line: "12"
+    tasks = {job: told[whole] for job in jobs if (whole := job.partition("_")[0]) in told}
+    return tasks | ended | told
 
 
 def _read(text: str) -> dict[str, Told]:

@@ -13,7 +13,7 @@ from omnitok import runs
 from omnitok.cluster.freeze import freeze
 from omnitok.cluster.ledger import Submission, add, alone
 from omnitok.cluster.piece import ACTIVE, Piece, Submitted
-from omnitok.cluster.questions import job_name, limits, queue, submitted
+from omnitok.cluster.questions import elsewhere, job_name, limits, queue, submitted
 from omnitok.spec import Fault, Mark, SpecError, near
 
 LOGS: Final = "jobs"  # below a sweep's folder: 12_3_0_log.out and .err, and what submitit keeps
@@ -38,7 +38,7 @@ class Resources(Protocol):
 
 
 class Array(NamedTuple):
-    """Pieces that are submitted as one array: the jobs that all wait for, and what each is given."""
+    """Pieces that are submitted as one array: what all wait for (``afterok:12_3``), and what each is given."""
 
     pieces: list[Piece]
     after: tuple[str, ...]
@@ -53,7 +53,7 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
     SpecError where Slurm does not answer or refuses, Busy where another launcher is at it, Moving.
     """
     root, folder = root.resolve(), folder.resolve()
-    with alone(folder):
+    with alone(folder.parent):
         queued = queue(folder)  # before the folders are looked at: what ends in between is seen as done
         jobs = {piece: one.job for piece, one in queued.items() if one.state in ACTIVE}
         wanted = [piece for piece in pieces if piece.id not in jobs and not _done(root, piece)]
@@ -62,14 +62,18 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
         site = limits()
         room = site.submitted - submitted()
         code = freeze(root)
+        others = elsewhere(folder, {stage for piece in wanted for stage in piece.stages if not _trained(root, stage)})
         awaited = frozenset(parent for piece in pieces for parent in piece.after)
         found: list[Submitted] = []
-        while len(found) < room and (arrays := _ready(wanted, jobs, resources)):
+        while len(found) < room and (arrays := _ready(wanted, jobs, others, resources)):
             for array in _split(arrays, site.array, room - len(found)):
                 tasks = [_task(piece, resources, array.given, piece.id in awaited) for piece in array.pieces]
                 ids = _submit(root, folder, code, array, tasks)
                 now = [Submitted(piece.id, job) for piece, job in zip(array.pieces, ids, strict=True)]
-                add(folder, [Submission(one.piece, one.job, code.name, array.given) for one in now])
+                add(
+                    folder,
+                    [Submission(p.id, p.stages, ids[i], code.name, array.given) for i, p in enumerate(array.pieces)],
+                )
                 jobs |= dict(now)
                 found += now
             wanted = [piece for piece in wanted if piece.id not in jobs]
@@ -77,16 +81,27 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
 
 
 def _done(root: Path, piece: Piece) -> bool:
-    return not piece.evaluations and all((root / stage / runs.RESULT).exists() for stage in piece.stages)
+    return not piece.evaluations and all(_trained(root, stage) for stage in piece.stages)
 
 
-def _ready(wanted: Sequence[Piece], jobs: Mapping[str, str], resources: Resources) -> list[Array]:
-    """The pieces whose parents are done or with Slurm; together those that wait for the same and are given the same."""
+def _trained(root: Path, stage: str) -> bool:
+    return (root / stage / runs.RESULT).exists()
+
+
+def _ready(
+    wanted: Sequence[Piece], jobs: Mapping[str, str], others: Mapping[str, set[str]], resources: Resources
+) -> list[Array]:
+    """The pieces whose parents are done or with Slurm; together those that wait for the same and are given the same.
+
+    A stage that another sweep's job trains is waited for, however that ends, and then found done or gone on with.
+    """
     missing = {piece.id for piece in wanted}
     alike: dict[str, Array] = {}
     for piece in wanted:
         if missing.isdisjoint(piece.after):
-            after = tuple(jobs[parent] for parent in piece.after if parent in jobs)
+            busy = sorted(set().union(*(others.get(stage, ()) for stage in piece.stages)))
+            parents = [f"afterok:{jobs[parent]}" for parent in piece.after if parent in jobs]
+            after = (*parents, *(f"afterany:{job}" for job in busy))
             given = {**resources.job, **piece.resources}
             key = json.dumps([after, given], sort_keys=True, default=str)
             alike.setdefault(key, Array([], after, given)).pieces.append(piece)
@@ -157,8 +172,7 @@ def _options(folder: Path, code: Path, array: Array, how: Mapping[str, Any]) -> 
     given = dict(array.given)
     more, setup = given.pop("slurm_additional_parameters", {}), given.pop("slurm_setup", [])
     cores = how["threads"] + int(how["environment"].get("OMNITOK_DATA_WORKERS", 0))
-    waits = [f"afterok:{':'.join(array.after)}"] if array.after else []
-    waits += [given.pop("slurm_dependency")] if "slurm_dependency" in given else []
+    waits = [*array.after, *([given.pop("slurm_dependency")] if "slurm_dependency" in given else [])]
     options = {
         "timeout_min": TIMEOUT_MIN,
         "cpus_per_task": cores,
