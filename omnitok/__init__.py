@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from omnitok.doctor import Finding
     from omnitok.evaluation.items import Items
     from omnitok.exchange import Exported
+    from omnitok.inspection.garbage import Collected
+    from omnitok.inspection.logs import Logs
+    from omnitok.inspection.replay import Replayed
+    from omnitok.inspection.why import Cell
     from omnitok.model import Tokenizer
     from omnitok.networks.weights import Kept
     from omnitok.published.checkpoint import Imported
@@ -31,9 +35,9 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "evaluate_pairs", "evaluate_run", "examine", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
-    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_tokens", "reconstruct_files",
-    "render_report", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
+    "check_folder", "collect_garbage", "evaluate_pairs", "evaluate_run", "examine", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
+    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
+    "render_report", "replay_run", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -116,6 +120,42 @@ def sweep_states(sweep: Path | str, sets: Sequence[str] = ()) -> "list[State]":
     from omnitok.sweep.stored import sweep_states
 
     return sweep_states(str(sweep), sets)
+
+
+def read_logs(run: str, *, lines: int = 10) -> "Logs":
+    """``omnitok logs``: what the stages of a run (a digest, or SWEEP/ARM/SEED) wrote, with ``lines`` records of each."""
+    from omnitok import runs
+    from omnitok.inspection.logs import read_logs
+
+    return read_logs(runs.root(), run, lines)
+
+
+def explain_cell(sweep: Path | str, arm: str, metric: str) -> "Cell":
+    """``omnitok why``: the runs, commits, choices and files behind one number of a launched sweep's table."""
+    from omnitok import runs
+    from omnitok.inspection.why import explain_cell
+
+    return explain_cell(runs.root(), str(sweep), arm, metric)
+
+
+def collect_garbage(*, adversaries: bool = False, free: bool = False) -> "Collected":
+    """``omnitok gc``: what of the runs' folder can be deleted and lose nothing; ``free`` deletes it."""
+    from omnitok import runs
+    from omnitok.inspection.garbage import collect_garbage
+
+    return collect_garbage(runs.root(), adversaries=adversaries, free=free)
+
+
+@_running
+def replay_run(run: Path | str, *, steps: int | None = None, tolerance: float = 1e-3) -> "Replayed":
+    """``omnitok replay``: train the last stage of a run (SWEEP/ARM/SEED, a digest, or its folder) again, elsewhere, and
+    hold it to its records."""
+    from omnitok import runs
+    from omnitok.inspection.replay import replay
+    from omnitok.sweep.stored import find_run
+
+    here = (Path(run) / runs.EXPERIMENT).is_file()
+    return replay(Path(run) if here else find_run(runs.root(), str(run)), steps=steps, tolerance=tolerance)
 
 
 def sync() -> "Synced":

@@ -18,7 +18,7 @@ FLOORS = [
     {"trial", "tracking"},
     {"cluster"},
     {"sweep", "reconstruct", "evaluation", "exchange", "tokenization", "doctor"},
-    {"report", "catalogue"},
+    {"report", "catalogue", "inspection"},
     {"cli"},
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

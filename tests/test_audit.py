@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from omnitok import runs
 from omnitok.cli import main
-from omnitok.cli.inspecting import size
+from omnitok.cli.findings import size
 from omnitok.spec import SpecError
 from omnitok.sweep.audit import audit, review
 from omnitok.sweep.footprint import Footprints, _bytes

@@ -91,7 +91,8 @@ def _batches(spec: Any, total: int) -> Iterator[tuple[StepPlan, int]]:
     if course is None:
         counts: dict[StepPlan, int] = {}
         for place in range(total):
-            counts[plan] = counts.get(plan := schedule(place, total), 0) + 1
+            plan = schedule(place, total)
+            counts[plan] = counts.get(plan, 0) + 1
         yield from counts.items()
         return
     whole = course(total, **getattr(schedule, "keywords", {}))
