@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from omnitok.doctor import Finding
     from omnitok.evaluation.items import Items
     from omnitok.exchange import Exported
-    from omnitok.inspection.garbage import Collected
-    from omnitok.inspection.logs import Logs
-    from omnitok.inspection.replay import Replayed
-    from omnitok.inspection.why import Cell
     from omnitok.model import Tokenizer
     from omnitok.networks.weights import Kept
     from omnitok.published.checkpoint import Imported
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
     from omnitok.report.render import Rendered
     from omnitok.sweep.audit import Review
     from omnitok.sweep.drive import View
+    from omnitok.sweep.enqueue import Jobs
     from omnitok.sweep.launch import Cluster, Experimented, Launched
     from omnitok.sweep.plan import Plan
     from omnitok.sweep.stored import State
@@ -35,9 +32,9 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "collect_garbage", "evaluate_pairs", "evaluate_run", "examine", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
-    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
-    "render_report", "replay_run", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
+    "check_folder", "evaluate_pairs", "evaluate_run", "examine", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
+    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_tokens", "reconstruct_files",
+    "render_report", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -99,12 +96,15 @@ def launch_sweep(
     *,
     cluster: "Cluster" = "local",
     workers: int | None = None,
+    wait: bool = False,
     view: "View | None" = None,
+    told: "Callable[[Jobs], None]" = lambda jobs: None,
 ) -> "Launched":
-    """``omnitok launch``: run what of a sweep is missing. ``workers``: processes at once; None: cores / threads."""
+    """``omnitok launch``: run what of a sweep is missing, or submit it to Slurm. ``workers``: processes at once; None: cores /
+    threads. ``wait``: watch Slurm's jobs to the end, after ``told`` has heard of them; all else is waited for anyway."""
     from omnitok.sweep.launch import launch
 
-    return launch(Path(path), sets, cluster=cluster, workers=workers, view=view)
+    return launch(Path(path), sets, cluster=cluster, workers=workers, wait=wait, view=view, told=told)
 
 
 def review_plan(plan: "Plan", *, budget_hours: float | None = None) -> "Review":
@@ -117,7 +117,7 @@ def review_plan(plan: "Plan", *, budget_hours: float | None = None) -> "Review":
 
 def sweep_states(sweep: Path | str, sets: Sequence[str] = ()) -> "list[State]":
     """``omnitok status``: how every trial of a launched sweep (its file, name or digest) stands."""
-    from omnitok.sweep.stored import sweep_states
+    from omnitok.sweep.queued import sweep_states
 
     return sweep_states(str(sweep), sets)
 

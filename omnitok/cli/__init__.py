@@ -1,7 +1,6 @@
 """The command line: each command is one call of the package, its words, and its exit code."""
 
 import json
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,18 +11,10 @@ import click
 from omnitok.cli import files
 from omnitok.cli.datasets import data as datasets
 from omnitok.cli.evaluating import evaluate
-from omnitok.cli.inspecting import gc, logs, replay, why
+from omnitok.cli.launching import launch, status
 from omnitok.cli.tokenizing import tokenize
 from omnitok.cli.weights import weights
-from omnitok.cli.words import example
-
-SETS = click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Say one choice anew, e.g. --set model.dim=32. Repeatable.",
-)
+from omnitok.cli.words import SETS, example
 
 
 class Group(click.Group):
@@ -111,7 +102,7 @@ def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None, b
     """Show what SWEEP would run: its arms, what they cost, what is already there, how long it takes by the runs of before,
     and in what the arms differ beside what is varied. Nothing is run."""
     from omnitok import plan_sweep, review_plan
-    from omnitok.cli.findings import print_review, review_as_json
+    from omnitok.cli.inspecting import print_review, review_as_json
     from omnitok.cli.tables import print_plan
     from omnitok.sweep.plan import to_json
 
@@ -124,58 +115,6 @@ def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None, b
         print_review(review, budget_hours)
     if plot:
         click.echo(f"wrote: {plot}", err=as_json)
-
-
-@command(
-    "launch",
-    "omnitok launch sweeps/quickstart.yaml --cluster local",
-    "omnitok launch sweeps/quickstart.yaml --set seeds=[0]",
-)
-@click.argument("sweep", type=click.Path(path_type=Path))
-@SETS
-@click.option("--cluster", type=click.Choice(["debug", "local", "slurm"]), default="local", show_default=True,
-              help="debug: in this process; local: a pool of processes; slurm: jobs.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Processes at once (local); default: cores / threads.")
-def launch(sweep: Path, sets: tuple[str, ...], cluster: Any, workers: int | None) -> None:
-    """Run what of SWEEP is missing; launch again to resume or to do nothing. Exit code 1 if an arm failed."""
-    from omnitok import launch_sweep, runs
-    from omnitok.cli.tables import print_states
-    from omnitok.spec import counted
-    from omnitok.sweep.progress import view
-
-    done = launch_sweep(sweep, sets, cluster=cluster, workers=workers, view=view(runs.root()))
-    if done.interrupted:
-        click.echo("stopped; checkpoints are kept, the same command goes on from them", err=True)
-        sys.exit(130)
-    if not done.trained and not done.measured:
-        click.echo(
-            "nothing to train and nothing to measure: everything is done"
-            if _all_done(done.states)
-            else "nothing new could be done"
-        )
-    else:
-        click.echo(f"trained {counted(done.trained, 'stage')}, measured {counted(done.measured, 'evaluation')}")
-    print_states(done.states, only_open=True)
-    report = shlex.join(["omnitok", "report", str(sweep), *(word for said in sets for word in ("--set", said))])
-    click.echo(f"stored as {done.folder.name}; next: {report}")
-    sys.exit(0 if _all_done(done.states) else 1)
-
-
-def _all_done(states: Any) -> bool:
-    return all(state.status == "done" for state in states)
-
-
-@command("status", "omnitok status sweeps/quickstart.yaml")
-@click.argument("sweep")
-@SETS
-def status(sweep: str, sets: tuple[str, ...]) -> None:
-    """How every trial of a launched SWEEP (file, name or digest) stands. Exit code 1 if one failed."""
-    from omnitok import sweep_states
-    from omnitok.cli.tables import print_states
-
-    states = sweep_states(sweep, sets)
-    print_states(states)
-    sys.exit(1 if any(state.status in {"failed", "blocked"} for state in states) else 0)
 
 
 @command("sync", "omnitok sync", "omnitok sync --watch 30")
@@ -278,7 +217,7 @@ def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_s
         click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {counted(done.codes, 'code')}")
 
 
-for more in (evaluate, files.export, files.import_official, datasets, weights, tokenize, logs, why, gc, replay):
+for more in (launch, status, evaluate, files.export, files.import_official, datasets, weights, tokenize):
     main.add_command(more)
 
 

@@ -1,26 +1,29 @@
-"""Reconcile and run: drop what is done, do the rest, never wait for a batch. Launching again resumes or does nothing."""
+"""Reconcile and run, or submit: drop what is done, do the rest, never wait for a batch. Launching again resumes or does
+nothing."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from omnitok import runs, trial
-from omnitok.spec import Fault, Mark, SpecError, near, plain
-from omnitok.sweep.adopt import adopt
-from omnitok.sweep.drive import Executor, InProcess, View, drive
+from omnitok.spec import Fault, Mark, SpecError, near
+from omnitok.sweep.drive import Driven, Executor, InProcess, View, drive
+from omnitok.sweep.enqueue import Jobs, enqueue, watch
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.group import Together
-from omnitok.sweep.plan import Plan, plan, plan_one, to_json
+from omnitok.sweep.plan import plan, plan_one
 from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
+from omnitok.sweep.queued import asked_states
+from omnitok.sweep.settled import Settled, created, settle, training, works
 from omnitok.sweep.stored import State, states, store
-from omnitok.sweep.work import Work
-from omnitok.training.evaluate import evaluation_digest, label_of
 from omnitok.training.stage import StageRun
 
 Cluster = Literal["debug", "local", "slurm"]
+CLUSTERS = get_args(Cluster)
 
 
 class Experimented(NamedTuple):
@@ -39,6 +42,7 @@ class Launched(NamedTuple):
     trained: int
     measured: int
     interrupted: bool
+    jobs: Jobs | None = None
 
 
 def launch(
@@ -47,23 +51,27 @@ def launch(
     *,
     cluster: Cluster = "debug",
     workers: int | None = None,
+    wait: bool = False,
     view: View | None = None,
+    told: Callable[[Jobs], None] = lambda jobs: None,
 ) -> Launched:
-    """Plan a sweep, store the plan, run what is missing. Raises SpecError before anything runs; OSError where the
+    """Plan a sweep, store the plan, run what is missing; or submit it, and watch it to the end if told to ``wait``.
+
+    ``told``: hears what was submitted, before it is watched. Raises SpecError before anything runs; OSError where the
     runs' folder cannot be written."""
     asked, view = read_sweep(Path(path), sets), view or Silent()
-    if cluster not in ("debug", "local"):
-        known = near(cluster, ["debug", "local"])
-        raise SpecError(
-            [Fault(Mark(f"--cluster {cluster}"), "", f"jobs can be run in this process or in a pool{known}")]
-        )
-    if workers is not None and workers < 1:
-        raise SpecError([Fault(Mark(f"--workers {workers}"), "", "there must be at least 1")])
+    _refuse_cluster(cluster, workers)
     planned, root = plan(asked), runs.root()
     root.mkdir(parents=True, exist_ok=True)
     names, data = settle(root, planned)
     folder = store(root, asked, data)
     resources = asked.file.resources
+    if cluster == "slurm":
+        with _environment(resources.environment):
+            jobs = enqueue(root, folder, Settled(planned, names, data))
+        told(jobs)
+        driven = watch(root, folder, jobs, view) if wait else Driven(0, 0, interrupted=False)
+        return Launched(folder, asked_states(folder), *driven, jobs)
     count = workers or resources.workers or max(1, (os.cpu_count() or 1) // resources.threads)
     every_s = resources.checkpoint_every_s
     executor: Executor
@@ -74,6 +82,19 @@ def launch(
     with _environment(resources.environment):
         trained, measured, interrupted = drive(works(root, planned, names, data), executor, view)
     return Launched(folder, states(folder), trained, measured, interrupted)
+
+
+def _refuse_cluster(cluster: str, workers: int | None) -> None:
+    """Raises SpecError where nothing can be run there."""
+    said = ""
+    if cluster not in CLUSTERS:
+        said = f"jobs can be run in this process, in a pool, or by Slurm{near(cluster, CLUSTERS)}"
+    elif cluster == "slurm" and shutil.which("sbatch") is None:
+        said = "there is no sbatch on this machine; launch where Slurm's commands are, or with --cluster local"
+    if said:
+        raise SpecError([Fault(Mark(f"--cluster {cluster}"), "", said)])
+    if workers is not None and workers < 1:
+        raise SpecError([Fault(Mark(f"--workers {workers}"), "", "there must be at least 1")])
 
 
 @contextmanager
@@ -105,12 +126,12 @@ def run_experiment(
     _refuse_shares(bound, processes)
     root, view = runs.root(), view or Silent()
     root.mkdir(parents=True, exist_ok=True)
-    names = _created(root, bound)
-    wanted = [_training(run, names, f"{run.name}/{seed}") for run in bound]
+    names = created(root, bound)
+    wanted = [training(run, names, f"{run.name}/{seed}") for run in bound]
     executor: Executor = InProcess(root, threads, trial.CHECKPOINT_EVERY_S, view)
     if processes > 1:
         executor = Together(root, threads, trial.CHECKPOINT_EVERY_S, view, processes=processes)
-    missing = [work for work in wanted if not _done(root, work)]
+    missing = [work for work in wanted if not (root / work.stage / runs.RESULT).exists()]
     trained, _, interrupted = drive(missing, executor, view)
     return Experimented([root / names[run.digest] for run in bound], trained, interrupted)
 
@@ -124,62 +145,3 @@ def _refuse_shares(bound: Sequence[StageRun], processes: int) -> None:
     ]
     if faults:
         raise SpecError(faults)
-
-
-def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
-    """Make every folder, or find the old one that it is. -> ({digest: folder name}, the plan as stored)."""
-    names = _created(root, list(planned.runs.values()))
-    data = to_json(planned)
-    data["stages"] = {names[digest]: facts for digest, facts in data["stages"].items()}
-    for one in data["trials"]:
-        one["stages"] = [names[digest] for digest in one["stages"]]
-    lasts = {one["stages"][-1]: trial.on for one, trial in zip(data["trials"], planned.trials, strict=True)}
-    data["evaluation_digests"] = {
-        last: {
-            m.name: {label_of(spec): evaluation_digest(last, m.spec, spec, m.seen) for spec in m.possible}
-            for m in planned.measurements
-            if on is None or m.name in on
-        }
-        for last, on in lasts.items()
-    }
-    return names, data
-
-
-def works(root: Path, planned: Plan, names: dict[str, str], data: dict[str, Any]) -> list[Work]:
-    """What is missing, parents before children, a stage before what is measured of it."""
-    label: dict[str, str] = {}
-    for one in planned.trials:
-        for digest in one.stages:
-            label.setdefault(digest, one.name if one.seed is None else f"{one.name}/{one.seed}")
-    missing = [
-        work
-        for run in planned.runs.values()
-        if not _done(root, work := _training(run, names, f"{run.name} {label[run.digest]}"))
-    ]
-    lasts = {one.stages[-1]: None for one in planned.trials}
-    for digest in lasts:
-        stage = names[digest]
-        for m in planned.measurements:
-            found = data["evaluation_digests"][stage].get(m.name, {}).values()
-            if not all((root / stage / runs.EVALUATIONS / f"{one}.json").exists() for one in found):
-                said = f"{m.name} of {label[digest]}"
-                metrics = [plain(spec) for spec in m.possible]
-                missing.append(Work(stage, said, 0, (stage,), {**plain(m.spec), "metrics": metrics}))
-    return missing
-
-
-def _created(root: Path, wanted: Sequence[StageRun]) -> dict[str, str]:
-    adopted = adopt(root, [run.digest for run in wanted])
-    for run in wanted:
-        if run.digest not in adopted:
-            trial.create(root, run)
-    return {run.digest: (root / run.digest).resolve().name for run in wanted}
-
-
-def _training(run: StageRun, names: dict[str, str], label: str) -> Work:
-    after = tuple(names[parent] for parent in run.parents.values() if parent in names)
-    return Work(names[run.digest], label, int(run.spec.get("steps", 1)), after, {})
-
-
-def _done(root: Path, work: Work) -> bool:
-    return (root / work.stage / runs.RESULT).exists()

@@ -17,7 +17,7 @@ class State(NamedTuple):
     """How a trial stands, and why where it is not done."""
 
     trial: dict[str, Any]
-    status: str  # done, failed, blocked, running, interrupted, planned, unevaluated
+    status: str  # done, failed, blocked, queued, running, interrupted, planned, unevaluated
     reason: str
 
 
@@ -98,11 +98,6 @@ def states(folder: Path) -> list[State]:
     root = folder.parent.parent
     plan = runs.read_json(folder / PLAN)
     return [_state(root, plan, trial) for trial in plan["trials"]]
-
-
-def sweep_states(reference: str, sets: Sequence[str] = ()) -> list[State]:
-    """How every trial of a launched sweep stands, by its file, name or digest."""
-    return states(locate(runs.root(), reference, sets))
 
 
 def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
