@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from omnitok.doctor import Finding
     from omnitok.evaluation.items import Items
     from omnitok.exchange import Exported
+    from omnitok.inspection.garbage import Collected
+    from omnitok.inspection.logs import Logs
+    from omnitok.inspection.replay import Replayed
+    from omnitok.inspection.why import Cell
     from omnitok.model import Tokenizer
     from omnitok.networks.weights import Kept
     from omnitok.published.checkpoint import Imported
@@ -32,9 +36,9 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "evaluate_pairs", "evaluate_run", "examine", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
-    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_tokens", "reconstruct_files",
-    "render_report", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
+    "check_folder", "collect_garbage", "evaluate_pairs", "evaluate_run", "examine", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
+    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
+    "render_report", "replay_run", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
 
 P = ParamSpec("P")

@@ -11,6 +11,7 @@ import click
 from omnitok.cli import files
 from omnitok.cli.datasets import data as datasets
 from omnitok.cli.evaluating import evaluate
+from omnitok.cli.inspecting import gc, logs, replay, why
 from omnitok.cli.launching import launch, status
 from omnitok.cli.tokenizing import tokenize
 from omnitok.cli.weights import weights
@@ -102,7 +103,7 @@ def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None, b
     """Show what SWEEP would run: its arms, what they cost, what is already there, how long it takes by the runs of before,
     and in what the arms differ beside what is varied. Nothing is run."""
     from omnitok import plan_sweep, review_plan
-    from omnitok.cli.inspecting import print_review, review_as_json
+    from omnitok.cli.findings import print_review, review_as_json
     from omnitok.cli.tables import print_plan
     from omnitok.sweep.plan import to_json
 
@@ -217,7 +218,7 @@ def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_s
         click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {counted(done.codes, 'code')}")
 
 
-for more in (launch, status, evaluate, files.export, files.import_official, datasets, weights, tokenize):
+for more in (launch, status, evaluate, files.export, files.import_official, datasets, weights, tokenize, logs, why, gc, replay):
     main.add_command(more)
 
 
