@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 from daemons import Daemon, Daemons, Failed, free_ports, locked, until
@@ -44,7 +45,7 @@ class Cluster:
     def __init__(self, folder: Path, nodes: int = 4, gpus: int = 2) -> None:
         self.folder = folder
         self.daemons = Daemons(folder, WASTE)
-        self._size = {"nodes": nodes, "gpus": gpus}
+        self._size: dict[str, Any] = {"nodes": nodes, "gpus": gpus}
         self.environment = {"SLURM_CONF": str(folder / "etc" / "slurm.conf"), "PATH": search_path()}
 
     # ---- up and down

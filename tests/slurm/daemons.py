@@ -183,7 +183,7 @@ class Daemons:
     def clear(self) -> None:
         """All are stopped, in the opposite order of their first start, and the waste is gone."""
         for name in self.names():
-            self.stop(name)
+            self.stop(name, seconds=5)  # nobody will miss what it would still save
             (self.pids / name).unlink()
         for name in self.waste:
             shutil.rmtree(self.folder / name, ignore_errors=True)
