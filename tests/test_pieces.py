@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from omnitok.sweep.pieces import MEASURING, pieces
+from omnitok.sweep.pieces import pieces
+from omnitok.sweep.queued import MEASURING
 from omnitok.sweep.work import Work
 
 

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omnitok.cluster.piece import Piece
+from omnitok.sweep.queued import MEASURING
 from omnitok.sweep.work import Work
-
-MEASURING = ".evaluations"  # how the id of a piece ends that only measures a stage on which other trials stand
 
 
 def pieces(
