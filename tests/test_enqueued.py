@@ -1,0 +1,134 @@
+"""What a watcher and a status make of the queue's answers, where no cluster is needed to hear them."""
+
+import pytest
+import tiny
+
+from omnitok import launch_sweep, plan_sweep, runs, sweep_states
+from omnitok.cluster import Queued, Submitted
+from omnitok.cluster.ledger import LEDGER
+from omnitok.runs import Failure
+from omnitok.spec import Fault, Mark, SpecError
+from omnitok.sweep import enqueue as room
+from omnitok.sweep import queued
+from omnitok.sweep.progress import Silent
+from omnitok.sweep.settled import settle
+
+SMALL = tiny.SWEEP.replace("seeds: [0, 1]", "seeds: [0]").replace("vq: {type: vq, codebook_size: 16, code_dim: 4}", "")
+ARMS = SMALL.replace("{metric: psnr, better: fsq, than: vq}", "{metric: psnr, better: '0.5', than: '0.0'}")
+
+
+class Heard(Silent):
+    """What a view is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def ended(self, work, outcome):
+        self.said.append((work.label, outcome))
+
+
+@pytest.fixture
+def sweep(tmp_path, runs_root, monkeypatch):
+    """Two arms that share a first stage, and a baseline; a Slurm that takes what it is given and answers in ``told``."""
+    monkeypatch.setattr(room, "ASK_S", 0.0)
+    monkeypatch.setattr(room, "LOOK_S", 0.01)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+
+    def submit(root, folder, pieces, resources):
+        (folder / LEDGER).touch()
+        return [Submitted(piece.id, str(i)) for i, piece in enumerate(pieces, 1)]
+
+    monkeypatch.setattr(room, "submit", submit)
+    return tiny.write(tmp_path, sweep=ARMS)
+
+
+def answering(monkeypatch, *answers):
+    """The queue's answers, one after another, the last one for ever: {id of a piece: Queued}, or silence."""
+    left = list(answers)
+
+    def queue(folder):
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if answer is None:
+            raise SpecError([Fault(Mark("--cluster slurm"), "", "Slurm does not answer")])
+        return answer
+
+    monkeypatch.setattr(room, "queue", queue)
+    monkeypatch.setattr(queued, "queue", queue)
+
+
+def stages(sweep, root):
+    """(the shared first stage, the last stage of each arm, the baseline's)."""
+    planned = plan_sweep(sweep)
+    _, data = settle(root, planned)
+    one, two, three = (trial["stages"] for trial in data["trials"])
+    return one[0], one[1], two[1], three[0]
+
+
+def states(sweep):
+    return [(state.status, state.reason) for state in sweep_states(str(sweep))]
+
+
+def test_what_is_lost_is_said_and_what_waited_for_it_is_blocked(sweep, runs_root, monkeypatch):
+    first, left, right, flat = stages(sweep, runs_root)
+    lost = Queued("1", "lost", "Slurm does not know it")
+    cancelled = Queued("2_0", "cancelled", "DependencyNeverSatisfied")
+    failed = Queued("3", "failed", "OUT_OF_MEMORY")
+    pending = dict.fromkeys((first, left, right, flat), Queued("1", "pending", "Priority"))
+    answering(monkeypatch, pending, None, {first: lost, left: cancelled, right: cancelled, flat: failed})
+    heard = Heard()
+    done = launch_sweep(sweep, cluster="slurm", wait=True, view=heard)
+    assert dict(heard.said) == {
+        "images fsq+0.0/0": Failure("job", "job 1 is lost: Slurm does not know it", ""),
+        "baseline mean_colour": Failure("job", "job 3 is failed: OUT_OF_MEMORY", ""),
+    }
+    assert (done.trained, done.measured, done.interrupted) == (0, 0, False)
+    blocked = ("blocked", "job 1 is lost: Slurm does not know it")
+    assert states(sweep) == [blocked, blocked, ("failed", "job 3 is failed: OUT_OF_MEMORY")]
+
+
+def test_a_trial_is_where_the_job_of_its_first_open_stage_is(sweep, runs_root, monkeypatch):
+    first, left, right, flat = stages(sweep, runs_root)
+    answering(monkeypatch, {})
+    launch_sweep(sweep, cluster="slurm")
+    waits, runs_now = Queued("2_0", "pending", "Dependency"), Queued("1", "running", "RUNNING")
+    answering(monkeypatch, {first: runs_now, left: waits, right: waits, flat: Queued("3", "pending", "Priority")})
+    assert states(sweep) == [("running", "job 1: RUNNING")] * 2 + [("queued", "job 3: Priority")]
+    runs.write_json(runs_root / first / runs.RESULT, {})
+    assert states(sweep)[0] == ("queued", "job 2_0: Dependency")
+    runs.fail(runs_root / flat, Failure("nan", "the loss is not finite", ""))
+    answering(monkeypatch, {flat: Queued("3", "failed", "FAILED")})
+    assert states(sweep)[2][1].endswith("nan: the loss is not finite")  # the folder says more than the queue
+    answering(monkeypatch, {flat: Queued("4", "pending", "Priority")})
+    assert states(sweep)[2] == ("queued", "job 4: Priority")  # it is tried again
+    answering(monkeypatch, None)
+    assert states(sweep)[0][1] == "Slurm does not answer"
+
+
+def test_a_queue_that_is_silent_for_long_ends_the_watch(sweep, runs_root, monkeypatch):
+    monkeypatch.setattr(room, "SILENCE_S", 0.05)
+    answering(monkeypatch, None)
+    with pytest.raises(SpecError, match="Slurm does not answer"):
+        launch_sweep(sweep, cluster="slurm", wait=True)
+
+
+def test_what_the_site_has_no_room_for_is_not_waited_for(sweep, runs_root, monkeypatch):
+    monkeypatch.setattr(room, "submit", lambda root, folder, pieces, resources: [Submitted(pieces[0].id, "1")])
+    first, left, right, flat = stages(sweep, runs_root)
+    answering(monkeypatch, {first: Queued("1", "lost", ""), flat: Queued("9", "running", "RUNNING")}, {})
+    told = []
+    launch_sweep(sweep, cluster="slurm", told=told.append)
+    (jobs,) = told
+    assert (len(jobs.submitted), jobs.queued, jobs.left) == (1, 1, 2)
+    assert {name for name, _ in jobs.open} == {first, flat}
+
+
+def test_a_machine_without_slurm_is_refused_in_one_sentence_before_anything_is_planned(
+    tmp_path, runs_root, monkeypatch
+):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(SpecError) as caught:
+        launch_sweep(tiny.write(tmp_path, experiment="stages: 3\n"), cluster="slurm")
+    assert str(caught.value) == (
+        "--cluster slurm: there is no sbatch on this machine; launch where Slurm's commands are, or with --cluster local"
+    )
+    assert not runs_root.exists()
