@@ -41,7 +41,7 @@ def names(runs_root, monkeypatch):
 
 
 def made(root, stages, evaluations=(), **said):
-    resources = {"environment": {}, "threads": 1, "checkpoint_every_s": 1000.0, "save_s": 10.0, "awaited": False}
+    resources = {"environment": {}, "threads": 1, "checkpoint_every_s": 1000.0, "save_s": 10.0}
     piece = {"id": stages[-1], "label": "tiny/0", "stages": stages, "evaluations": evaluations, "after": []}
     return Job(str(root), {**piece, "resources": resources | said})
 
@@ -123,15 +123,15 @@ def test_a_death_is_written_where_it_happened_and_ends_the_task(runs_root, names
     assert runs.status(runs_root / names[1]) == "planned"
 
 
-def test_what_cannot_be_measured_fails_the_task_unless_others_stand_on_its_stages(runs_root, names, monkeypatch):
+def test_what_cannot_be_measured_fails_the_task_after_all_else_is_done(runs_root, names, monkeypatch):
     def broken(*_, **__):
         raise DataError("no such photo")
 
     monkeypatch.setattr("omnitok.trial.measure.measure_missing", broken)
-    with pytest.raises(Failed, match="data: no such photo"):
-        made(runs_root, names, [[names[1], PHOTOS]])()
-    assert made(runs_root, names, [[names[1], PHOTOS]], awaited=True)() == names[1]
-    assert list((runs_root / names[1] / runs.EVALUATIONS).glob("*.error.txt"))
+    with pytest.raises(Failed, match="data: no such photo; data: no such photo"):
+        made(runs_root, names, [[names[1], PHOTOS], [names[1], PHOTOS | {"resolution": 8}]])()
+    assert runs.status(runs_root / names[1]) == "done"
+    assert len(list((runs_root / names[1] / runs.EVALUATIONS).glob("*.error.txt"))) == 2
 
 
 def test_a_folder_that_another_attempt_holds_is_waited_for_and_then_given_up(runs_root, names, monkeypatch):

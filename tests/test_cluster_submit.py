@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from omnitok import runs
+from omnitok import provenance, runs
 from omnitok.cluster import Piece, Submitted, ledger, questions, queue, submit
-from omnitok.cluster.ledger import Submission
 from omnitok.spec import SpecError
 
 
@@ -88,9 +87,15 @@ def piece(name, *after, **resources):
     return Piece(name, f"arm {name}", (name,), (), after, resources)
 
 
+def entry(name, stages, job, attempt=1):
+    return ledger.Entry(provenance.now(), name, stages, job, attempt, "code", {})
+
+
 def told(sweep, **jobs):
     """Submissions as an earlier launch left them."""
-    ledger.add(sweep, [Submission(name, [name], job, "code", {}) for name, job in jobs.items()])
+    before = ledger.attempts(sweep)
+    for name, job in jobs.items():
+        ledger.add(sweep, entry(name, [name], job, before[name] + 1))
 
 
 def long_ago(sweep):
@@ -154,9 +159,8 @@ def test_what_is_done_or_with_slurm_is_not_submitted_again(slurm, runs_root, swe
 def test_a_stage_that_another_sweep_has_with_slurm_is_waited_for_and_not_trained_beside_it(slurm, runs_root, sweep):
     other = sweep.with_name("fedcba9876543210")
     other.mkdir()
-    ledger.add(
-        other, [Submission("last", ["first", "last"], "12_0", "code", {}), Submission("x", ["x"], "13", "code", {})]
-    )
+    ledger.add(other, entry("last", ["first", "last"], "12_0"))
+    ledger.add(other, entry("x", ["x"], "13"))
     slurm.says("squeue", "12_0|RUNNING|omnitok-fedcba9876543210|None\n")
     pieces = [Piece("mine", "arm", ("first", "mine"), (), (), {}), piece("x"), piece("child", "mine")]
     submit(runs_root, sweep, pieces, Resources())

@@ -27,8 +27,7 @@ class Job:
     """One piece, as submitit calls it; calling it again goes on where it was, or does nothing.
 
     ``piece``: a Piece as JSON. Of its resources the task itself reads ``environment``, ``threads``,
-    ``checkpoint_every_s``, ``save_s`` (how long saving may take after a signal) and ``awaited`` (whether others stand on
-    these stages: what is measured may then fail and the task succeeds).
+    ``checkpoint_every_s`` and ``save_s`` (how long saving may take after a signal).
     """
 
     def __init__(self, root: str, piece: dict[str, Any]) -> None:
@@ -39,7 +38,7 @@ class Job:
         """Train and measure what is missing. -> the piece's id. Raises what training raises, after ``error.txt`` has it."""
         resources = self.piece["resources"]
         os.environ.update(resources["environment"])
-        print(f"{self.piece['label']}: {' '.join(self.piece['stages'])}", flush=True)
+        print(f"{self.piece['label']}: {' '.join(self.piece['stages']) or self.piece['id']}", flush=True)
         self.attempt = attempt = _Attempt(Path(self.root), self.piece)
         with _terminating(attempt.ask):  # a preemption may say no more than this
             attempt.start()
@@ -123,7 +122,7 @@ class _Attempt(threading.Thread):
             measure = partial(trial.evaluate_run, self.root / stage, decode(EVALUATIONS, said))
             if failure := trial.attempt(partial(self._patiently, measure)):
                 failed.append(failure)
-        if failed and not resources["awaited"]:
+        if failed:
             raise Failed("; ".join(f"{failure.kind}: {failure.sentence}" for failure in failed))
 
     def _patiently(self, work: Callable[[], object]) -> None:

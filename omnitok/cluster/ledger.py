@@ -4,21 +4,21 @@ import fcntl
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from omnitok import provenance, runs
+from omnitok import runs
 
 LEDGER: Final = "jobs.jsonl"
 PATIENCE_S = 60.0  # how long another launcher of this sweep may be at it
 
 
 class Entry(NamedTuple):
-    """A submission of a piece: when, what it trains, its job ("12_3" of an array), the how-manieth, the frozen code, what
-    it was given."""
+    """A submission of a piece: when, the stages it works on, its job ("12_3" of an array), the how-manieth it is, the
+    frozen code, what it was given."""
 
     at: str
     piece: str
@@ -34,24 +34,14 @@ class Entry(NamedTuple):
         return time.time() - datetime.fromisoformat(self.at).timestamp()
 
 
-class Submission(NamedTuple):
-    """What a submission knows of one piece before it is written down."""
-
-    piece: str
-    stages: Sequence[str]
-    job: str
-    code: str
-    resources: dict[str, Any]
+def add(folder: Path, entry: Entry) -> None:
+    """Write down what was just submitted."""
+    runs.append_line(folder / LEDGER, entry._asdict())
 
 
-def add(folder: Path, submissions: list[Submission]) -> None:
-    """Write down what was just submitted. Nobody else may write: hold ``alone``."""
-    before = Counter(entry.piece for entry in read(folder))
-    for one in submissions:
-        entry = Entry(
-            provenance.now(), one.piece, list(one.stages), one.job, before[one.piece] + 1, one.code, one.resources
-        )
-        runs.append_line(folder / LEDGER, entry._asdict())
+def attempts(folder: Path) -> Counter[str]:
+    """How often each piece was submitted."""
+    return Counter(entry.piece for entry in read(folder))
 
 
 def read(folder: Path) -> list[Entry]:

@@ -7,9 +7,9 @@ ACTIVE: frozenset[State] = frozenset({"pending", "running", "unknown"})  # submi
 
 
 class Piece(NamedTuple):
-    """A path of stages that no other piece shares, and what is measured of them: one task.
+    """A path of stages that no other piece shares, and what is measured: one task, which fails if one of them does.
 
-    ``id``: the folder name of its last stage. ``label``: "joint fsq+ramp/0", for people. ``stages``: folder names, first
+    ``id``: the folder name of its last stage, or another name where it only measures. ``label``: "joint fsq+ramp/0", for people. ``stages``: folder names, first
     to last. ``evaluations``: (folder name, an evaluation's spec). ``after``: ids of pieces that must have succeeded.
     ``resources``: what the sweep's resources say of this piece; they go before those of the sweep.
     """
@@ -20,6 +20,11 @@ class Piece(NamedTuple):
     evaluations: tuple[tuple[str, dict[str, Any]], ...]
     after: tuple[str, ...]
     resources: dict[str, Any]
+
+    @property
+    def folders(self) -> list[str]:
+        """Every folder that it works in."""
+        return list(dict.fromkeys([*self.stages, *(folder for folder, _ in self.evaluations)]))
 
 
 class Submitted(NamedTuple):

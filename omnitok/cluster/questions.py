@@ -50,15 +50,15 @@ def queue(folder: Path) -> dict[str, Queued]:
     return {entry.piece: queued for (entry, _), queued in zip(entries, stand, strict=True)}
 
 
-def elsewhere(folder: Path, stages: Set[str]) -> dict[str, set[str]]:
-    """Which of these stages other sweeps have with Slurm, and by which jobs. Raises SpecError like ``queue``."""
+def elsewhere(folder: Path, folders: Set[str]) -> dict[str, set[str]]:
+    """In which of these folders other sweeps' jobs work or will, and which jobs. Raises SpecError like ``queue``."""
     others = [path.parent for path in sorted(folder.parent.glob(f"*/{LEDGER}")) if path.parent != folder]
     entries = [(other, entry, own) for other in others for entry, own in newest(other)]
-    entries = [each for each in entries if not stages.isdisjoint(each[1].stages)]
+    entries = [each for each in entries if not folders.isdisjoint(each[1].stages)]
     found: dict[str, set[str]] = {}
     for (_, entry, _), queued in zip(entries, _stand(entries), strict=True):
-        for stage in stages & set(entry.stages) if queued.state in ("pending", "running") else ():
-            found.setdefault(stage, set()).add(entry.job)
+        for one in folders & set(entry.stages) if queued.state in ("pending", "running") else ():
+            found.setdefault(one, set()).add(entry.job)
     return found
 
 

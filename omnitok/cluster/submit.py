@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from omnitok import runs
+from omnitok import provenance, runs
 from omnitok.cluster.freeze import freeze
-from omnitok.cluster.ledger import Submission, add, alone
+from omnitok.cluster.ledger import Entry, add, alone, attempts
 from omnitok.cluster.piece import ACTIVE, Piece, Submitted
 from omnitok.cluster.questions import elsewhere, job_name, limits, queue, submitted
 from omnitok.spec import Fault, Mark, SpecError, near
@@ -56,36 +56,32 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
     with alone(folder.parent):
         queued = queue(folder)  # before the folders are looked at: what ends in between is seen as done
         jobs = {piece: one.job for piece, one in queued.items() if one.state in ACTIVE}
-        wanted = [piece for piece in pieces if piece.id not in jobs and not _done(root, piece)]
+        wanted = [piece for piece in pieces if piece.id not in jobs and _open(root, piece)]
         if not wanted:
             return []
         site = limits()
         room = site.submitted - submitted()
         code = freeze(root)
-        others = elsewhere(folder, {stage for piece in wanted for stage in piece.stages if not _trained(root, stage)})
-        awaited = frozenset(parent for piece in pieces for parent in piece.after)
-        found: list[Submitted] = []
+        others = elsewhere(folder, {one for piece in wanted for one in _open(root, piece)})
+        before, found = attempts(folder), list[Submitted]()
         while len(found) < room and (arrays := _ready(wanted, jobs, others, resources)):
             for array in _split(arrays, site.array, room - len(found)):
-                tasks = [_task(piece, resources, array.given, piece.id in awaited) for piece in array.pieces]
+                tasks = [_task(piece, resources, array.given) for piece in array.pieces]
                 ids = _submit(root, folder, code, array, tasks)
-                now = [Submitted(piece.id, job) for piece, job in zip(array.pieces, ids, strict=True)]
-                add(
-                    folder,
-                    [Submission(p.id, p.stages, ids[i], code.name, array.given) for i, p in enumerate(array.pieces)],
-                )
-                jobs |= dict(now)
-                found += now
+                at = provenance.now()
+                for piece, job in zip(array.pieces, ids, strict=True):
+                    tries = before[piece.id] + 1
+                    add(folder, Entry(at, piece.id, piece.folders, job, tries, code.name, array.given))
+                    jobs[piece.id] = job
+                    found.append(Submitted(piece.id, job))
             wanted = [piece for piece in wanted if piece.id not in jobs]
         return found
 
 
-def _done(root: Path, piece: Piece) -> bool:
-    return not piece.evaluations and all(_trained(root, stage) for stage in piece.stages)
-
-
-def _trained(root: Path, stage: str) -> bool:
-    return (root / stage / runs.RESULT).exists()
+def _open(root: Path, piece: Piece) -> list[str]:
+    """The folders in which a piece has something to do. What is measured is in those that are said to be missing."""
+    measured = {folder for folder, _ in piece.evaluations}
+    return [one for one in piece.folders if one in measured or not (root / one / runs.RESULT).exists()]
 
 
 def _ready(
@@ -93,13 +89,13 @@ def _ready(
 ) -> list[Array]:
     """The pieces whose parents are done or with Slurm; together those that wait for the same and are given the same.
 
-    A stage that another sweep's job trains is waited for, however that ends, and then found done or gone on with.
+    A folder in which another sweep's job works is waited for, however that ends; what is done there then is found done.
     """
     missing = {piece.id for piece in wanted}
     alike: dict[str, Array] = {}
     for piece in wanted:
         if missing.isdisjoint(piece.after):
-            busy = sorted(set().union(*(others.get(stage, ()) for stage in piece.stages)))
+            busy = sorted(set().union(*(others.get(one, ()) for one in piece.folders)))
             parents = [f"afterok:{jobs[parent]}" for parent in piece.after if parent in jobs]
             after = (*parents, *(f"afterany:{job}" for job in busy))
             given = {**resources.job, **piece.resources}
@@ -118,7 +114,7 @@ def _split(arrays: Iterable[Array], most: int, room: int) -> Iterator[Array]:
             yield array._replace(pieces=pieces[start : start + most])
 
 
-def _task(piece: Piece, resources: Resources, given: Mapping[str, Any], awaited: bool) -> dict[str, Any]:
+def _task(piece: Piece, resources: Resources, given: Mapping[str, Any]) -> dict[str, Any]:
     """The piece as JSON, with what the task itself reads: nothing of it is left to what the node's shell says."""
     environment = {name: value for name, value in os.environ.items() if name.startswith("OMNITOK_")}
     environment["OMNITOK_DATA"] = str(Path(environment.get("OMNITOK_DATA") or "data").resolve())
@@ -128,7 +124,6 @@ def _task(piece: Piece, resources: Resources, given: Mapping[str, Any], awaited:
         "checkpoint_every_s": resources.checkpoint_every_s,
         "save_s": 0.6 * _signal_s(given),  # Slurm looks at the clock twice a minute
         "max_parallel": resources.max_parallel,
-        "awaited": awaited,
     }
     found: dict[str, Any] = json.loads(json.dumps({**piece._asdict(), "resources": how}))
     return found
