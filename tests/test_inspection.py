@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import omnitok
 from omnitok import runs
 from omnitok.cli import main
+from omnitok.cluster.ledger import Entry
 from omnitok.inspection.garbage import STALE_S
 from omnitok.runs import Failure
 from omnitok.spec import SpecError
@@ -53,15 +54,7 @@ def test_a_death_and_the_log_of_its_job_or_worker_are_shown(sweep, runs_root):
     (stored / "jobs").mkdir()
     (stored / "jobs" / "12_3_0_log.err").write_text("the node burnt\n")
     (stored / "jobs" / "12_30_0_log.err").write_text("another task\n")
-    entry = {
-        "at": "2026-01-01T00:00:00+00:00",
-        "piece": folder.name,
-        "stages": [folder.name],
-        "job": "12_3",
-        "attempt": 1,
-        "code": "x",
-        "resources": {},
-    }
+    entry = {**dict.fromkeys(Entry._fields, ""), "piece": folder.name, "stages": [folder.name], "job": "12_3"}
     with (stored / "jobs.jsonl").open("a") as file:
         file.write(json.dumps(entry) + "\n" + json.dumps(entry)[:20])  # and a torn line
     (stored / "logs").mkdir(exist_ok=True)

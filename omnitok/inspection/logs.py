@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from omnitok import runs
 from omnitok.cluster import ledger
+from omnitok.cluster.submit import LOGS
 from omnitok.runs import Failure, Record
 from omnitok.sweep.stored import find_run
 
@@ -66,7 +67,7 @@ def _jobs(root: Path, stages: set[str]) -> dict[Path, str]:
     for sweep in sorted(path.parent for path in root.glob(f"sweeps/*/{ledger.LEDGER}")):
         for entry in ledger.read(sweep):
             if stages & set(entry.stages):
-                found |= {path: _end(path) for path in sorted((sweep / "jobs").glob(f"{entry.job}_*log.*"))}
+                found |= {path: _end(path) for path in sorted((sweep / LOGS).glob(f"{entry.job}_*log.*"))}
     for stage in stages:
         died = runs.failure(root / stage)
         if died and died.kind in {"killed", "out_of_memory"}:

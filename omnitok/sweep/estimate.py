@@ -43,7 +43,6 @@ class Estimate(NamedTuple):
     status: dict[str, int]
     device: str
     threads: int
-    hours: float
     hours_left: float
     steps_left: int
     unknown: int
@@ -67,13 +66,13 @@ class _Past(NamedTuple):
 def estimate(plan: Plan, root: Path, prints: Footprints) -> Estimate:
     """What is left of a plan by the runs under ``root``, on the machine that most of it has been timed on."""
     status = {digest: runs.status(root / digest) for digest in plan.runs}
+    left = {digest: 0 if status[digest] == "done" else int(run.spec.get("steps", 1)) - _at(root / digest)
+            for digest, run in plan.runs.items()}  # fmt: skip
     costs = _costs({trial.stages: (trial.facts.parameters, _flops(trial.facts.flops, trial.facts.largest))
                     for trial in plan.trials})  # fmt: skip
-    past = list(_past(root))
+    past = list(_past(root)) if any(left.values()) else []
     machines = dict.fromkeys(one.machine for one in past)
     timed = {machine: _paces(plan, costs, [one for one in past if one.machine == machine]) for machine in machines}
-    steps = {digest: int(run.spec.get("steps", 1)) for digest, run in plan.runs.items()}
-    left = {digest: 0 if status[digest] == "done" else steps[digest] - _at(root / digest) for digest in plan.runs}
     (device, threads), paces = max(
         timed.items(), key=lambda one: sum(left[digest] for digest in one[1]), default=(("", 0), {})
     )
@@ -81,7 +80,6 @@ def estimate(plan: Plan, root: Path, prints: Footprints) -> Estimate:
     return Estimate(
         status={name: list(status.values()).count(name) for name in dict.fromkeys(status.values())},
         device=device, threads=threads,
-        hours=math.fsum(steps[digest] * pace.seconds for digest, pace in paces.items()) / 3600,
         hours_left=math.fsum(left[digest] * pace.seconds for digest, pace in paces.items()) / 3600,
         steps_left=sum(left.values()),
         unknown=sum(count for digest, count in left.items() if digest not in paces),
