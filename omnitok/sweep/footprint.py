@@ -14,7 +14,7 @@ from omnitok.spec import Spec, decode, resolve
 from omnitok.training import TASKS, Task
 from omnitok.training.stage import StageRun, spec_of
 
-HELD = ("task", "model", "adversary", "average", "optimizer", "frozen")  # the choices that bytes depend on
+HELD = ("task", "model", "adversary", "average", "frozen")  # the choices that bytes depend on, beside the optimizer
 
 
 class Held(NamedTuple):
@@ -50,7 +50,11 @@ class Footprints:
 
     def held(self, run: StageRun) -> Held:
         """Bytes of a stage; nothing of what another made, which has no weights here."""
-        memo = json.dumps({name: run.spec.get(name) for name in HELD} if "model" in run.spec else run.spec)
+        optimizer = {
+            k: v for k, v in run.spec.get("optimizer", {}).items() if not isinstance(v, float)
+        }  # rates hold nothing
+        said = {name: run.spec.get(name) for name in HELD}
+        memo = json.dumps([said, optimizer] if "model" in run.spec else run.spec)
         if memo not in self.held_by:
             self.held_by[memo] = _held(run) if "model" in run.spec else Held(0, 0, 0, 0)
         return self.held_by[memo]
