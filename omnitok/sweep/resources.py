@@ -113,7 +113,7 @@ def resource_faults(
             if name not in names:
                 mark = said["resources"][kind].marks[name]
                 faults.append(Fault(mark, f"resources.{kind}.{name}", f"{none} is called {name!r}{near(name, names)}"))
-    for used in [] if faults else stages:
+    for used in stages if resources.arms and not faults else []:
         try:
             given(resources, used)
         except ValueError as error:
