@@ -21,6 +21,7 @@ from omnitok.cluster.freeze import Moving, freeze
 from omnitok.cluster.job import Failed, Job
 from omnitok.data import DataError
 from omnitok.spec import read_value
+from omnitok.spec.plugins import Claim, Origin
 from omnitok.training.stage import bind, read_stages
 
 PHOTOS = {
@@ -220,3 +221,18 @@ def test_code_that_changes_while_it_is_read_is_refused(package, tmp_path, monkey
     monkeypatch.setattr(freezing.provenance, "standing", edited)
     with pytest.raises(Moving, match="submit when they are at rest"):
         freeze(tmp_path)
+
+
+def test_packages_that_bring_components_are_frozen_too(package, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    (other / "theirs").mkdir(parents=True)
+    (other / "theirs" / "__init__.py").write_text("")
+    (other / "alone.py").write_text("")
+    monkeypatch.syspath_prepend(str(other))
+    origins = [Origin("a", "1", "theirs.quantizers:One"), Origin("b", "1", "alone:Two"), Origin("c", "1", "omnitok:X")]
+    monkeypatch.setattr(freezing, "claims", lambda: [Claim("omnitok.quantizers", "x", each, list) for each in origins])
+    frozen = freeze(tmp_path)
+    assert {path.name for path in frozen.iterdir()} == {"omnitok", "theirs", "alone.py", "frozen.json"}
+    assert runs.read_json(frozen / "frozen.json").keys() == {"omnitok", "theirs", "alone.py"}
+    monkeypatch.setattr(provenance, "_git", lambda *_: pytest.fail("a frozen copy is in no repository"))
+    assert provenance.commit.__wrapped__(frozen / "alone.py") == {"commit": None, "dirty": False, "diff_sha256": None}
