@@ -12,7 +12,7 @@ from omnitok.spec import Fault, Mark, SpecError, counted
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan
 from omnitok.sweep.stored import PLAN
-from omnitok.training.stage import StageRun
+from omnitok.training.stage import StageRun, from_json
 
 FREE = (
     "steps",
@@ -131,14 +131,10 @@ def _past(root: Path) -> Iterable[_Past]:
         steps = sum(one["to_step"] - one["from_step"] for one in tries)
         if folder.is_symlink() or not steps or not (folder / runs.PROVENANCE).exists():
             continue
-        said, ran = StageRun(**_fields(runs.read_json(path))), runs.read_json(folder / runs.PROVENANCE)
+        said, ran = from_json(runs.read_json(path)), runs.read_json(folder / runs.PROVENANCE)
         seconds = sum(one["seconds"] for one in tries) / steps
         yield _Past(folder.name, _key(said), _key(said, "model"), costs.get(folder.name), seconds,
                     (ran["device"], ran["threads"]))  # fmt: skip
-
-
-def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": data["stage"], **{field: data[field] for field in StageRun._fields[1:]}}
 
 
 def _key(run: StageRun, *without: str) -> str:

@@ -111,14 +111,14 @@ def _batches(spec: Any, total: int) -> Iterator[tuple[StepPlan, int]]:
 def _held(run: StageRun) -> Held:
     with torch.device("meta"):
         task: Task = resolve(spec_of(run))(0, Path())
-        for optimizer in _optimizers(task):
-            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-                parameter.grad = torch.empty_like(parameter)
-            optimizer.step()
-        if average := getattr(task, "average", None):
-            average.begin(task.codec)
-        averaged = _bytes(task.weights("ema")) if task.averages else 0
-        return Held(_bytes(task.weights()), averaged, _bytes(task.judges().state_dict()), _bytes(task.state()))
+    for optimizer in _optimizers(task):  # a step on no numbers, which makes what an optimizer keeps
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+            parameter.grad = torch.empty_like(parameter)
+        optimizer.step()
+    if average := getattr(task, "average", None):
+        average.begin(task.codec)
+    averaged = _bytes(task.weights("ema")) if task.averages else 0
+    return Held(_bytes(task.weights()), averaged, _bytes(task.judges().state_dict()), _bytes(task.state()))
 
 
 def _optimizers(task: Task) -> list[torch.optim.Optimizer]:
