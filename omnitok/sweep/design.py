@@ -112,6 +112,7 @@ def _product(factors: Factors) -> Iterator[Arm]:
 
 DESIGNS: Registry[list[Arm]] = Registry(
     "design",
+    group="omnitok.designs",
     usual="full",
     full=full,
     one_at_a_time=one_at_a_time,
