@@ -15,10 +15,10 @@ demo: $(READY)  ## the quickstart on the CPU: train, mirror, report
 	$(BIN)/omnitok report sweeps/quickstart.yaml
 
 test: $(READY)  ## every test, also those that start real services
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 unit: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -n $(JOBS) -m "not service"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not service"
 
 check: $(READY)  ## formatting, lint and types
 	$(BIN)/python -m ruff format --check .

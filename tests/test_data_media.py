@@ -199,8 +199,8 @@ def test_a_video_and_a_picture_come_back_as_they_were_written(tmp_path: Path) ->
 def test_what_cannot_be_written_or_read_is_refused_by_name(tmp_path: Path) -> None:
     five = np.zeros((5, 8, 8, 3), dtype=np.uint8)
     for path, frames, reason in [
-        (tmp_path / "a.png", five, r"a\.png: 5 frame\(s\) cannot be written there"),
-        (tmp_path / "a.mp4", five[:1], r"a\.mp4: 1 frame\(s\) cannot be written there"),
+        (tmp_path / "a.png", five, r"a\.png: 5 frames cannot be written there"),
+        (tmp_path / "a.mp4", five[:1], r"a\.mp4: 1 frame cannot be written there"),
         (tmp_path / "a.mp4", five[:, :7], "7 x 8 pixels; the sides of a video must be even"),
         (tmp_path / "gone" / "a.mp4", five, "cannot be written: No such file"),
         (tmp_path / "gone" / "a.png", five[:1], "cannot be written: No such file"),

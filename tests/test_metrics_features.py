@@ -95,7 +95,7 @@ def test_many_small_batches_in_any_order_are_one_large_one(fresh):
 
 
 def test_a_mean_over_items_is_the_mean_of_its_items_and_an_interval_is_around_the_number(fresh):
-    value, per_item, between, details = fed(fresh(), batch(fresh().least_frames))
+    value, per_item, between, details, _ = fed(fresh(), batch(fresh().least_frames))
     assert bool(per_item) != bool(between)
     assert not per_item or (len(per_item) == 9 and sum(per_item) / 9 == pytest.approx(value))
     assert not between or between[0] < value < between[1] or between[0] == value == between[1]
@@ -165,7 +165,7 @@ def test_as_many_items_as_features_are_refused_unless_asked_for(name):
 
 def test_it_is_that_of_every_frame_and_says_it_for_fewer_of_them():
     whole = batch(frames=3, items=40)
-    value, _, (low, high), details = fed(made("rfid"), whole)
+    value, _, (low, high), details, _ = fed(made("rfid"), whole)
     x, y = (seen(side).flatten(0, 1).numpy().astype(np.float64) for side in whole[:2])
     s, t = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     roots = np.sqrt(np.linalg.eigvals(s @ t).real).sum()
