@@ -218,7 +218,20 @@ def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_s
         click.echo(f"{done.source} -> {done.target}  {size}  {done.psnr:.2f} dB  {counted(done.codes, 'code')}")
 
 
-for more in (launch, status, evaluate, files.export, files.import_official, datasets, weights, tokenize, logs, why, gc, replay):
+for more in (
+    launch,
+    status,
+    evaluate,
+    files.export,
+    files.import_official,
+    datasets,
+    weights,
+    tokenize,
+    logs,
+    why,
+    gc,
+    replay,
+):
     main.add_command(more)
 
 
