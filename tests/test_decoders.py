@@ -25,13 +25,14 @@ def film(path: Path, codec: str, times: Times = lambda i: i, muxer: dict[str, st
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(25), options=options)
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height = 48, 32
+        width, height = (128, 96) if codec == "libx265" else (48, 32)  # of less x265 corrupts the process
+        stream.width, stream.height = width, height
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if codec in ("mpeg4", "mpeg2video"):
             stream.codec_context.max_b_frames = 2
         for i in range(FRAMES):
             coarse = np.random.default_rng(i).integers(0, 256, (1, 4, 6, 3), dtype=np.uint8)
-            frame = av.VideoFrame.from_ndarray(resized(coarse, 32, 48)[0], format="rgb24")
+            frame = av.VideoFrame.from_ndarray(resized(coarse, height, width)[0], format="rgb24")
             frame.pts, frame.time_base = times(i), Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
