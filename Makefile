@@ -8,17 +8,20 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 MISSING = { echo "omnitok needs $(1)" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: demo test unit check bench lock clean help
+.PHONY: demo test slurm unit check bench lock clean help
 
 demo: $(READY)  ## the quickstart on the CPU: train, mirror, report
 	$(BIN)/omnitok launch sweeps/quickstart.yaml --cluster local
 	$(BIN)/omnitok report sweeps/quickstart.yaml
 
-test: $(READY)  ## every test, also those that start real services
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+test: $(READY)  ## every test but those on a cluster
+	$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/slurm
+
+slurm: $(READY)  ## the tests that start a real Slurm, PostgreSQL and MLflow; one after another
+	$(BIN)/python -m pytest tests/slurm
 
 unit: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not service"
+	$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/slurm -m "not service"
 
 check: $(READY)  ## formatting, lint and types
 	$(BIN)/python -m ruff format --check .
