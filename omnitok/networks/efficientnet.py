@@ -117,12 +117,7 @@ class EfficientNetFeatures:
 @functools.cache
 def pretrained(device: torch.device) -> EfficientNetLite0:
     """The network where its pictures are, read once a process. Raises WeightsError."""
-    with torch.inference_mode(False):
-        with torch.device("meta"):
-            made = EfficientNetLite0()
-        state = {name: value.to(device) for name, value in _state(made).items()}
-        made.load_state_dict(state, assign=True)
-    return made.eval().requires_grad_(False)
+    return folding.filled(EfficientNetLite0, _state, device)
 
 
 def _state(made: EfficientNetLite0) -> dict[str, Tensor]:

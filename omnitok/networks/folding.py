@@ -1,9 +1,9 @@
 """What the pretrained networks have in common: convolutions into which their batch norm is folded, and how clips are
 given to them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 COLOURS: Final = 3
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def filled(
+    made: Callable[[], Network], state: Callable[[Network], Mapping[str, Tensor]], device: torch.device
+) -> Network:
+    """A network with its weights on a device, to be asked and not trained. It is no inference tensor's, whoever asks first."""
+    with torch.inference_mode(False):
+        with torch.device("meta"):
+            network = made()
+        network.load_state_dict({name: value.to(device) for name, value in state(network).items()}, assign=True)
+    return network.eval().requires_grad_(False)
 
 
 class Rectified(nn.Conv2d):

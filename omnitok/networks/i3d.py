@@ -168,12 +168,7 @@ class I3DFeatures:
 @functools.cache
 def pretrained(device: torch.device, port: Port = "google") -> I3D:
     """The network where its clips are, read once a process. Raises WeightsError."""
-    with torch.inference_mode(False):
-        with torch.device("meta"):
-            made = I3D()
-        state = {name: value.to(device) for name, value in _state(EPSILON[port]).items()}
-        made.load_state_dict(state, assign=True)
-    return made.eval().requires_grad_(False)
+    return folding.filled(I3D, lambda made: _state(EPSILON[port]), device)
 
 
 def _state(epsilon: float) -> dict[str, Tensor]:

@@ -225,12 +225,7 @@ class InceptionFeatures:
 @functools.cache
 def pretrained(device: torch.device) -> Inception:
     """The network where its pictures are, read once a process. Raises WeightsError."""
-    with torch.inference_mode(False):
-        with torch.device("meta"):
-            made = Inception()
-        state = {name: value.to(device) for name, value in _state(made).items()}
-        made.load_state_dict(state, assign=True)
-    return made.eval().requires_grad_(False)
+    return folding.filled(Inception, _state, device)
 
 
 def _row(width: int, out: int, side: int) -> Rectified:
