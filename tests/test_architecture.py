@@ -16,6 +16,7 @@ FLOORS = [
     {"losses", "metrics", "data", "model"},
     {"training", "published"},
     {"trial", "tracking"},
+    {"search"},
     {"cluster"},
     {"sweep", "reconstruct", "evaluation", "exchange", "tokenization", "doctor"},
     {"report", "catalogue", "inspection"},
