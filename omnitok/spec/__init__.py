@@ -17,6 +17,8 @@ from omnitok.spec.text import (
     kind,
     mark_of,
     near,
+    parse_yaml,
+    read_text,
     read_value,
     read_yaml,
     walk,
@@ -27,6 +29,6 @@ from omnitok.spec.words import closest, counted
 __all__ = [
     "PLACE", "REQUIRED", "STRICT", "Count", "Fault", "Map", "Mark", "Origin", "Positive", "Registry", "Seq", "Share", "Spec", "SpecError",
     "Weight", "assignment", "bare", "check", "choices", "closest", "counted", "decode", "digest", "dotted", "expanded", "flat", "flow", "identity", "kind",
-    "mark_of", "near", "packages", "parse_path", "patched", "places", "plain", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
+    "mark_of", "near", "packages", "parse_path", "parse_yaml", "patched", "places", "plain", "read_text", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
     "version_of", "versions", "walk",
 ]  # fmt: skip

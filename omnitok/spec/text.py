@@ -12,11 +12,18 @@ from omnitok.spec.words import closest
 
 
 class Mark(NamedTuple):
-    """Where something was said: a file (or a flag of the command line), a line and a column, 0 where there are none."""
+    """Where something was said: a file (or a flag of the command line), a line and a column, 0 where there are none.
+
+    ``folder``: the working folder of a flag that was said elsewhere; empty: this process's."""
 
     source: str
     line: int = 0
     column: int = 0
+    folder: str = ""
+
+    def place(self, file: str) -> Path:
+        """A file that is named here: relative to the file that says so, or to the working folder for a flag."""
+        return ((Path(self.source).parent if self.line else Path(self.folder)) / file).resolve()
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
@@ -78,6 +85,11 @@ def read_yaml(path: Path, name: str | None = None) -> Map:
     not finite, a whole number of more than 64 bits.
     """
     source = name or str(path)
+    return parse_yaml(read_text(path, source), source)
+
+
+def read_text(path: Path, source: str) -> str:
+    """What a file says, which faults call ``source``. Raises SpecError where it cannot be read or is not UTF-8."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -85,10 +97,14 @@ def read_yaml(path: Path, name: str | None = None) -> Map:
     except OSError as error:
         raise SpecError([Fault(Mark(source), "", f"cannot be read: {error.strerror}")]) from None
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise SpecError([Fault(Mark(source, line), "", f"not UTF-8: byte 0x{raw[error.start]:02x}")]) from None
+
+
+def parse_yaml(text: str, source: str) -> Map:
+    """The mapping of a file's text. Raises SpecError as ``read_yaml``."""
     data = _parse(text, Mark(source, 1))
     if not isinstance(data, Map):
         said = "the file is empty" if data is None else f"expected a mapping of names, not {kind(data)}"
@@ -96,9 +112,9 @@ def read_yaml(path: Path, name: str | None = None) -> Map:
     return data
 
 
-def read_value(text: str, source: str) -> Any:
+def read_value(text: str, source: str, folder: str = "") -> Any:
     """A value as the command line says it (``--set path=value``), by the same rules as a file's."""
-    return _parse(text, Mark(source))
+    return _parse(text, Mark(source, folder=folder))
 
 
 def mark_of(data: Any, path: Iterable[str | int]) -> Mark:
@@ -194,7 +210,7 @@ def _parse(text: str, start: Mark) -> Any:
 
 
 def _place(mark: Any, start: Mark) -> Mark:
-    return Mark(start.source, mark.line + 1, mark.column + 1) if start.line else start
+    return start._replace(line=mark.line + 1, column=mark.column + 1) if start.line else start
 
 
 def _build(node: yaml.Node, start: Mark, path: tuple[str | int, ...], faults: list[Fault]) -> Any:

@@ -1,7 +1,8 @@
 """What a sweep file says. Reading it loads no torch, so that a status or a report is quick."""
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -22,9 +23,10 @@ from omnitok.spec import (
     kind,
     near,
     parse_path,
+    parse_yaml,
     patched,
+    read_text,
     read_value,
-    read_yaml,
 )
 from omnitok.sweep.design import DESIGNS, Design, identity_of
 from omnitok.sweep.match import Match
@@ -82,6 +84,8 @@ class Asked(NamedTuple):
     others: dict[str, Map]  # the experiments that are varied whole, by label
     file: SweepFile
     faults: tuple[Fault, ...]  # of what the sweep says, where it could still be read
+    texts: dict[str, str]  # every file that was read, by its whole path
+    folder: str  # the working folder, from which ``sets`` name files
 
     @property
     def digest(self) -> str:
@@ -102,16 +106,37 @@ def _nameless(baseline: Any) -> Any:
 OUTWARD = ("name", "on", "file", "folder")
 
 
-def read_sweep(path: Path, sets: Sequence[str] = ()) -> Asked:
+class Texts:
+    """The files of a sweep, read from disk; or as a launch kept them, which is all of them, and then from nowhere else."""
+
+    def __init__(self, kept: Mapping[str, str] | None = None, folder: str = "") -> None:
+        self.kept, self.folder = kept, folder
+        self.read: dict[str, str] = {}
+
+    def yaml(self, path: Path) -> Map:
+        """Raises SpecError where there is no such text, or it is not YAML."""
+        name = whole(path)
+        self.read[name] = read_text(path, str(path)) if self.kept is None else self._of_kept(name)
+        return parse_yaml(self.read[name], str(path))
+
+    def _of_kept(self, name: str) -> str:
+        assert self.kept is not None
+        if name not in self.kept:
+            raise SpecError([Fault(Mark(name), "", f"was not kept at the launch{near(name, self.kept)}")])
+        return self.kept[name]
+
+
+def read_sweep(path: Path, sets: Sequence[str] = (), texts: Texts | None = None) -> Asked:
     """A sweep file, its experiments, and the patches of the command line. Raises SpecError where they cannot be read.
 
     A ``--set`` whose path begins with a key of a sweep file patches the sweep, any other the experiment.
     """
-    said = read_yaml(path)
+    texts = texts or Texts()
+    said = texts.yaml(path)
     patches = [(text, *assignment(text)) for text in sets]
     for text, at, value in patches:
         if _of_sweep(text, at):
-            said = _set(said, text, at, value)
+            said = _set(said, text, at, value, texts.folder)
     file = check(SweepFile, said)
     faults = _faults(file, said)
     mine = [text for text, at, _ in patches if not _of_sweep(text, at)]
@@ -119,25 +144,26 @@ def read_sweep(path: Path, sets: Sequence[str] = ()) -> Asked:
     varied = said["vary"].get("experiment")
     if isinstance(varied, Map):
         places |= {label: (name, varied.marks[label], "vary.experiment") for label, name in varied.items()}
-    texts: dict[str, Map] = {}
+    read = functools.partial(read_experiment, sets=mine, texts=texts)
+    found: dict[str, Map] = {}
     for label, place in places.items():
         try:
-            texts[label] = _named_experiment(path, *place, mine)
+            found[label] = _named_experiment(path, *place, read)
         except SpecError as error:
             faults += error.faults
-    if "" not in texts or len(texts) < len(places):
+    if "" not in found or len(found) < len(places):
         raise SpecError(faults)
-    base = texts.pop("")
-    return Asked(path.stem, path, tuple(sets), said, base, texts, file, tuple(faults))
+    base, folder = found.pop(""), texts.folder or str(Path.cwd())
+    return Asked(path.stem, path, tuple(sets), said, base, found, file, tuple(faults), texts.read, folder)
 
 
-def _named_experiment(path: Path, name: Any, mark: Mark, where: str, sets: Sequence[str]) -> Map:
+def _named_experiment(path: Path, name: Any, mark: Mark, where: str, read: Callable[[Path], Map]) -> Map:
     """An experiment that a sweep names; one that is not there is the sweep's fault."""
     if not isinstance(name, str):
         raise SpecError([Fault(mark, where, f"must be the path of a file, not {kind(name)}")])
     file = beside(path, name)
     try:
-        return read_experiment(file, sets)
+        return read(file)
     except SpecError as error:
         if file.is_file():
             raise
@@ -149,11 +175,17 @@ def beside(path: Path, name: str) -> Path:
     return Path(os.path.normpath(path.parent / name))
 
 
-def read_experiment(path: Path, sets: Sequence[str] = ()) -> Map:
+def whole(path: Path) -> str:
+    """A file's whole path; links stay, as the name of a sweep is its file's."""
+    return os.path.normpath(path.absolute())
+
+
+def read_experiment(path: Path, sets: Sequence[str] = (), texts: Texts | None = None) -> Map:
     """An experiment's text with the patches of the command line."""
-    base = read_yaml(path)
+    texts = texts or Texts()
+    base = texts.yaml(path)
     for text in sets:
-        base = _set(base, text, *assignment(text))
+        base = _set(base, text, *assignment(text), texts.folder)
     return base
 
 
@@ -177,12 +209,12 @@ def _of_sweep(text: str, path: str) -> bool:
     return parse_path(path, Mark(f"--set {text}"))[0] in SweepFile.model_fields
 
 
-def _set(data: Map, text: str, path: str, value: str) -> Map:
-    mark = Mark(f"--set {text}")
+def _set(data: Map, text: str, path: str, value: str, folder: str) -> Map:
+    mark = Mark(f"--set {text}", folder=folder)
     steps = parse_path(path, mark)
     if steps[0] not in SweepFile.model_fields:
         steps = address(data, path, mark)
-    result: Map = patched(data, steps, read_value(value, mark.source), mark)
+    result: Map = patched(data, steps, read_value(value, mark.source, folder), mark)
     return result
 
 

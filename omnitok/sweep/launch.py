@@ -12,14 +12,14 @@ from omnitok import runs, trial
 from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.sweep.drive import Driven, Executor, InProcess, View, drive
 from omnitok.sweep.enqueue import Jobs, enqueue, watch
-from omnitok.sweep.file import read_sweep
+from omnitok.sweep.file import Asked
 from omnitok.sweep.group import Together
 from omnitok.sweep.plan import plan, plan_one
 from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.queued import asked_states
 from omnitok.sweep.settled import Settled, created, settle, training, works
-from omnitok.sweep.stored import State, states, store
+from omnitok.sweep.stored import State, find_asked, states, store
 from omnitok.training.stage import StageRun
 
 Cluster = Literal["debug", "local", "slurm"]
@@ -55,12 +55,28 @@ def launch(
     view: View | None = None,
     told: Callable[[Jobs], None] = lambda jobs: None,
 ) -> Launched:
-    """Plan a sweep, store the plan, run what is missing; or submit it, and watch it to the end if told to ``wait``.
+    """Plan a sweep (its file; or its name or digest, as it was launched last), store the plan, run what is missing; or
+    submit it, and watch it to the end if told to ``wait``.
 
     ``told``: hears what was submitted, before it is watched. Raises SpecError before anything runs; OSError where the
     runs' folder cannot be written."""
-    asked, view = read_sweep(Path(path), sets), view or Silent()
     _refuse_cluster(cluster, workers)
+    return launch_asked(
+        find_asked(runs.root(), str(path), sets), cluster=cluster, workers=workers, wait=wait, view=view, told=told
+    )
+
+
+def launch_asked(
+    asked: Asked,
+    *,
+    cluster: Cluster,
+    workers: int | None = None,
+    wait: bool = False,
+    view: View | None = None,
+    told: Callable[[Jobs], None] = lambda jobs: None,
+) -> Launched:
+    """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``."""
+    view = view or Silent()
     planned, root = plan(asked), runs.root()
     root.mkdir(parents=True, exist_ok=True)
     names, data = settle(root, planned)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from omnitok import provenance, runs
 from omnitok.spec import Fault, Mark, SpecError, digest, near
 from omnitok.sweep.claims import claim_faults
-from omnitok.sweep.file import Asked, read_sweep
+from omnitok.sweep.file import Asked, Texts, read_sweep, whole
 
-SWEEP, PLAN = "sweep.json", "plan.json"
+SWEEP, PLAN, TEXTS = "sweep.json", "plan.json", "texts.json"
 
 
 class State(NamedTuple):
@@ -26,7 +26,7 @@ def folder_of(root: Path, sweep_digest: str) -> Path:
 
 
 def store(root: Path, asked: Asked, plan: Mapping[str, Any]) -> Path:
-    """Write the effective sweep and its plan; claims of the first launch are remembered by their hash."""
+    """Write the effective sweep, its plan and its texts; claims of the first launch are remembered by their hash."""
     folder = folder_of(root, asked.digest)
     folder.mkdir(parents=True, exist_ok=True)
     claims = [claim.model_dump() for claim in asked.file.claims]
@@ -43,15 +43,44 @@ def store(root: Path, asked: Asked, plan: Mapping[str, Any]) -> Path:
         "claims_first": first,
         "launched": provenance.now(),
     }
+    runs.write_json(folder / TEXTS, {"path": whole(asked.path), "set": list(asked.sets),
+                                     "folder": asked.folder, "texts": asked.texts})  # fmt: skip
     runs.write_json(folder / SWEEP, effective)
     runs.write_json(folder / PLAN, dict(plan))
     return folder
 
 
+def asked_of(folder: Path) -> Asked:
+    """A stored sweep as it was launched last, whatever its files say now; marks name the files of then, and paths mean
+    what they meant. Raises SpecError where a launch of before kept no texts, or where today's schema refuses them."""
+    if not (folder / TEXTS).exists():
+        said = "no texts are kept of this launch; launch the sweep's file again"
+        raise SpecError([Fault(Mark(str(folder)), "", said)])
+    kept = runs.read_json(folder / TEXTS)
+    path, here = Path(kept["path"]), Path.cwd()
+    path = path.relative_to(here) if path.is_relative_to(here) else path
+    return read_sweep(path, kept["set"], Texts(kept["texts"], kept["folder"]))
+
+
+def find_asked(root: Path, reference: str, sets: Sequence[str] = ()) -> Asked:
+    """A sweep by its file, as it stands now; or by its name or digest, as it was launched last. Raises SpecError."""
+    if is_file(reference):
+        return read_sweep(Path(reference), sets)
+    if sets:
+        said = f"{reference} is a stored sweep, and is run as it was launched; say its file to change it"
+        raise SpecError([Fault(Mark(f"--set {sets[0]}"), "", said)])
+    return asked_of(locate(root, reference))
+
+
+def is_file(reference: str) -> bool:
+    """Whether a sweep is said by its file, not by its name or digest."""
+    return Path(reference).suffix in {".yaml", ".yml"} or Path(reference).is_file()
+
+
 def locate(root: Path, reference: str, sets: Sequence[str] = ()) -> Path:
     """The stored folder of a sweep: by its file, its name or its digest. Raises SpecError where it was not launched."""
     path = Path(reference)
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
+    if is_file(reference):
         asked = read_sweep(path, sets)
         folder = folder_of(root, asked.digest)
         if not (folder / PLAN).exists():

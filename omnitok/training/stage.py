@@ -48,7 +48,7 @@ class WeightsFile(BaseModel):
 
     def path(self, mark: Mark) -> Path:
         """Where it lies: relative to the file that says so, or to the working folder for a flag of the command line."""
-        return ((Path(mark.source).parent if mark.line else Path()) / self.file).resolve()
+        return mark.place(self.file)
 
 
 class Lineage(BaseModel):
@@ -133,8 +133,9 @@ def _stage(name: str, text: Map, before: list[str]) -> Stage:
         faults += error.faults
     if faults or spec is None:
         raise SpecError(faults)
-    if lineage.init is not None and "init" not in TASKS.components[spec.model_dump()["task"]].roles:  # type: ignore[attr-defined]
-        raise SpecError([Fault(text.marks["init"], "init", f"the task {plain(spec)['task']!r} takes no such parent")])
+    task = getattr(spec, TASKS.tag)
+    if lineage.init is not None and "init" not in TASKS.components[task].roles:  # type: ignore[attr-defined]
+        raise SpecError([Fault(text.marks["init"], "init", f"the task {task!r} takes no such parent")])
     return Stage(name, text, spec, lineage)
 
 
@@ -208,11 +209,14 @@ def _fingerprint(dataset: Spec, root: Path) -> str:
 def placed(spec: Spec, said: Map) -> Spec:
     """A spec in which every place is a whole path: what a file says is relative to that file, what a flag of the command
     line says to the working folder."""
-    data, found = plain(spec), list(places(spec))
+    found = list(places(spec))
+    if not found:
+        return spec
+    data = plain(spec)
     for path in found:
         mark, here = mark_of(said, path), _holder(data, path)
-        here[path[-1]] = str(((Path(mark.source).parent if mark.line else Path()) / here[path[-1]]).resolve())
-    return decode(spec.registry, data) if found else spec
+        here[path[-1]] = str(mark.place(here[path[-1]]))
+    return decode(spec.registry, data)
 
 
 def spec_of(run: StageRun) -> Spec:
