@@ -140,14 +140,12 @@ def _submit(root: Path, folder: Path, code: Path, array: Array, tasks: Sequence[
 
     from omnitok.cluster.job import Job
 
-    # a signal that comes before submitit's handler is there is not to kill the task: ignored, until it is handled
-    python = f"""sh -c 'trap "" USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
     made = submitit.AutoExecutor(
-        folder=folder / LOGS, cluster="slurm", slurm_python=python, slurm_max_num_timeout=TIMEOUTS
+        folder=folder / LOGS, cluster="slurm", slurm_python=python(), slurm_max_num_timeout=TIMEOUTS
     )
     try:
         made.update_parameters(**_options(folder, code, array, tasks[0]["resources"]))
-        with _no_allocation(), made.batch():
+        with no_allocation(), made.batch():
             jobs = [made.submit(Job(str(root), task)) for task in tasks]
         return [job.job_id for job in jobs]
     except NameError as error:
@@ -176,13 +174,18 @@ def _options(folder: Path, code: Path, array: Array, how: Mapping[str, Any]) -> 
         "slurm_array_parallelism": how["max_parallel"] or len(array.pieces),
         **given,
         "slurm_job_name": job_name(folder),
-        "slurm_setup": [*setup, *_setup(code, how["threads"], given.get("cpus_per_task", cores))],
+        "slurm_setup": [*setup, *setup(code, how["threads"], given.get("cpus_per_task", cores))],
         "slurm_additional_parameters": {"requeue": True, "kill-on-invalid-dep": "yes", **more},
     }
     return {**options, "slurm_dependency": ",".join(waits)} if waits else options
 
 
-def _setup(code: Path, threads: int, cores: int) -> list[str]:
+def python() -> str:
+    """What runs a task. A signal that comes before submitit's handler is there is not to kill it: ignored, until handled."""
+    return f"""sh -c 'trap "" USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
+
+
+def setup(code: Path, threads: int, cores: int) -> list[str]:
     """Lines of the batch script, for what must stand before Python begins."""
     path = f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"
     numbers = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "SRUN_CPUS_PER_TASK": cores}
@@ -191,7 +194,7 @@ def _setup(code: Path, threads: int, cores: int) -> list[str]:
 
 
 @contextmanager
-def _no_allocation() -> Iterator[None]:
+def no_allocation() -> Iterator[None]:
     """Submitted from inside a job, a job must not inherit what is said of that one; where Slurm's file is, it must."""
     inside = "SLURM_JOB_ID" in os.environ
     names = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_", "SUBMITIT_")) and name != "SLURM_CONF"]
