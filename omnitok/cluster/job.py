@@ -112,6 +112,9 @@ class _Attempt(threading.Thread):
 
         resources = self.piece["resources"]
         torch.set_num_threads(resources["threads"])
+        if search := self.piece.get("search"):
+            self._search(self.root / search)
+            return
         for stage in self.piece["stages"]:
             every_s = resources["checkpoint_every_s"]
             train = partial(trial.run, self.root / stage, checkpoint_every_s=every_s, stop=lambda: self.asked)
@@ -124,6 +127,15 @@ class _Attempt(threading.Thread):
                 failed.append(failure)
         if failed:
             raise Failed("; ".join(f"{failure.kind}: {failure.sentence}" for failure in failed))
+
+    def _search(self, folder: Path) -> None:
+        """As one worker of it, until its target is met."""
+        from omnitok import trial
+        from omnitok.search.worker import work
+
+        work(folder, stop=lambda: self.asked)
+        if self.asked:
+            raise trial.Stopped(self.piece["id"])
 
     def _patiently(self, work: Callable[[], object]) -> None:
         """Do it, or wait for another attempt at the same folder to end, such as one on a node that hangs."""

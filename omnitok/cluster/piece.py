@@ -11,7 +11,9 @@ class Piece(NamedTuple):
 
     ``id``: the folder name of its last stage, or another name where it only measures. ``label``: "joint fsq+ramp/0", for people. ``stages``: folder names, first
     to last. ``evaluations``: (folder name, an evaluation's spec). ``after``: ids of pieces that must have succeeded.
-    ``resources``: what the sweep's resources say of this piece; they go before those of the sweep.
+    ``resources``: what the sweep's resources say of this piece, by submitit's names; they go before those of the sweep.
+    Two are our own: ``environment`` goes over the sweep's, ``pack`` says with how many like it a piece may share a job.
+    ``search``: the path below the runs' root of an arm's search, of which this task is one worker; it has no stages then.
     """
 
     id: str
@@ -20,11 +22,13 @@ class Piece(NamedTuple):
     evaluations: tuple[tuple[str, dict[str, Any]], ...]
     after: tuple[str, ...]
     resources: dict[str, Any]
+    search: str = ""
 
     @property
     def folders(self) -> list[str]:
         """Every folder that it works in."""
-        return list(dict.fromkeys([*self.stages, *(folder for folder, _ in self.evaluations)]))
+        own = [self.search] if self.search else self.stages
+        return list(dict.fromkeys([*own, *(folder for folder, _ in self.evaluations)]))
 
 
 class Submitted(NamedTuple):

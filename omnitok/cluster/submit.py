@@ -17,6 +17,7 @@ from omnitok.cluster.questions import elsewhere, job_name, limits, queue, submit
 from omnitok.spec import Fault, Mark, SpecError, near
 
 LOGS: Final = "jobs"  # below a sweep's folder: 12_3_0_log.out and .err, and what submitit keeps
+WINNER: Final = "winner.json"  # in the folder of a search that is over
 TIMEOUT_MIN: Final = 240  # where nobody says: a job that takes longer is requeued and goes on
 SIGNAL_S: Final = 90  # before its end a job is told to save
 TIMEOUTS: Final = 1000  # how often a job may be requeued; a preemption of a short job counts, too
@@ -79,7 +80,10 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
 
 
 def _open(root: Path, piece: Piece) -> list[str]:
-    """The folders in which a piece has something to do. What is measured is in those that are said to be missing."""
+    """The folders in which a piece has something to do. What is measured is in those that are said to be missing; a
+    search is over when its winner is known."""
+    if piece.search:
+        return [] if (root / piece.search / WINNER).exists() else [piece.search]
     measured = {folder for folder, _ in piece.evaluations}
     return [one for one in piece.folders if one in measured or not (root / one / runs.RESULT).exists()]
 

@@ -15,10 +15,20 @@ class JobResources(BaseModel):
     """What a job is given."""
 
     model_config = ConfigDict(**{**STRICT, "extra": "allow"})
-    timeout_min: Count | None = Field(None, description="Slurm: minutes that a job may take")
-    gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a job")
+    timeout_min: Count | None = Field(
+        None,
+        description="Slurm: minutes that a job may take, however many trainings are packed into it; then it is requeued",
+    )
+    nodes: Count | None = Field(
+        None, description="Slurm: nodes that train one model together, each its share of a batch"
+    )
+    tasks_per_node: Count | None = Field(None, description="Slurm: processes of a node that do; each has cpus_per_task")
+    gpus_per_node: Annotated[int, Field(ge=0)] | None = Field(None, description="Slurm: GPUs of a node of the job")
     cpus_per_task: Count | None = Field(None, description="Slurm: cores of a task")
-    mem_gb: Positive | None = Field(None, description="Slurm: memory of a job")
+    mem_gb: Positive | None = Field(None, description="Slurm: memory of a node of the job")
+    pack: Count | None = Field(
+        None, description="Slurm: how many independent trainings a job does one after another; default 1"
+    )
 
     @model_validator(mode="after")
     def _only_slurm_more(self) -> "JobResources":
@@ -49,7 +59,14 @@ class Resources(JobResources):
     missing_weights: Literal["refuse", "n/a"] = Field(
         "refuse", description="a metric whose pretrained weights are not here is refused, or left out and shown as n/a"
     )
-    max_parallel: Count | None = Field(None, description="Slurm: jobs of an array that run at once; default all")
+    max_parallel: Count | None = Field(
+        None, description="Slurm: jobs of an array that run at once, default all; other resources are another array"
+    )
+    search_workers: Count | None = Field(
+        None,
+        description="how many workers search for an arm at once; default on Slurm 4, else as many as there is room",
+    )
+    keeper: bool = Field(True, description="Slurm: a small job resubmits, by the policies of failures, what ends badly")
     arms: dict[str, JobResources] = Field({}, description="Slurm: by an arm's name or a value's label")
     stages: dict[str, JobResources] = Field({}, description="Slurm: by a stage's name; wins over arms")
 
