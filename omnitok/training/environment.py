@@ -13,7 +13,7 @@ from omnitok.attention import backends
 from omnitok.data import DataError, decoders, resources
 from omnitok.networks import weights
 from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.training import devices, loader, stage
+from omnitok.training import devices, loader, stage, studies
 
 PREFIX: Final = "OMNITOK_"
 OF_WEIGHTS: Final = f"{PREFIX}WEIGHTS_"  # and the name of a weight file, in capitals
@@ -31,6 +31,7 @@ READERS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType({
     "OMNITOK_DEVICE": devices.device,
     "OMNITOK_RECOMPUTE": devices.recomputes,
     "OMNITOK_RUNS": runs.root,
+    "OMNITOK_STUDY": studies.study_url,
     "OMNITOK_WEIGHTS": weights.cache,
 })  # fmt: skip
 
@@ -42,8 +43,10 @@ def check_environment() -> None:
 
 
 def said() -> dict[str, str]:
-    """The variables of ours that say something, by name."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(PREFIX) and value}
+    """The variables of ours that say something, by name; a password in one is hidden."""
+    return {
+        name: studies.hidden(value) for name, value in sorted(os.environ.items()) if name.startswith(PREFIX) and value
+    }
 
 
 def _faults() -> Iterator[str]:
