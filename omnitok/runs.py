@@ -34,6 +34,11 @@ Status = Literal["planned", "running", "interrupted", "failed", "done"]
 GLANCES: Final = 5  # how often a lease is tried before its folder is called busy
 
 
+KINDS: Final = (
+    "out_of_memory", "nan", "time_out", "preempted", "node", "import", "data", "disk", "killed", "lost", "cancelled", "bug",
+)  # fmt: skip
+
+
 class Busy(Exception):
     """Somebody else holds the lease of this folder."""
 
@@ -48,7 +53,7 @@ class Record(NamedTuple):
 class Failure(NamedTuple):
     """Why a run died: a class that a policy can act on, one sentence, and the traceback."""
 
-    kind: str  # out_of_memory, nan, data, disk, import, killed, bug
+    kind: str  # one of KINDS
     sentence: str
     traceback: str
 

@@ -40,8 +40,11 @@ class Submitted(NamedTuple):
 
 class Queued(NamedTuple):
     """How the newest job of a piece stands. ``reason``: the cluster's own words; ``lost``: neither the queue nor the
-    accounting knows it, so nothing will come of it."""
+    accounting knows it, so nothing will come of it. Of one that ended badly ``kind`` is what the cluster can tell of why,
+    one of ``runs.KINDS``; ``nodes``: where it ran, or which of them failed, as the cluster writes it: node[1-2]."""
 
     job: str
     state: State
     reason: str
+    kind: str = ""
+    nodes: str = ""
