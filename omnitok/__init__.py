@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from omnitok.catalogue import Entry
+    from omnitok.cluster.site import Site
     from omnitok.data.check import Checked
     from omnitok.doctor import Finding
     from omnitok.evaluation.items import Items
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "collect_garbage", "evaluate_pairs", "evaluate_run", "examine", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
+    "check_folder", "collect_garbage", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
     "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
     "render_report", "replay_run", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
@@ -293,6 +294,16 @@ def examine() -> "list[Finding]":
     from omnitok.doctor import examine
 
     return examine()
+
+
+def examine_site(*, probe: bool = False, nodes: int = 2, partition: str = "", wait: float = 300.0) -> "Site":
+    """``omnitok doctor --cluster slurm``: the site that jobs go to, kept beside the runs as ``site.json``. ``probe``: by two
+    short jobs, on so many ``nodes`` of a ``partition``, each cancelled after ``wait`` seconds. Raises SpecError where Slurm
+    does not answer or refuses them."""
+    from omnitok import runs
+    from omnitok.doctor import examine_site
+
+    return examine_site(runs.root(), probe=probe, nodes=nodes, partition=partition, seconds=wait)
 
 
 def load(run: Path | str, *, weights: str = "raw") -> "Tokenizer":

@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from omnitok import provenance, runs
+from omnitok.cluster import site
+from omnitok.cluster.site import Site
 from omnitok.spec import SpecError, near, slots_below
 
 NEEDED = (
@@ -41,6 +43,21 @@ def examine() -> list[Finding]:
     findings += [_environment(), _runs(), _data(), _embedded(), _weights(), _tracking()]
     findings += [_accelerators(), _slurm(), _commit()]
     return findings + _plugins()
+
+
+def examine_site(root: Path, *, probe: bool, nodes: int, partition: str, seconds: float) -> Site:
+    """The site that jobs go to, as Slurm says and, with ``probe``, as two short jobs find it; kept in ``root``. What an
+    earlier probe found stays where there is none. Raises SpecError where Slurm does not answer or refuses."""
+    found, before = site.asked(), site.read(root)
+    if probe:
+        from omnitok.cluster.probe import Asked
+        from omnitok.cluster.probe import probe as probed
+
+        found = probed(root, found, Asked(nodes, partition, seconds))
+    elif before is not None:
+        found = found._replace(nodes=before.nodes, free=before.free)
+    site.write(root, found)
+    return found
 
 
 def _package(name: str) -> Finding:

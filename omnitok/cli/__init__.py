@@ -11,6 +11,7 @@ import click
 from omnitok.cli import files
 from omnitok.cli.datasets import data as datasets
 from omnitok.cli.evaluating import evaluate
+from omnitok.cli.examining import doctor
 from omnitok.cli.inspecting import gc, logs, replay, why
 from omnitok.cli.launching import launch, status
 from omnitok.cli.tokenizing import tokenize
@@ -221,6 +222,7 @@ def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_s
 for more in (
     launch,
     status,
+    doctor,
     evaluate,
     files.export,
     files.import_official,
@@ -233,14 +235,3 @@ for more in (
     replay,
 ):
     main.add_command(more)
-
-
-@command("doctor", "omnitok doctor")
-def doctor() -> None:
-    """What is installed, reachable and writable, and how many accelerators. Exit code 1 if something is missing."""
-    from omnitok import examine
-    from omnitok.cli.tables import print_findings
-
-    findings = examine()
-    print_findings(findings)
-    sys.exit(0 if all(finding.fine for finding in findings) else 1)

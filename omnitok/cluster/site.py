@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from omnitok import provenance, runs
-from omnitok.cluster.questions import NO_LIMIT, Limits, Unanswered, ask, limits
+from omnitok.cluster.asking import Unanswered, ask
+from omnitok.cluster.questions import NO_LIMIT, Limits, limits
 from omnitok.spec import Fault, Mark, SpecError, near
 
 SITE: Final = "site.json"
