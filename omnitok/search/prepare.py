@@ -1,0 +1,72 @@
+"""One arm's search as a file: all that a worker needs to be told. Loads neither torch nor Optuna."""
+
+import uuid
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omnitok import runs
+from omnitok.search.asked import Search, refusals
+from omnitok.search.marked import from_json, to_json
+from omnitok.search.standing import SEARCH, WINNER
+from omnitok.spec import Fault, Map, SpecError, check, digest
+
+
+class Prepared(NamedTuple):
+    """A search as its folder says it. ``text``: the arm's experiment; ``said``: the text of the search; ``seed``: of every
+    training; ``study``: its name in a storage; ``warm``: folders of other searches, below the runs' root."""
+
+    name: str
+    text: Map
+    said: Map
+    search: Search
+    seed: int
+    study: str
+    warm: tuple[str, ...]
+
+
+def prepare(folder: Path, said: dict[str, Any]) -> None:
+    """Write ``search.json`` of one arm into ``runs/sweeps/<digest>/search/<arm>``; again, it changes how long the search
+    goes on (``trials``, ``hours``) and nothing else. Where the target is raised, what has won so far is no longer what won.
+
+    ``said``: ``name`` of the arm; ``text``: its experiment's text with the arm's patches applied (a Map); ``search``: the
+    text of the key ``search:`` (a Map); ``seed``: of the trainings; ``warm``: folders of finished searches, relative to the
+    runs' root, whose trials are known here. Raises SpecError where the search cannot be, or the folder has another one.
+    """
+    search: Search = check(Search, said["search"])
+    if faults := refusals(search, said["search"]):
+        raise SpecError(faults)
+    folder.mkdir(parents=True, exist_ok=True)
+    what = digest({"search": search.identity(), "text": said["text"], "seed": said["seed"]})
+    before = runs.read_json(folder / SEARCH) if (folder / SEARCH).exists() else None
+    if before is not None and before["identity"] != what:
+        raise SpecError([Fault(said["search"].mark, "search", f"{folder} has the search of another question")])
+    study = before["study"] if before else f"{folder.parent.parent.name}/{said['name']}/{uuid.uuid4().hex[:8]}"
+    kept = {
+        "name": said["name"],
+        "identity": what,
+        "study": study,
+        "seed": said["seed"],
+        "warm": list(said.get("warm", ())),
+        "search": {"trials": search.trials, "hours": search.hours},
+        "said": to_json(said["search"]),
+        "text": to_json(said["text"]),
+    }
+    if before != kept:
+        runs.write_json(folder / SEARCH, kept)
+    if before and _more(before["search"], kept["search"]) and (folder / WINNER).exists():
+        (folder / WINNER).unlink()  # whoever works next goes on, and writes it again
+
+
+def read(folder: Path) -> Prepared:
+    """What was prepared there. Raises FileNotFoundError, SpecError where today's schema refuses it."""
+    kept = runs.read_json(folder / SEARCH)
+    said = from_json(kept["said"])
+    search: Search = check(Search, said)
+    text = from_json(kept["text"])
+    return Prepared(kept["name"], text, said, search, kept["seed"], kept["study"], tuple(kept["warm"]))
+
+
+def _more(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the search goes on longer than it was to."""
+    endless = float("inf")
+    return bool(now["trials"] > before["trials"] or (now["hours"] or endless) > (before["hours"] or endless))
