@@ -16,6 +16,17 @@ from omnitok.training.stage import StageRun
 def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
     """Make every folder, or find the old one that it is. -> ({digest: folder name}, the plan as stored)."""
     names = created(root, list(planned.runs.values()))
+    return names, described(planned, names)
+
+
+def found(root: Path, planned: Plan) -> "Settled":
+    """A plan over the folders that are there; nothing is made, so a run that only an old folder has counts as missing."""
+    names = {digest: (root / digest).resolve().name for digest in planned.runs}
+    return Settled(planned, names, described(planned, names))
+
+
+def described(planned: Plan, names: dict[str, str]) -> dict[str, Any]:
+    """The plan as it is stored. ``names``: the folder of each run, by digest."""
     data = to_json(planned)
     data["stages"] = {names[digest]: facts for digest, facts in data["stages"].items()}
     for one in data["trials"]:
@@ -29,7 +40,7 @@ def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
         }
         for last, on in lasts.items()
     }
-    return names, data
+    return data
 
 
 class Settled(NamedTuple):
