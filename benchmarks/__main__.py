@@ -13,6 +13,7 @@ from benchmarks.attention import attending  # noqa: E402
 from benchmarks.commands import helping, stored_status  # noqa: E402
 from benchmarks.data import data  # noqa: E402
 from benchmarks.distances import distances  # noqa: E402
+from benchmarks.gpu import gpu
 from benchmarks.launching import in_pool, in_process  # noqa: E402
 from benchmarks.networks import networks  # noqa: E402
 from benchmarks.planning import decoding, planning  # noqa: E402
@@ -42,16 +43,19 @@ ALL = (
 )
 
 
+ELSEWHERE = (gpu,)  # measured where it is named, and not by make bench
+
+
 def main(names: Sequence[str]) -> None:
     """``names``: of functions above, and only those are measured; their table goes into a file beside the README."""
-    known = {benchmark.__name__: benchmark for benchmark in ALL}
+    known = {benchmark.__name__: benchmark for benchmark in (*ALL, *ELSEWHERE)}
     if wrong := [name for name in names if name not in known]:
         sys.exit(f"no benchmark {wrong[0]!r} (known: {', '.join(known)})")
     console, on = Console(), machine()
     if not console.is_terminal:
         console.width = 160
     rows = []
-    for benchmark in [known[name] for name in names or known]:
+    for benchmark in [known[name] for name in names] or ALL:
         console.print(f"measuring: {benchmark.__module__.rpartition('.')[2]}.{benchmark.__name__}", style="dim")
         rows += benchmark()
     console.print(table(rows))

@@ -14,6 +14,7 @@ from benchmarks.attention import attending
 from benchmarks.attention import here as of_attention
 from benchmarks.commands import helping, stored_status
 from benchmarks.distances import distances
+from benchmarks.gpu import gpu
 from benchmarks.launching import in_pool, in_process
 from benchmarks.measure import Row
 from benchmarks.planning import decoding, here, planning
@@ -56,6 +57,18 @@ SMALLEST = {
         "measured": of_attention,
     },
     distances: {"repeats": 1, "items": 40, "width": 8},
+    gpu: {
+        "repeats": 1,
+        "where": "cpu",
+        "options": PAPER | SMALL,
+        "shapes": ((2, 5, 32), (2, 1, 32)),
+        "attentions": ({"sequences": 2, "tokens": 70, "heads": 2, "width": 4},),
+        "networks": (1, 1),
+        "width": 4,
+        "trained_at": (
+            "float32",
+        ),  # on a CPU torch 2.13 leaves gradients of bfloat16 Conv3d weights unwritten now and then
+    },
 }
 
 
