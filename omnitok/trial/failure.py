@@ -1,9 +1,12 @@
 """A death is written down where it happened: its class, one sentence, the traceback."""
 
+import errno
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -13,6 +16,12 @@ from omnitok.processes import world
 from omnitok.runs import Failure
 from omnitok.training import NonFinite
 from omnitok.training.loader import WorkerDied
+
+
+STARVED: Final = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")  # by PyTorch, CUDA and its libraries
+BROKEN: Final = ("uncorrectable ECC", "GPU is lost", "no CUDA-capable device", "CUDA driver", "busy or unavailable")
+PEERS: Final = ("Connection closed by peer", "Connection reset by peer", "remote process exited")  # gloo's and NCCL's
+GONE: Final = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESHUTDOWN)
 
 
 class Stopped(Exception):
@@ -34,23 +43,64 @@ def attempt(work: Callable[[], object]) -> Failure | None:
 
 
 def classify(error: BaseException) -> Failure:
-    """The class that a policy acts on, one sentence, the traceback."""
+    """The class that a policy acts on, one sentence, the traceback, and where it was.
+
+    Of an error that was raised from another the class is that of the first one in the chain that has one: what a
+    library wraps stays what it was.
+    """
     text = "".join(traceback.format_exception(error))
-    sentence = str(error).strip().split("\n")[0] or type(error).__name__
+    sentence = _first_line(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    starved = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    if starved:
-        return Failure("out_of_memory", sentence, text)
+    kind = next(filter(None, map(_kind, _causes(error))), "bug")
+    return Failure(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text, *_where())
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__
+
+
+def _kind(error: BaseException) -> str:
+    """What one exception tells by itself; nothing where it may be a bug."""
     kinds: list[tuple[type[BaseException], str]] = [
+        (MemoryError, "out_of_memory"),
+        (torch.OutOfMemoryError, "out_of_memory"),
         (NonFinite, "nan"),
         (DataError, "data"),
         (WorkerDied, "killed"),
         (ImportError, "import"),
-        (OSError, "disk"),
     ]
-    kind = next((name for known, name in kinds if isinstance(error, known)), "bug")
-    return Failure(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text)
+    if known := next((name for one, name in kinds if isinstance(error, one)), ""):
+        return known
+    if isinstance(error, OSError):
+        return _of_system(error)
+    words = [*((word, "out_of_memory") for word in STARVED), *((word, "node") for word in BROKEN)]
+    words += [(word, "killed") for word in PEERS if world() > 1]
+    said = _first_line(error) if isinstance(error, RuntimeError) else ""
+    return next((name for word, name in words if word in said), "")
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused: memory, a machine or a file system that is gone, or else the disk."""
+    if error.errno == errno.ENOMEM:
+        return "out_of_memory"
+    if isinstance(error, ConnectionError) and world() > 1:
+        return "killed"
+    return "node" if error.errno in GONE or isinstance(error, ConnectionError | TimeoutError) else "disk"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _where() -> tuple[str, str]:
+    """The job and the node of a cluster that this process is of; nothing elsewhere."""
+    said = os.environ.get
+    job, task = said("SLURM_ARRAY_JOB_ID") or said("SLURM_JOB_ID", ""), said("SLURM_ARRAY_TASK_ID")
+    return (f"{job}_{task}" if task else job), (said("SLURMD_NODENAME", "") if job else "")
 
 
 @contextmanager
