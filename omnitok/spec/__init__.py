@@ -1,7 +1,7 @@
 """What can be said: signatures read as schemas, files read as constructor calls."""
 
 from omnitok.spec.decode import check, decode, refused_key
-from omnitok.spec.identity import digest, identity, versions
+from omnitok.spec.identity import digest, identities, identity, versions
 from omnitok.spec.patch import assignment, expanded, parse_path, patched
 from omnitok.spec.plugins import Origin
 from omnitok.spec.registry import Registry, Spec, slot_of
@@ -28,7 +28,8 @@ from omnitok.spec.words import closest, counted
 
 __all__ = [
     "PLACE", "REQUIRED", "STRICT", "Count", "Fault", "Map", "Mark", "Origin", "Positive", "Registry", "Seq", "Share", "Spec", "SpecError",
-    "Weight", "assignment", "bare", "check", "choices", "closest", "counted", "decode", "digest", "dotted", "expanded", "flat", "flow", "identity", "kind",
+    "Weight", "assignment", "bare", "check", "choices", "closest", "counted", "decode", "digest", "dotted", "expanded", "flat", "flow", "identities", "identity",
+    "kind",
     "mark_of", "near", "packages", "parse_path", "parse_yaml", "patched", "places", "plain", "read_text", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
     "version_of", "versions", "walk",
 ]  # fmt: skip

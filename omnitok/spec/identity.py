@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omnitok.spec.registry import Spec
@@ -14,8 +14,7 @@ DIGITS = 16  # 64 bits: at a million runs the chance of any collision is 3e-8
 
 def digest(data: Any) -> str:
     """The hash of JSON data in a canonical order."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    return _hash(_canonical(data))
 
 
 def versions(spec: Spec) -> dict[str, int]:
@@ -32,4 +31,23 @@ def _called(spec: Spec) -> str:
 
 def identity(spec: Mapping[str, Any], versions: Mapping[str, int], **rest: Any) -> str:
     """The digest of a node: its whole spec as data, the versions of its components, whatever else it stands on."""
-    return digest({"spec": dict(spec), "versions": dict(versions), **rest})
+    return identities(spec, versions)(**rest)
+
+
+def identities(spec: Mapping[str, Any], versions: Mapping[str, int]) -> Callable[..., str]:
+    """``identity`` of nodes that differ only in the rest: what they share is written out once."""
+    shared = {"spec": _canonical(dict(spec)), "versions": _canonical(dict(versions))}
+
+    def named(**rest: Any) -> str:
+        parts = shared | {key: _canonical(value) for key, value in rest.items()}
+        return _hash(f"{{{','.join(f'{_canonical(key)}:{text}' for key, text in sorted(parts.items()))}}}")
+
+    return named
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

@@ -27,24 +27,32 @@ def plain(spec: BaseModel) -> dict[str, Any]:
 
 
 def specs_in(value: Any) -> Iterator[Spec]:
-    """Every component that a spec names, itself first."""
-    if isinstance(value, Spec):
+    """Every component that a spec, or a tuple of them, names, itself first."""
+    if isinstance(value, tuple):
+        for one in value:
+            yield from specs_in(one)
+    elif isinstance(value, Spec):
         yield value
-    inside = value.__dict__.values() if isinstance(value, Spec) else value if isinstance(value, tuple) else ()
-    for item in inside:
-        if isinstance(item, Spec | tuple):
-            yield from specs_in(item)
+        for name in type(value).slots:
+            yield from specs_in(getattr(value, name))
 
 
 def places(spec: Spec) -> Iterator[tuple[str | int, ...]]:
     """The paths of the choices in a spec that say where something lies."""
-    for name, field in type(spec).model_fields.items():
+    yield from ((name,) for name in _own_places(type(spec)))
+    for name in type(spec).slots:
         value = getattr(spec, name)
-        if PLACE in field.metadata:
-            yield (name,)
-        parts = enumerate(value) if isinstance(value, tuple) else ()
-        inside: list[tuple[tuple[str | int, ...], Any]] = [((name,), value), *(((name, i), one) for i, one in parts)]
-        yield from ((*at, *rest) for at, one in inside if isinstance(one, Spec) for rest in places(one))
+        if isinstance(value, tuple):
+            found = ((i, rest) for i, one in enumerate(value) if isinstance(one, Spec) for rest in places(one))
+            yield from ((name, i, *rest) for i, rest in found)
+        elif isinstance(value, Spec):
+            yield from ((name, *rest) for rest in places(value))
+
+
+@functools.cache
+def _own_places(kind: type[Spec]) -> tuple[str, ...]:
+    """The choices of a component itself that say where something lies."""
+    return tuple(name for name, field in kind.model_fields.items() if PLACE in field.metadata)
 
 
 def flat(data: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A sweep file -> the trials that it asks for, each rehearsed on the meta device. Nothing is run: read it first."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from omnitok.sweep.measurements import labels_of, read_measurements, told
 from omnitok.sweep.rehearse import Measurement, Rehearsal
 from omnitok.sweep.resources import Used, resource_faults
 from omnitok.training import Facts
-from omnitok.training.stage import StageRun, read_stages, seeded, unseeded
+from omnitok.training.stage import Stage, StageRun, digests_of, read_stages, seeded, unseeded
 
 
 class Trial(NamedTuple):
@@ -105,7 +105,7 @@ def plan_one(path: Path, sets: Sequence[str], seed: int) -> tuple[list[StageRun]
     """One experiment file as the runs of one trial, first stage first."""
     stages = read_stages(read_experiment(path, sets))
     facts = Rehearsal([], None).stages(stages)
-    return [run for _, run in _bound([unseeded(stage) for stage in stages], seed)], facts
+    return [run for _, run in next(_bound(stages, [seed]))], facts
 
 
 def arm_text(asked: Asked, arm: Arm) -> Map:
@@ -130,23 +130,23 @@ def _arm_trials(
     stages = read_stages(text)
     facts = rehearsal.stages(stages)
     trials = []
-    shared = [unseeded(stage) for stage in stages]
-    for seed in asked.file.seeds:
-        bound = _bound(shared, seed)
+    for seed, bound in zip(asked.file.seeds, _bound(stages, asked.file.seeds), strict=True):
         found |= dict(bound)
         trials.append(Trial("arm", name_of(arm), arm, seed, tuple(digest for digest, _ in bound), facts, solved))
     return trials
 
 
-def _bound(shared: Sequence[StageRun], seed: int | None) -> list[tuple[str, StageRun]]:
-    """(digest, run) of each stage, first stage first."""
-    digests: dict[str, str] = {}
-    bound = []
-    for stage in shared:
-        run = seeded(stage, seed, digests)
-        digests[run.name] = run.digest
-        bound.append((digests[run.name], run))
-    return bound
+def _bound(stages: Sequence[Stage], seeds: Iterable[int | None]) -> Iterator[list[tuple[str, StageRun]]]:
+    """For each seed (digest, run) of each stage, first stage first."""
+    shared = [(run, digests_of(run)) for run in map(unseeded, stages)]
+    for seed in seeds:
+        digests: dict[str, str] = {}
+        bound = []
+        for one, digest_of in shared:
+            run = seeded(one, seed, digests)
+            digests[run.name] = digest_of(run)
+            bound.append((digests[run.name], run))
+        yield bound
 
 
 def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehearsal) -> list[Trial]:

@@ -4,7 +4,7 @@ import copy
 import functools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from omnitok.spec import (
     decode,
     dotted,
     expanded,
+    identities,
     identity,
     kind,
     mark_of,
@@ -188,6 +189,12 @@ def seeded(shared: StageRun, seed: int | None, digests: Mapping[str, str]) -> St
     return shared._replace(seed=seed, parents=parents)
 
 
+def digests_of(shared: StageRun) -> Callable[[StageRun], str]:
+    """What gives the digest of each run that ``seeded`` makes of this one, as its own ``digest`` does, in less time."""
+    named = identities(shared.spec, shared.versions)
+    return lambda run: named(**_stands_on(run))
+
+
 def fingerprints(spec: Spec, said: Map) -> dict[str, str]:
     """{"data": hash}: what the bytes of every dataset that a spec names are."""
     found = {}
@@ -249,8 +256,12 @@ def restated(run: StageRun, parents: Mapping[str, str]) -> str:
 
 
 def _digest(run: StageRun) -> str:
-    rest = {"parents": run.parents, "handover": run.handover, "fingerprints": run.fingerprints, "seed": run.seed}
-    return identity(run.spec, run.versions, **rest)
+    return identity(run.spec, run.versions, **_stands_on(run))
+
+
+def _stands_on(run: StageRun) -> dict[str, Any]:
+    """What beside its choices makes a run."""
+    return {"parents": run.parents, "handover": run.handover, "fingerprints": run.fingerprints, "seed": run.seed}
 
 
 def mark_for(stage: Stage, error: Exception) -> tuple[Mark, str]:
