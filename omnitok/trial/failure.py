@@ -17,7 +17,6 @@ from omnitok.runs import Failure
 from omnitok.training import NonFinite
 from omnitok.training.loader import WorkerDied
 
-
 STARVED: Final = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")  # by PyTorch, CUDA and its libraries
 BROKEN: Final = ("uncorrectable ECC", "GPU is lost", "no CUDA-capable device", "CUDA driver", "busy or unavailable")
 PEERS: Final = ("Connection closed by peer", "Connection reset by peer", "remote process exited")  # gloo's and NCCL's
