@@ -40,12 +40,8 @@ class Jobs(NamedTuple):
 def enqueue(root: Path, folder: Path, settled: Settled) -> Jobs:
     """Submit what is missing and not queued. ``folder``: of the stored sweep. Raises SpecError where the cluster does not
     answer or refuses."""
-    planned, names, _ = settled
-    resources = planned.asked.file.resources
-    each = {names[digest]: given(resources, one) for digest, one in used(planned.trials, planned.runs).items()}
-    paths = {trial_name(one): [names[digest] for digest in one.stages] for one in planned.trials}
-    missing = [one for one in wanted(settled) if not one.done(root)]
-    found = pieces(paths, [one.work for one in missing], each)
+    resources = settled.planned.asked.file.resources
+    missing, found = lacking(root, settled)
     home = {(stage, ""): piece.id for piece in found for stage in piece.stages}
     home |= {(stage, str(said)): piece.id for piece in found for stage, said in piece.evaluations}
     try:
@@ -57,6 +53,16 @@ def enqueue(root: Path, folder: Path, settled: Settled) -> Jobs:
     there = [piece for piece in found if piece.id in mine | queued]
     tracked = [(home[_key(one.work)], one) for one in missing if home[_key(one.work)] in mine | queued]
     return Jobs(submitted, len(there) - len(submitted), len(found) - len(there), there, tracked)
+
+
+def lacking(root: Path, settled: Settled) -> tuple[list[Wanted], list[Piece]]:
+    """What is not done of a plan, and the same as pieces for a cluster, parents first."""
+    planned, names, _ = settled
+    resources = planned.asked.file.resources
+    each = {names[digest]: given(resources, one) for digest, one in used(planned.trials, planned.runs).items()}
+    paths = {trial_name(one): [names[digest] for digest in one.stages] for one in planned.trials}
+    missing = [one for one in wanted(settled) if not one.done(root)]
+    return missing, pieces(paths, [one.work for one in missing], each)
 
 
 def _active(jobs: Mapping[str, Queued]) -> set[str]:
