@@ -17,7 +17,7 @@ import pytest
 import tiny
 from cluster import Cluster
 from daemons import Failed, until
-from once import appended, at_rest, exactly_once, settled, tear, workers
+from once import appended, at_rest, exactly_once, settled, tear
 from services import Mlflow
 
 from omnitok import launch_sweep, runs, sync
@@ -122,14 +122,12 @@ def _logs() -> str:
 
 
 def test_the_quickstart_on_slurm_has_the_numbers_of_the_quickstart_here(
-    cluster: Cluster, runs_root: Path, mirror: str, empty_mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launch_sweep(QUICKSTART, SHRUNK, cluster="slurm", wait=True)
     there = exactly_once(QUICKSTART, SHRUNK, cluster)
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.setenv("OMNITOK_RUNS", str(here / "runs"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty_mirror, here / 'mirror.db')}")
+    monkeypatch.setenv("OMNITOK_RUNS", str(tmp_path / "here" / "runs"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     launch_sweep(QUICKSTART, SHRUNK, cluster="local", workers=2)
     assert exactly_once(QUICKSTART, SHRUNK) == there
     assert len(there) == 4 * 2 * 6 + 2 * 6
@@ -257,7 +255,6 @@ datetime.datetime = skewed
 
 def test_clocks_that_disagree_do_not_matter(
     cluster: Cluster,
-    runs_root: Path,
     mirror: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -272,7 +269,9 @@ def test_clocks_that_disagree_do_not_matter(
     finish(sweep, cluster)
     assert exactly_once(sweep, cluster=cluster) == undisturbed(long(100), text())
     begun = [
-        attempt["started"] for path in runs_root.glob(f"*/{runs.EXPERIMENT}") for attempt in runs.attempts(path.parent)
+        attempt["started"]
+        for path in runs.root().glob(f"*/{runs.EXPERIMENT}")
+        for attempt in runs.attempts(path.parent)
     ]
     assert len({moment[:13] for moment in begun}) > 1, begun  # they do disagree
 
