@@ -8,17 +8,21 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 MISSING = { echo "omnitok needs $(1)" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: demo test slurm unit check bench lock clean help
+.PHONY: demo test slurm soak unit check bench lock clean help
 
 demo: $(READY)  ## the quickstart on the CPU: train, mirror, report
 	$(BIN)/omnitok launch sweeps/quickstart.yaml --cluster local
 	$(BIN)/omnitok report sweeps/quickstart.yaml
 
-test: $(READY)  ## every test but those on a cluster
+test: $(READY)  ## every test: first those of this process, then those on a real Slurm, PostgreSQL and MLflow
 	$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/slurm
+	$(BIN)/python -m pytest tests/slurm --ignore=tests/slurm/soak
 
-slurm: $(READY)  ## the tests that start a real Slurm, PostgreSQL and MLflow; one after another
-	$(BIN)/python -m pytest tests/slurm
+slurm: $(READY)  ## only those on a real Slurm, PostgreSQL and MLflow; one after another
+	$(BIN)/python -m pytest tests/slurm --ignore=tests/slurm/soak
+
+soak: $(READY)  ## the long ones: 50 kills, 1,000 trials with 8 workers; up to 20 minutes
+	$(BIN)/python -m pytest tests/slurm/soak
 
 unit: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/slurm -m "not service"

@@ -85,7 +85,7 @@ class Cluster:
         self._make_database()
         for part in self.parts():
             self._start(part)
-        until(self.serves, 60, "all nodes are idle")
+        until(self.serves, 180, "all nodes are idle")
 
     def down(self) -> None:
         """Everything is stopped; what the daemons said stays in ``folder/log``."""
@@ -214,7 +214,7 @@ class Cluster:
             for name, state in self.states().items():  # a job's end that was never heard of is waited for a minute
                 if state.startswith("comp"):
                     self.ask("scontrol", "update", f"nodename={name}", "state=down", "reason=healed")
-            until(self._rests, 30, "all nodes are idle", pause=0.2)
+            until(self._rests, 120, "all nodes are idle", pause=0.2)
         except Failed as error:
             raise Failed(f"{error}: {self.states()} {self.ask('squeue', strict=False)}") from None
 
@@ -302,7 +302,10 @@ class Cluster:
     def used(self) -> Iterator["Cluster"]:
         """Up while this process lives, and down afterwards, whatever happens to it."""
         with self.daemons.outlived_by_nothing():
-            self.up()
+            try:
+                self.up()
+            except Failed:  # somebody took a port in between, or the machine was too busy: other ports, once more
+                self.up()
             yield self
 
 

@@ -1,18 +1,25 @@
 """Real services for the tests in this folder, each started once by whoever needs it first and stopped at the end.
 
-With pytest-xdist each worker starts its own; ``--dist loadgroup`` sends all tests that use Slurm to one worker.
+With pytest-xdist each worker starts its own; ``--dist loadgroup`` sends all tests that use Slurm to one worker. Where
+OMNITOK_REQUIRE_SERVICES=1, a test here that is skipped has failed.
 """
 
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import cloudpickle
 import pytest
+import tiny
 from cluster import Cluster
+from once import exactly_once
 from packages import Missing, unavailable
 from services import Mlflow, Postgres
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+
+from omnitok import launch_sweep
 
 HERE = Path(__file__).parent
 SERVICES = {"cluster", "postgres", "mlflow_server"}
@@ -27,6 +34,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.service)
             if "cluster" in used:
                 item.add_marker(pytest.mark.xdist_group("slurm"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("OMNITOK_REQUIRE_SERVICES") == "1":
+        report.outcome, report.longrepr = "failed", f"OMNITOK_REQUIRE_SERVICES=1, but it was skipped: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +102,45 @@ def mlflow_server(_mlflow_server: Mlflow, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("MLFLOW_TRACKING_URI", _mlflow_server.url)
     yield _mlflow_server
     _mlflow_server.heal()
+
+
+@pytest.fixture(scope="session")
+def empty_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing in them: making them takes longer than a small sweep."""
+    from omnitok.tracking.store import opened
+
+    folder = tmp_path_factory.mktemp("mirror")
+    with opened(folder, f"sqlite:///{folder}/mlflow.db"):
+        pass
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def mirror(empty_mirror: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new empty one for the runs of this test; MLFLOW_TRACKING_URI names it."""
+    uri = f"sqlite:///{shutil.copy(empty_mirror, runs_root.parent / 'mirror.db')}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_mirror: Path) -> Callable[[str, str], dict[str, str]]:
+    """The numbers of a sweep, by the texts of its experiment and its own, that one process runs in peace."""
+    known: dict[tuple[str, str], dict[str, str]] = {}
+
+    def numbers(experiment: str, sweep: str) -> dict[str, str]:
+        if (experiment, sweep) not in known:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("OMNITOK_RUNS", str(folder / "runs"))
+                patch.setenv("OMNITOK_DATA", str(folder / "data"))
+                patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty_mirror, folder / 'mirror.db')}")
+                path = tiny.write(folder, experiment, sweep)
+                launch_sweep(path, cluster="debug")
+                known[experiment, sweep] = exactly_once(path)
+        return known[experiment, sweep]
+
+    return numbers
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ class Daemons:
         self.folder, self.waste = folder, waste
         self.pids, self.log = folder / "pids", folder / "log"
 
-    def start(self, daemon: Daemon, seconds: float = 60, environment: dict[str, str] | None = None) -> None:
+    def start(self, daemon: Daemon, seconds: float = 180, environment: dict[str, str] | None = None) -> None:
         """Start it unless it runs, and wait until it answers. Raises Failed with the end of its log."""
         if self.process(daemon.name) is None:
             self.pids.mkdir(parents=True, exist_ok=True)

@@ -52,45 +52,6 @@ def long(steps: int) -> str:
     return grown.replace("validate_every: 2", f"validate_every: {steps}")
 
 
-@pytest.fixture(scope="module")
-def empty_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing in them: making them takes longer than a campaign."""
-    from omnitok.tracking.store import opened
-
-    folder = tmp_path_factory.mktemp("mirror")
-    with opened(folder, f"sqlite:///{folder}/mlflow.db"):
-        pass
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def mirror(empty_mirror: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    runs_root.parent.mkdir(exist_ok=True)
-    uri = f"sqlite:///{shutil.copy(empty_mirror, runs_root.parent / 'mirror.db')}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_mirror: Path) -> Callable[..., dict[str, str]]:
-    """The numbers of a sweep that one process runs in peace."""
-    known: dict[tuple[str, str], dict[str, str]] = {}
-
-    def numbers(experiment: str, sweep: str) -> dict[str, str]:
-        if (experiment, sweep) not in known:
-            folder = tmp_path_factory.mktemp("undisturbed")
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("OMNITOK_RUNS", str(folder / "runs"))
-                patch.setenv("OMNITOK_DATA", str(folder / "data"))
-                patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty_mirror, folder / 'mirror.db')}")
-                path = tiny.write(folder, experiment, sweep)
-                launch_sweep(path, cluster="debug")
-                known[experiment, sweep] = exactly_once(path)
-        return known[experiment, sweep]
-
-    return numbers
-
-
 def steps(root: Path) -> int:
     """How far all runs have come together."""
     lasts = [runs.last_record(path.parent) for path in root.glob(f"*/{runs.EXPERIMENT}")]
