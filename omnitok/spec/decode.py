@@ -69,13 +69,19 @@ def _owner(loc: tuple[Any, ...], schema: Any) -> Any:
         elif isinstance(step, int):
             continue
         elif inspect.isclass(here) and issubclass(here, BaseModel):
-            if step not in here.model_fields:
+            named = _named(here)
+            if step not in named:
                 return here
-            inner = _inner(here, str(step))
+            inner = _inner(here, named[step])
             here = inner if inner is not None else (here if i == len(loc) - 1 else None)
         elif here is None:
             return None
     return here
+
+
+def _named(model: type[BaseModel]) -> dict[Any, str]:
+    """What a file calls a model's fields -> their names: a word that Python keeps for itself, such as with, is an alias."""
+    return {field.alias or name: name for name, field in model.model_fields.items()}
 
 
 def _inner(model: type[BaseModel], name: str) -> Any:
@@ -134,7 +140,7 @@ def _unknown(path: tuple[Any, ...], owner: Any) -> str:
         if not known:
             return f"{owner.registry.slot} {owner.model_fields[tag].default!r} takes no choices"
         return f"no such choice of {owner.registry.slot} {owner.model_fields[tag].default!r}{near(path[-1], known)}"
-    return f"no such key{near(path[-1], owner.model_fields if owner else ())}"
+    return f"no such key{near(path[-1], _named(owner) if owner else ())}"
 
 
 def _which(found: Any, owner: Any) -> str:
