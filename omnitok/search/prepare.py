@@ -66,6 +66,11 @@ def read(folder: Path) -> Prepared:
     return Prepared(kept["name"], text, said, search, kept["seed"], kept["study"], tuple(kept["warm"]))
 
 
+def goes_on(folder: Path, search: Search) -> bool:
+    """Whether a search is to go on longer than what was prepared in its folder."""
+    return _more(runs.read_json(folder / SEARCH)["search"], {"trials": search.trials, "hours": search.hours})
+
+
 def _more(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether the search goes on longer than it was to."""
     endless = float("inf")

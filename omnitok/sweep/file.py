@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field, Strict, model_validator
 
+from omnitok.search import Search
 from omnitok.spec import (
     STRICT,
     Fault,
@@ -29,6 +30,7 @@ from omnitok.spec import (
     read_value,
 )
 from omnitok.sweep.design import DESIGNS, Design, identity_of
+from omnitok.sweep.failures import Failures
 from omnitok.sweep.match import Match
 from omnitok.sweep.resources import Resources
 
@@ -65,12 +67,14 @@ class SweepFile(BaseModel):
     experiment: Annotated[str, Field(min_length=1)]
     vary: dict[str, Any]
     match: Match | None = None
+    search: Search | None = None
     design: Design = DESIGNS.default("full")
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Strict(False), Field(min_length=1)]
     evaluate: Annotated[tuple[Any, ...], Strict(False)] = ()
     baselines: Annotated[tuple[Any, ...], Strict(False)] = ()
     claims: Annotated[tuple[Claim, ...], Strict(False)] = ()
     resources: Resources = Resources()
+    failures: Failures = Failures()
 
 
 class Asked(NamedTuple):
@@ -93,6 +97,8 @@ class Asked(NamedTuple):
         what = {"vary": self.said["vary"], "design": identity_of(self.file.design), "seeds": self.file.seeds}
         if self.file.match:
             what["match"] = self.file.match.model_dump()
+        if self.file.search:
+            what["search"] = self.file.search.identity()
         baselines = [_nameless(one) for one in self.said.get("baselines", [])]
         texts = {"base": self.base, "others": self.others, "baselines": baselines}
         return digest({"name": self.name, **what, **texts})
@@ -220,7 +226,7 @@ def _set(data: Map, text: str, path: str, value: str, folder: str) -> Map:
 
 def _faults(file: SweepFile, said: Map) -> list[Fault]:
     faults = []
-    if not file.vary:
+    if not file.vary and not file.search:
         faults.append(Fault(said.marks["vary"], "vary", "is empty; name at least one path with two or more values"))
     for path, values in file.vary.items():
         faults += [Fault(said["vary"].marks[path], f"vary.{path}", sentence) for sentence in _refused(values)]

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omnitok.spec import Fault, Map, Mark, SpecError, dotted, patched
+from omnitok import runs
+from omnitok.spec import Fault, Map, Mark, SpecError, bare, dotted, patched
 from omnitok.sweep.baselines import baselines
 from omnitok.sweep.claims import claim_faults, unpaired
 from omnitok.sweep.design import Arm, arms, name_of
@@ -14,6 +15,8 @@ from omnitok.sweep.matching import Matching, Solved
 from omnitok.sweep.measurements import labels_of, read_measurements, told
 from omnitok.sweep.rehearse import Measurement, Rehearsal
 from omnitok.sweep.resources import Used, resource_faults
+from omnitok.sweep.searched import Searched, Searching
+from omnitok.sweep.searched import to_json as to_json_of
 from omnitok.training import Facts
 from omnitok.training.stage import Stage, StageRun, digests_of, read_stages, seeded, unseeded
 
@@ -29,6 +32,7 @@ class Trial(NamedTuple):
     facts: Facts
     solved: Solved | None = None
     on: tuple[str, ...] | None = None  # the evaluations that it is measured by; None: every one
+    searched: dict[str, Any] | None = None  # {path: value} of what won its arm's search
 
 
 class Plan(NamedTuple):
@@ -41,10 +45,13 @@ class Plan(NamedTuple):
     measurements: list[Measurement]
     notices: list[str]
     target: float | None  # what arms were matched to
+    searches: list[Searched]  # one an arm, where something is searched
 
 
 def plan(asked: Asked) -> Plan:
-    """Raises SpecError with every fault: of the texts, of shapes that do not fit, of data that is not there."""
+    """The trials of every arm; where something is searched, of each arm whose search is over, with what won there.
+
+    Raises SpecError with every fault: of the texts, of shapes that do not fit, of data that is not there."""
     faults = list(asked.faults)
     factors = {path: labels(values) for path, values in asked.said["vary"].items() if isinstance(values, Map | list)}
     measurements: list[Measurement] = []
@@ -56,21 +63,30 @@ def plan(asked: Asked) -> Plan:
     rehearsal = Rehearsal(measurements, asked)
     matching = Matching(asked, asked.file.match, rehearsal) if asked.file.match else None
     faults += matching.faults() if matching else []
-    for arm in _arms(asked, factors, faults):
+    searching = Searching(asked, rehearsal, runs.root()) if asked.file.search and not faults else None
+    faults += searching.faults() if searching else []
+    searches: list[Searched] = []
+    every = _arms(asked, factors, faults)
+    for arm in every:
         with gathering(faults):
-            trials += _arm_trials(asked, arm, found, rehearsal, matching)
+            one = searching.arm(arm, arm_text(asked, arm)) if searching else None
+            searches += [one] if one else []
+            if one is None or one.values is not None:
+                made = _made(asked, arm, one or matching)
+                trials += _arm_trials(asked, made, found, rehearsal)
     with gathering(faults):
         trials += _baseline_trials(asked, found, rehearsal)
-    faults += _twins(asked, trials)
+    faults += _twins(asked, [*((one.name, one.what) for one in searches), *((one.name, one.stages) for one in trials)])
     faults += claim_faults(asked, factors, measured)
-    faults = faults or resource_faults(asked.file.resources, asked.said, factors, used(trials, found).values())
+    using = [*used(trials, found).values(), *(searched for one in searches for searched in one.used())]
+    faults = faults or resource_faults(asked.file.resources, asked.said, factors, using)
     if faults:
         raise SpecError(faults)
     target = matching.target if matching else None
     measurements = [rehearsal.known[i] for i in range(len(measurements))]
     missing = [f"{m.name}/{label} is not measured: {why}" for m in measurements for label, why in m.missing.items()]
-    alone = unpaired(asked.file.claims, [trial.arm for trial in trials if trial.kind == "arm"], factors)
-    return Plan(asked, factors, trials, found, measurements, [*_notices(asked), *missing, *alone], target)
+    notices = [*_notices(asked), *missing, *unpaired(asked.file.claims, every, factors)]
+    return Plan(asked, factors, trials, found, measurements, notices, target, searches)
 
 
 def _arms(asked: Asked, factors: dict[str, list[str]], faults: list[Fault]) -> list[Arm]:
@@ -121,18 +137,29 @@ def arm_text(asked: Asked, arm: Arm) -> Map:
     return text
 
 
-def _arm_trials(
-    asked: Asked, arm: Arm, found: dict[str, StageRun], rehearsal: Rehearsal, matching: Matching | None
-) -> list[Trial]:
-    text, solved = arm_text(asked, arm), None
-    if matching:
-        text, solved = matching.solved(name_of(arm), text)
-    stages = read_stages(text)
+class Made(NamedTuple):
+    """An arm as it is trained, and what was solved or searched in it."""
+
+    arm: Arm
+    text: Map
+    solved: Solved | None = None
+    searched: dict[str, Any] | None = None
+
+
+def _made(asked: Asked, arm: Arm, how: Matching | Searched | None) -> Made:
+    if isinstance(how, Searched):
+        return Made(arm, how.winners(), searched=how.values)
+    return Made(arm, *how.solved(name_of(arm), arm_text(asked, arm))) if how else Made(arm, arm_text(asked, arm))
+
+
+def _arm_trials(asked: Asked, made: Made, found: dict[str, StageRun], rehearsal: Rehearsal) -> list[Trial]:
+    stages = read_stages(made.text)
     facts = rehearsal.stages(stages)
     trials = []
     for seed, bound in zip(asked.file.seeds, _bound(stages, asked.file.seeds), strict=True):
         found |= dict(bound)
-        trials.append(Trial("arm", name_of(arm), arm, seed, tuple(digest for digest, _ in bound), facts, solved))
+        digests = tuple(digest for digest, _ in bound)
+        trials.append(Trial("arm", name_of(made.arm), made.arm, seed, digests, facts, made.solved, None, made.searched))
     return trials
 
 
@@ -162,15 +189,15 @@ def _baseline_trials(asked: Asked, found: dict[str, StageRun], rehearsal: Rehear
     return trials
 
 
-def _twins(asked: Asked, trials: Sequence[Trial]) -> Iterator[Fault]:
-    """Two arms that come to the same runs would be counted twice."""
+def _twins(asked: Asked, arms: Sequence[tuple[str, tuple[str, ...]]]) -> Iterator[Fault]:
+    """Two arms that come to the same runs would be counted twice. ``arms``: name, and what it comes to."""
     first: dict[tuple[str, ...], str] = {}
-    for trial in trials:
-        if trial.stages in first and first[trial.stages] != trial.name:
-            said = f"the arms {first[trial.stages]!r} and {trial.name!r} are the same runs"
+    for name, stages in arms:
+        if stages in first and first[stages] != name:
+            said = f"the arms {first[stages]!r} and {name!r} are the same runs"
             yield Fault(asked.said.marks["vary"], "vary", said)
             return
-        first[trial.stages] = trial.name
+        first[stages] = name
 
 
 def _notices(asked: Asked) -> list[str]:
@@ -179,6 +206,7 @@ def _notices(asked: Asked) -> list[str]:
     vary, match = asked.said["vary"], asked.file.match
     every = [(f"vary.{path}", path) for factor in vary if factor != "experiment" for path in paths(vary, factor)]
     every += [(f"match.solve: {match.solve}", match.solve)] if match else []
+    every += [(f"search.space.{path}", path) for path in (asked.file.search.space if asked.file.search else ())]
     bare = [(said, path) for said, path in dict.fromkeys(every) if path != "stages" and not path.startswith("stages.")]
     return [
         f"{said}: the stage {name!r} says {again} itself, so the patch stops before it"
@@ -228,6 +256,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "flops": {shape: flops._asdict() for shape, flops in trial.facts.flops.items()},
                 "largest": trial.facts.largest,
                 **({"solved": trial.solved._asdict()} if trial.solved else {}),
+                **({"searched": bare(trial.searched)} if trial.searched is not None else {}),
             }
             for trial in plan.trials
         ],
@@ -237,4 +266,5 @@ def to_json(plan: Plan) -> dict[str, Any]:
         },
         "evaluations": [told(measurement) for measurement in plan.measurements],
         "notices": plan.notices,
+        **({"searches": [to_json_of(one) for one in plan.searches]} if plan.searches else {}),
     }

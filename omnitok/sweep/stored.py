@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omnitok import provenance, runs
+from omnitok.search import Standing, standing, winner
 from omnitok.spec import Fault, Mark, SpecError, digest, near
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.file import Asked, Texts, read_sweep, whole
 
 SWEEP, PLAN, TEXTS = "sweep.json", "plan.json", "texts.json"
+SEARCHES = "search"  # the folder of searches, one an arm
 
 
 class State(NamedTuple):
@@ -127,6 +129,33 @@ def states(folder: Path) -> list[State]:
     root = folder.parent.parent
     plan = runs.read_json(folder / PLAN)
     return [_state(root, plan, trial) for trial in plan["trials"]]
+
+
+def searches(folder: Path) -> list[State]:
+    """How the search of every arm stands that has no trials yet."""
+    plan = runs.read_json(folder / PLAN)
+    trained = {trial["name"] for trial in plan["trials"] if trial["kind"] == "arm"}
+    return [_searching(folder, one) for one in plan.get("searches", ()) if one["arm"] not in trained]
+
+
+def _searching(folder: Path, one: Mapping[str, Any]) -> State:
+    trial = {"kind": "search", "name": one["arm"], "arm": one["labels"], "seed": None, "stages": []}
+    found = folder / one["folder"]
+    won = winner(found)
+    if won is None:
+        return State(trial, "searching", found_so_far(standing(found)))
+    if won["trial"] is None:
+        return State(trial, "failed", f"the search has no winner: {won['reason']}")
+    return State(trial, "planned", f"the search is over ({found_so_far(standing(found))}); launch again")
+
+
+def found_so_far(stands: Standing) -> str:
+    """How a search stands, in a few words: "12/40, 3 pruned, 1 failed, best val/psnr 21.3"."""
+    ended = stands.complete + stands.pruned + stands.failed + stands.infeasible
+    parts = [f"{ended}/{stands.target}"]
+    parts += [f"{count} {word}" for word in ("pruned", "failed", "infeasible") if (count := getattr(stands, word))]
+    best = ", ".join(f"{metric} {value:.4g}" for metric, value in stands.best.items())
+    return ", ".join([*parts, *([f"best {best}"] if best else [])])
 
 
 def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
