@@ -27,6 +27,12 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
+class Stoppable(Protocol):
+    """What can be asked to save and stop."""
+
+    def stop(self) -> None: ...
+
+
 class Executor(Protocol):
     """Whatever does the work: this process, or a pool of others."""
 
@@ -95,7 +101,7 @@ def drive(wanted: Sequence[Work], executor: Executor, view: View) -> Driven:
     queue = Queue(wanted)
     view.begin(wanted)
     try:
-        with _stoppable(executor) as stopping:
+        with stoppable(executor) as stopping:
             while (queue.waiting and not stopping()) or executor.active:
                 for work in queue.take(0 if stopping() else executor.free):
                     executor.submit(work)
@@ -155,7 +161,7 @@ def _key(work: Work) -> Any:
 
 
 @contextmanager
-def _stoppable(executor: Executor) -> Iterator[Callable[[], bool]]:
+def stoppable(executor: Stoppable) -> Iterator[Callable[[], bool]]:
     """ctrl-C and SIGTERM: save and stop after the step. A second ctrl-C stops at once."""
     asked: list[int] = []
 
