@@ -82,6 +82,15 @@ def share(rows: Tensor) -> Tensor:
     return rows if world() == 1 else rows.chunk(world())[rank()]
 
 
+def told(said: str) -> str:
+    """What the first of all processes says, which each of them calls at the same place; what the others say is lost."""
+    if world() == 1:
+        return said
+    heard = [said]
+    dist.broadcast_object_list(heard, src=0)
+    return heard[0]
+
+
 @torch.no_grad()
 def mean_values(values: dict[str, float]) -> dict[str, float]:
     """Each value's mean over the processes, which all hand in the same names in the same order."""

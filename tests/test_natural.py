@@ -187,7 +187,7 @@ def test_a_fetch_that_was_stopped_goes_on_with_the_package_at_which_it_was(
         place_natural(tmp_path, listed=listed())
     assert place_natural(tmp_path, listed=listed()).new == 2
     assert asked == ["Some-pictures", "some-data", "some-data"]
-    assert sorted(path.name for path in (tmp_path / NAME).iterdir()) == ["clips", "lease", "photos"]
+    assert sorted(path.name for path in (tmp_path / NAME).iterdir()) == ["clips", "photos"]
     (tmp_path / NAME / "photos" / "a.png").unlink()
     with runs.lease(tmp_path / NAME), pytest.raises(runs.Busy):
         place_natural(tmp_path, archives, listed=listed())

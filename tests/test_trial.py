@@ -130,11 +130,14 @@ def test_a_half_done_stage_on_other_threads_starts_again(folder, uncut):
 
 
 def test_what_a_kill_leaves_lying_is_tidied(folder):
-    (folder / ".checkpoint.pt.1.partial").write_bytes(b"half")
+    for place in ("attempts/0123456789abcdef", ".fenced.fedcba9876543210"):  # of attempts that died, or were put out
+        (folder / place).mkdir(parents=True)
+        (folder / place / "checkpoint.pt.12345678").write_bytes(b"half")
     trial.run(folder)
     (folder / runs.CHECKPOINT).write_bytes(b"left between the result and its removal")
     trial.run(folder)
-    assert not list(folder.glob(".*partial")) and not (folder / runs.CHECKPOINT).exists()
+    assert not (folder / runs.CHECKPOINT).exists()
+    assert not (folder / "attempts").exists() and not list(folder.glob(".*"))
 
 
 def test_a_torn_line_of_attempts_is_no_attempt(folder):

@@ -67,8 +67,8 @@ def evaluate_pairs(originals: Path, reconstructions: Path, metrics: str | Sequen
         for group in groups:
             if missing := group.wanted.missing(folder):
                 found = _measured(group.pairs, tuple(missing.values()), codec)
-                with runs.lease(foreign(run)):
-                    write_measured(folder, group.wanted, missing, found)
+                with runs.lease(foreign(run)) as held:
+                    write_measured(held, group.wanted, missing, found)
     return results(folder, [digest for group in groups for digest in group.wanted.metrics])
 
 

@@ -65,9 +65,10 @@ def _of(folder: Path, adversary: bool, free: bool) -> list[Freed]:
         return []
     if not free:
         return list(_useless(folder, adversary))
-    with runs.lease(folder):
+    with runs.lease(folder) as held:
         files = list(_useless(folder, adversary))  # as it is now that nobody else can change it
-        _delete(files)
+        for one in files:
+            held.remove(one.path)
         return files
 
 

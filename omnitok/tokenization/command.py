@@ -77,8 +77,8 @@ def tokenize(
         folder = out or Path("tokens") / _name(begun)
         opened(folder, begun)
         folder.mkdir(parents=True, exist_ok=True)
-        with runs.lease(folder):
-            return _filled(codec, items, folder, opened(folder, begun), progress)
+        with runs.lease(folder) as held:
+            return _filled(codec, items, held, opened(folder, begun), progress)
     except SpecError:
         raise
     except (ValueError, DataError) as error:
@@ -138,13 +138,14 @@ def _name(begun: dict[str, Any]) -> str:
 
 
 def _filled(
-    codec: Tokenizer, items: Items, folder: Path, index: dict[str, Any], progress: Callable[[str], None]
+    codec: Tokenizer, items: Items, held: runs.Held, index: dict[str, Any], progress: Callable[[str], None]
 ) -> Tokenized:
+    folder = held.folder
     for partial in folder.glob(".*.partial"):
         partial.unlink()
     there, shards = whole(folder, index), items.shards
     missing = [shard for shard in shards if shard.start not in there]
-    write_index(folder, index, there, len(shards))
+    write_index(held, index, there, len(shards))
     parts = []
     with closing(prefetched(items.batches(missing))) as batches:
         for shard, indices, clips in batches:
@@ -152,8 +153,8 @@ def _filled(
             if indices.stop == shard.stop:
                 names = items.names[shard.start : shard.stop]
                 name = shard_name(shard.start // items.shard_items)
-                there[shard.start] = write_shard(folder / name, parts, names, shard.start)
-                write_index(folder, index, there, len(shards))
+                there[shard.start] = write_shard(held, name, parts, names, shard.start)
+                write_index(held, index, there, len(shards))
                 progress(f"{name}: items {shard.start} to {shard.stop} of {len(items.names)}")
                 parts = []
     return Tokenized(folder, len(items.names), len(missing), len(shards) - len(missing))

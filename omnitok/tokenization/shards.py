@@ -73,18 +73,20 @@ def whole(folder: Path, index: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     }
 
 
-def write_shard(path: Path, parts: Sequence[Mapping[str, Tensor]], names: Sequence[str], first: int) -> dict[str, Any]:
-    """The batches of a shard in one file. -> its entry in the index."""
+def write_shard(
+    held: runs.Held, name: str, parts: Sequence[Mapping[str, Tensor]], names: Sequence[str], first: int
+) -> dict[str, Any]:
+    """The batches of a shard in one file. -> its entry in the index. Raises Fenced."""
     tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     content = safetensors.torch.save(tensors, {"items": json.dumps(list(names))})
-    runs.write(path, content)
-    return {"file": path.name, "first": first, "items": len(names), "sha256": hashlib.sha256(content).hexdigest()}
+    held.write(held.folder / name, content)
+    return {"file": name, "first": first, "items": len(names), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def write_index(folder: Path, index: Mapping[str, Any], there: Mapping[int, Any], shards: int) -> None:
-    """The index with the shards that are there, of how many."""
+def write_index(held: runs.Held, index: Mapping[str, Any], there: Mapping[int, Any], shards: int) -> None:
+    """The index with the shards that are there, of how many. Raises Fenced."""
     found = {"shards": [there[first] for first in sorted(there)], "complete": len(there) == shards}
-    runs.write_json(folder / INDEX, {**index, **found})
+    held.write_json(held.folder / INDEX, {**index, **found})
 
 
 def refused(place: Path | str, sentence: str) -> SpecError:
@@ -93,7 +95,7 @@ def refused(place: Path | str, sentence: str) -> SpecError:
 
 def _own(path: Path) -> bool:
     """What a writer that was killed before its index may have left."""
-    return path.name == "lease" or (path.name.startswith(".") and path.suffix == ".partial")
+    return runs.of_lease(path) or (path.name.startswith(".") and path.suffix == ".partial")
 
 
 def _difference(held: Any, asked: Any) -> str:

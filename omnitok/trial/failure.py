@@ -4,7 +4,7 @@ import errno
 import os
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -103,16 +103,19 @@ def _where() -> tuple[str, str]:
 
 
 @contextmanager
-def failing_into(folder: Path, name: str = runs.ERROR) -> Iterator[None]:
-    """Leave an error file if what is inside dies, and none if it does not. Of several processes the first to die says
-    why: the others can only miss it."""
+def failing_into(folder: Path, name: str = runs.ERROR, held: runs.Held | None = None) -> Iterator[None]:
+    """Leave an error file if what is inside dies, and none if it does not, through the lease where it is ``held``. Of
+    several processes the first to die says why: the others can only miss it. A disk that is too full for the file does
+    not hide why."""
     try:
         yield
     except (Stopped, runs.Busy, KeyboardInterrupt):
         raise
     except Exception as error:
-        (folder / name).parent.mkdir(exist_ok=True)
         if world() == 1 or not (folder / name).exists():
-            runs.fail(folder, classify(error), name)
+            with suppress(OSError):
+                (folder / name).parent.mkdir(exist_ok=True)
+                said = classify(error)
+                runs.fail_held(held, said, name) if held else runs.fail(folder, said, name)
         raise
-    (folder / name).unlink(missing_ok=True)
+    held.remove(folder / name) if held else (folder / name).unlink(missing_ok=True)

@@ -83,16 +83,19 @@ def measure_missing(
     """Call ``measure`` for the metrics that have no file yet, and write one each; nothing where all have. Raises Busy."""
     if not wanted.missing(folder):
         return
-    with runs.lease(folder):
-        missing = wanted.missing(folder)
+    with runs.lease(folder) as held:
+        missing = wanted.missing(folder)  # as it is now that nobody else adds to it
+        if not missing:
+            return
         begun = time.perf_counter()
         evaluated, metrics = measure(tuple(missing.values()))
-        write_measured(folder, wanted, missing, Found(evaluated, metrics, time.perf_counter() - begun))
+        write_measured(held, wanted, missing, Found(evaluated, metrics, time.perf_counter() - begun))
 
 
-def write_measured(folder: Path, wanted: Wanted, missing: Mapping[str, Spec], what: Found) -> None:
-    """A file a metric of ``missing``, which ``what`` has in its order, and pictures. The folder is leased by the caller."""
-    samples = _write_samples(folder, wanted.key, what.evaluated)
+def write_measured(held: runs.Held, wanted: Wanted, missing: Mapping[str, Spec], what: Found) -> None:
+    """A file a metric of ``missing``, which ``what`` has in its order, and pictures. Raises Fenced."""
+    folder = held.folder
+    samples = _write_samples(held, wanted.key, what.evaluated)
     for (found, said), metric, measured in zip(missing.items(), what.metrics, what.evaluated.measured, strict=True):
         result = {
             "digest": found,
@@ -117,7 +120,7 @@ def write_measured(folder: Path, wanted: Wanted, missing: Mapping[str, Spec], wh
             "samples": samples,
             "seconds": what.seconds,
         }
-        runs.write_json(_evaluation_path(folder, found), result)
+        held.write_json(_evaluation_path(folder, found), result)
 
 
 def load(folder: Path | str, weights: str = "raw") -> Reconstructor:
@@ -138,16 +141,16 @@ def _evaluation_path(folder: Path, found: str) -> Path:
     return folder / runs.EVALUATIONS / f"{found}.json"
 
 
-def _write_samples(folder: Path, name: str, seen: Evaluated) -> str:
+def _write_samples(held: runs.Held, name: str, seen: Evaluated) -> str:
     """The pictures of an evaluation, each as a strip of its frames. -> the folder's name under ``samples``."""
-    place = folder / runs.SAMPLES / name
+    place = held.folder / runs.SAMPLES / name
     place.mkdir(parents=True, exist_ok=True)
-    (folder / runs.EVALUATIONS).mkdir(exist_ok=True)
+    (held.folder / runs.EVALUATIONS).mkdir(exist_ok=True)
     for i, (_, original, reconstruction) in enumerate(seen.pictures):
         for what, clip in [("original", original), ("reconstruction", reconstruction)]:
             frames = as_pixels(clip)
             strip = frames.transpose(1, 0, 2, 3).reshape(frames.shape[1], -1, frames.shape[3])
             buffer = io.BytesIO()
             Image.fromarray(strip).save(buffer, "PNG")
-            runs.write(place / f"{i:02}-{what}.png", buffer.getvalue())
+            held.write(place / f"{i:02}-{what}.png", buffer.getvalue())
     return name

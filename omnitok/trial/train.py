@@ -1,10 +1,9 @@
 """Training one stage in its folder: start, resume or do nothing."""
 
 import io
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from omnitok import provenance, runs
 from omnitok.attention.backends import asked as backend
 from omnitok.data import DataError
-from omnitok.processes import world
+from omnitok.processes import told, world
 from omnitok.runs import Record
 from omnitok.spec import Spec, packages, resolve
 from omnitok.training import Task
@@ -25,6 +24,7 @@ from omnitok.training.stage import StageRun, data_root, from_json, spec_of
 from omnitok.trial.failure import Stopped, failing_into
 
 CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
+DONE, BUSY = "done", "busy"  # what the first of several processes tells the others, where it begins no attempt
 
 
 def create(root: Path, run: StageRun) -> Path:
@@ -48,23 +48,39 @@ def run(
     Raises Busy where another process trains it, Stopped where ``stop`` said so, and whatever training raises, after
     ``error.txt`` has it.
     """
-    if (folder / runs.RESULT).exists():
-        (folder / runs.CHECKPOINT).unlink(missing_ok=True)  # a kill may have come between the two
-        return dict(runs.read_json(folder / runs.RESULT))
-    with runs.lease(folder):
-        if (folder / runs.RESULT).exists():
+    with ExitStack() as stack:
+        held = None
+        try:
+            if not _done(folder):
+                held = stack.enter_context(runs.lease(folder))
+        except runs.Busy:
+            told(BUSY)
+            raise
+        if held is None or _done(folder):  # somebody may have been at its end
+            told(DONE)
             return dict(runs.read_json(folder / runs.RESULT))
-        for partial in folder.glob(".*.partial"):
-            partial.unlink()
-        with failing_into(folder):
-            return _train(folder, checkpoint_every_s, stop, on_record)
+        told(held.token)
+        with failing_into(folder, held=held):
+            return _train(held, checkpoint_every_s, stop, on_record)
+
+
+def _done(folder: Path) -> bool:
+    """Whether it is; what only an unfinished run needs is then removed, for a kill may have come between the two."""
+    done = (folder / runs.RESULT).exists()
+    for name in (runs.CHECKPOINT, runs.ERROR) if done else ():
+        (folder / name).unlink(missing_ok=True)
+    return done
 
 
 def follow(folder: Path) -> None:
-    """Train as one of several processes beside the one that runs ``run``, and write nothing but why it died."""
-    if (folder / runs.RESULT).exists():
+    """Train as one of several processes beside the one that runs ``run``, in that one's attempt, and write nothing but why
+    it died. Raises Busy where that one does."""
+    token = told("")
+    if token == DONE:
         return
-    with failing_into(folder):
+    if token == BUSY:
+        raise runs.Busy(f"{folder.name}: another process works in this folder")
+    with failing_into(folder, held=runs.Held(folder, token)):
         task = task_of(folder)
         start, _ = _resume(task, folder)
         if start == 0:
@@ -74,47 +90,48 @@ def follow(folder: Path) -> None:
 
 
 def _train(
-    folder: Path, every_s: float, stop: Callable[[], bool], on_record: Callable[[Record], None]
+    held: runs.Held, every_s: float, stop: Callable[[], bool], on_record: Callable[[Record], None]
 ) -> dict[str, float]:
+    folder = held.folder
     task = task_of(folder)
     start, restarted = _resume(task, folder)
     if start == 0:
         _inherit(task, folder)
     ran = provenance.provenance(device_name(device()), torch.get_num_threads(), packages(_spec(folder)))
-    runs.write_json(folder / runs.PROVENANCE, ran)
-    _keep_diff(folder)
-    runs.forget(folder, start)
-    (folder / runs.ERROR).unlink(missing_ok=True)
-    with _timed(folder, start, restarted) as spent, (folder / runs.RECORDS).open("ab", buffering=0) as file:
+    held.write_json(folder / runs.PROVENANCE, ran)
+    _keep_diff(held)
+    held.remove(folder / runs.ERROR)
+    kept = runs.before(folder, start)
+    with _timed(held, start, restarted) as spent, held.growing(folder / runs.RECORDS, kept) as records:
         saved = time.monotonic()
         for record in task.train(start):
-            file.write(runs.encode(record))
+            records.append(runs.encode(record))
             on_record(record)
             spent["to_step"] = step = record.step + 1
             asked = stop() and step < task.steps
             if asked or time.monotonic() - saved > every_s:
-                os.fsync(file.fileno())
-                _save(task, step, folder)
+                records.keep()
+                _save(task, step, held)
                 saved = time.monotonic()
             if asked:
                 raise Stopped(folder.name)
         last = runs.last_record(folder)
         result = {"steps": float(task.steps), **(last.values if last else {})}
-        runs.write(folder / runs.WEIGHTS, _packed(task.weights()))
+        held.write(folder / runs.WEIGHTS, _packed(task.weights()))
         for name, more in [
             (runs.AVERAGED, task.weights("ema") if task.averages else {}),
             (runs.ADVERSARY, task.judges().state_dict()),
         ]:
             if more:
-                runs.write(folder / name, _packed(more))
-        runs.write_json(folder / runs.RESULT, result)
+                held.write(folder / name, _packed(more))
+        held.write_json(folder / runs.RESULT, result)
         spent["ended"] = "done"
-    (folder / runs.CHECKPOINT).unlink(missing_ok=True)
+    held.remove(folder / runs.CHECKPOINT)
     return result
 
 
 @contextmanager
-def _timed(folder: Path, start: int, restarted: str) -> Iterator[dict[str, Any]]:
+def _timed(held: runs.Held, start: int, restarted: str) -> Iterator[dict[str, Any]]:
     """A line in ``attempts.jsonl`` about what is inside, however it ends."""
     begun = time.monotonic()
     line: dict[str, Any] = {"started": provenance.now(), "from_step": start, "to_step": start, "ended": "interrupted"}
@@ -127,7 +144,7 @@ def _timed(folder: Path, start: int, restarted: str) -> Iterator[dict[str, Any]]
         raise
     finally:
         line |= {"seconds": time.monotonic() - begun, "threads": torch.get_num_threads(), "restarted": restarted}
-        runs.append_line(folder / runs.ATTEMPTS, line)
+        held.append_line(held.folder / runs.ATTEMPTS, line)
 
 
 def task_of(folder: Path) -> Task:
@@ -178,17 +195,18 @@ def _ran_on(folder: Path) -> dict[str, str]:
     return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where, **how, **others}
 
 
-def _save(task: Task, step: int, folder: Path) -> None:
+def _save(task: Task, step: int, held: runs.Held) -> None:
     buffer = io.BytesIO()
-    torch.save({"step": step, "ran_on": _ran_on(folder), "state": task.state()}, buffer)
-    runs.write(folder / runs.CHECKPOINT, buffer.getvalue())
+    torch.save({"step": step, "ran_on": _ran_on(held.folder), "state": task.state()}, buffer)
+    held.write(held.folder / runs.CHECKPOINT, buffer.getvalue())
 
 
 def _packed(weights: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
 
 
-def _keep_diff(folder: Path) -> None:
+def _keep_diff(held: runs.Held) -> None:
     """The uncommitted changes that ran, beside the commit."""
-    if (text := provenance.diff()) and not (folder / "code.diff").exists():
-        runs.write(folder / "code.diff", text.encode())
+    path = held.folder / "code.diff"
+    if (text := provenance.diff()) and not path.exists():
+        held.write(path, text.encode())

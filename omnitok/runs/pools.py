@@ -1,0 +1,83 @@
+"""Pools: folders of finished runs that others share. They are only ever read.
+
+A borrowed run is a folder of one's own. Its files are links into the pool, one by one, so that what is measured anew
+lies beside them and nothing is written where they lead; ``borrowed.json`` says from where it is. ``experiment.json`` is
+a copy, so that the run still says what it is where the pool has gone.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from omnitok.runs.names import ADVERSARY, ATTEMPTS, AVERAGED, CHECKPOINT, ERROR, EVALUATIONS, PROVENANCE, RECORDS
+from omnitok.runs.names import RESULT, SAMPLES, WEIGHTS
+from omnitok.runs.writing import read_json, write_json
+
+BORROWED: Final = "borrowed.json"
+LENT: Final = (PROVENANCE, "code.diff", RECORDS, ATTEMPTS, WEIGHTS, AVERAGED, ADVERSARY, RESULT)  # the last makes it done
+
+
+def pools() -> tuple[Path, ...]:
+    """OMNITOK_POOLS: folders of runs, with colons between. Raises ValueError where one is not there."""
+    said = [Path(name) for name in os.environ.get("OMNITOK_POOLS", "").split(os.pathsep) if name]
+    for place in said:
+        if not place.is_dir():
+            raise ValueError(f"OMNITOK_POOLS: there is no folder {place}")
+    return tuple(place.resolve() for place in said)
+
+
+def borrowed(folder: Path) -> dict[str, Any] | None:
+    """From which ``pool`` and ``run`` there, since when, and the sha256 of the ``weights``; None of a run of one's own."""
+    if not (folder / RESULT).is_symlink() or not (folder / BORROWED).exists():
+        return None
+    said: dict[str, Any] = read_json(folder / BORROWED)
+    return said
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def borrow(folder: Path, lent: Path, said: dict[str, Any], *, measured: bool) -> None:
+    """Link the files of a finished run into ``folder``, whose lease the caller holds; ``said`` goes into borrowed.json.
+
+    ``measured``: also what was measured of it there. A kill in between leaves a run that is not done.
+    """
+    write_json(folder / BORROWED, said)
+    for name in (CHECKPOINT, ERROR):
+        (folder / name).unlink(missing_ok=True)
+    places = (EVALUATIONS, SAMPLES) if measured else ()
+    inner = [path for place in places for path in sorted((lent / place).rglob("*")) if _kept(path)]
+    for path in [*inner, *(lent / name for name in LENT if (lent / name).exists())]:
+        _link(folder / path.relative_to(lent), path.resolve())
+
+
+def give_back(folder: Path) -> None:
+    """The folder as one that was never trained; what was measured here of weights that are gone is gone too."""
+    for path in [folder / RESULT, *links(folder)]:
+        path.unlink(missing_ok=True)
+    for path in [*(folder / EVALUATIONS).glob("*"), *(folder / SAMPLES).rglob("*.png")]:
+        path.unlink(missing_ok=True)
+    (folder / BORROWED).unlink(missing_ok=True)
+
+
+def links(folder: Path) -> Iterator[Path]:
+    """Every link in a borrowed run's folder, also those that lead nowhere now."""
+    for place, _, names in os.walk(folder):
+        yield from (path for name in sorted(names) if (path := Path(place) / name).is_symlink())
+
+
+def _kept(path: Path) -> bool:
+    """Whether it is a whole file that says no more than was measured."""
+    return path.is_file() and not path.name.startswith(".") and not path.name.endswith(ERROR)
+
+
+def _link(path: Path, to: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(to)
+    draft.rename(path)
