@@ -18,8 +18,8 @@ from omnitok.cluster import node
 from omnitok.cluster.drill import DIARY, Drill
 from omnitok.cluster.freeze import Moving, freeze
 from omnitok.cluster.questions import Unanswered, ask
+from omnitok.cluster.sbatch import LOGS, no_allocation, python, setup
 from omnitok.cluster.site import Found, Level, Site
-from omnitok.cluster.submit import LOGS, TIMEOUTS, no_allocation, python, setup
 from omnitok.spec import Fault, Mark, SpecError
 
 WAIT_S: Final = 300.0  # for jobs to start and to end, each of the two probes
@@ -210,9 +210,7 @@ def _submit(root: Path, folder: Path, asked: Asked) -> str:
     import submitit
     from submitit.core.utils import FailedJobError
 
-    made = submitit.AutoExecutor(
-        folder=folder / LOGS, cluster="slurm", slurm_python=python(), slurm_max_num_timeout=TIMEOUTS
-    )
+    made = submitit.AutoExecutor(folder=folder / LOGS, cluster="slurm", slurm_python=python(), slurm_max_num_timeout=10)
     more = {"slurm_partition": asked.partition} if asked.partition else {}
     try:
         made.update_parameters(
