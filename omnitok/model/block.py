@@ -45,15 +45,17 @@ class GatedFeedForward(nn.Module):
 
 
 PIECE = 1024  # tokens that pass at once where no gradient is wanted: what is between then stays in a CPU's cache
+PIECE_ELSEWHERE = 2**17  # a GPU has no such cache to fill, and waits for small pieces: 2 to 6 times as long at 1024, measured
 
 
 def in_pieces(work: Callable[[Tensor], Tensor], x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """``work(x)``, where work treats the places along ``axes`` each for itself: a piece at a time where nobody wants a
     gradient, so that memory does not grow with the clip."""
-    if torch.is_grad_enabled() or x.is_meta or x.numel() // x.shape[-1] <= PIECE:
+    most = PIECE if x.is_cpu else PIECE_ELSEWHERE
+    if torch.is_grad_enabled() or x.is_meta or x.numel() // x.shape[-1] <= most:
         return work(x)
     made: Tensor | None = None
-    for place in _cuts(x.shape, axes):
+    for place in _cuts(x.shape, axes, most):
         done = work(x[place])
         made = x.new_empty(x.shape, dtype=done.dtype) if made is None else made
         made[place] = done
@@ -61,16 +63,16 @@ def in_pieces(work: Callable[[Tensor], Tensor], x: Tensor, axes: tuple[int, ...]
     return made
 
 
-def _cuts(shape: torch.Size, axes: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Slices along ``axes``, the first cut first, of at most PIECE tokens where one place has no more."""
+def _cuts(shape: torch.Size, axes: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+    """Slices along ``axes``, the first cut first, of at most so many tokens where one place has no more."""
     place = [slice(None)] * len(shape)
     tokens = math.prod(shape[:-1])
     for axis in axes:
         tokens //= shape[axis]
-        if tokens <= PIECE or axis == axes[-1]:
+        if tokens <= most or axis == axes[-1]:
             break
     outer = axes[: axes.index(axis)]
-    step = max(1, PIECE // max(tokens, 1))
+    step = max(1, most // max(tokens, 1))
     for indices in itertools.product(*(range(shape[a]) for a in outer)):
         for a, index in zip(outer, indices, strict=True):
             place[a] = slice(index, index + 1)
