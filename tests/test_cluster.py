@@ -43,8 +43,12 @@ def names(runs_root, monkeypatch):
 
 def made(root, stages, evaluations=(), **said):
     resources = {"environment": {}, "threads": 1, "checkpoint_every_s": 1000.0, "save_s": 10.0}
-    piece = {"id": stages[-1], "label": "tiny/0", "stages": stages, "evaluations": evaluations, "after": []}
-    return Job(str(root), {**piece, "resources": resources | said})
+    return Job(str(root), [data(stages, evaluations)], resources | said)
+
+
+def data(stages, evaluations=()):
+    said = {"label": "tiny/0", "stages": stages, "evaluations": evaluations, "after": [], "search": ""}
+    return {"id": stages[-1], **said}
 
 
 def files(folder):
@@ -118,7 +122,7 @@ def test_a_death_is_written_where_it_happened_and_ends_the_task(runs_root, names
         raise DataError("no such clip")
 
     monkeypatch.setattr("omnitok.trial.train.task_of", broken)
-    with pytest.raises(DataError, match="no such clip"):
+    with pytest.raises(Failed, match="data: no such clip"):
         made(runs_root, names)()
     assert runs.failure(runs_root / names[0]).kind == "data"
     assert runs.status(runs_root / names[1]) == "planned"

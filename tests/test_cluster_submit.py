@@ -34,7 +34,7 @@ class Slurm:
         self.says("scontrol", "MaxArraySize            = 4\nMaxJobCount             = 10000\n")
         self.does(
             "sbatch",
-            f'n=$(( $(ls {folder}/*.sh 2>/dev/null | wc -l) + 101 )); cp "$1" {folder}/$n.sh; '
+            f'n=$(( $(ls {folder}/*.sh 2>/dev/null | wc -l) + 101 )); cp "$2" {folder}/$n.sh; '
             "echo Submitted batch job $n",
         )
 
@@ -111,7 +111,7 @@ def test_the_roots_are_arrays_as_large_as_the_site_allows(slurm, runs_root, swee
     ]
     first, second = slurm.scripts
     assert (first["array"], second["array"]) == ("0-3%2", "0-1%2")
-    assert first["job-name"] == NAME and first["comment"] == str(sweep) and first["time"] == "60"
+    assert first["job-name"] == NAME and first["time"] == "60"
     assert first["cpus-per-task"] == "5" and first["signal"] == "USR2@90"
     assert "requeue" in first and first["kill-on-invalid-dep"] == "yes" and "dependency" not in first
     code = next((runs_root / "code").iterdir())
@@ -194,12 +194,11 @@ def test_refusals_of_slurm_and_of_submitit_are_sentences(slurm, runs_root, sweep
 def test_what_the_task_is_told_is_plain_data(slurm, runs_root, sweep, monkeypatch):
     monkeypatch.setenv("OMNITOK_WEIGHTS", "/there")
     submit(runs_root, sweep, [piece("a")], Resources())
-    import cloudpickle
-
-    [path] = (sweep / "jobs").glob("*_submitted.pkl")
-    job = cloudpickle.loads(path.read_bytes()).function
-    assert job.root == str(runs_root) and json.loads(json.dumps(job.piece)) == job.piece
-    environment = job.piece["resources"]["environment"]
+    [path] = (sweep / "jobs").glob("*/tasks.json")
+    said = runs.read_json(path)
+    assert (said["root"], said["timeout_min"]) == (str(runs_root), 60)
+    assert [one["id"] for [one] in said["tasks"]] == ["a"]
+    environment = said["resources"]["environment"]
     assert environment["OMNITOK_WEIGHTS"] == "/there" and environment["OMNITOK_DATA"].startswith("/")
 
 
@@ -250,7 +249,6 @@ def test_a_site_without_accounting_is_asked_for_the_queue_alone(slurm, sweep):
 
 
 def test_no_question_hangs(slurm, sweep, monkeypatch):
-    monkeypatch.setattr(questions, "DEADLINE_S", 0.3)
     monkeypatch.setattr(questions.ask, "__kwdefaults__", {"seconds": 0.3})
     told(sweep, a="12")
     slurm.does("squeue", "sleep 60")

@@ -5,26 +5,27 @@ import os
 import pwd
 import re
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
+from omnitok.cluster.asking import Unanswered, ask, missing, refuse
 from omnitok.cluster.ledger import LEDGER, Entry, newest
 from omnitok.cluster.piece import Queued, State
-from omnitok.spec import Fault, Mark, SpecError
+from omnitok.cluster.tokens import found_again, job_name
+from omnitok.spec import SpecError
 
-DEADLINE_S: Final = 30.0  # for one command
 UNKNOWN_S: Final = 120.0  # how long after its submission a job that nobody knows may still turn up; then it is lost
 WAITS = ("PENDING", "REQUEUE", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 RUNS = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
 ENDED_BY_OTHERS = ("CANCELLED", "DEADLINE", "REVOKED")  # "CANCELLED by 0"
+KINDS: Final = {  # how a state of Slurm's begins, and what it tells of a job that ended badly
+    "OUT_OF_ME": "out_of_memory", "TIMEOUT": "time_out", "PREEMPTED": "preempted", "NODE_FAIL": "node", "BOOT_FAIL": "node",
+    "FAILED": "killed", **dict.fromkeys(ENDED_BY_OTHERS, "cancelled"),
+}  # fmt: skip
+HELD: Final = "launch failed requeued held"  # by Slurm itself, on a node where nothing starts; nobody releases it
+ORPHANED: Final = "DependencyNeverSatisfied"  # about to be removed by Slurm
 NO_LIMIT = 10**9
-
-
-class Unanswered(Exception):
-    """A command of Slurm failed, or said nothing in time."""
 
 
 class Limits(NamedTuple):
@@ -35,17 +36,18 @@ class Limits(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What Slurm says of a job: its state and name, and a reason."""
+    """What Slurm says of a job: its state and name, a reason, and its nodes: node[1-2]."""
 
     state: str
     name: str
     reason: str
+    nodes: str = ""
 
 
 def queue(folder: Path) -> dict[str, Queued]:
     """How the newest job of each piece of a sweep stands; empty where nothing was submitted. Raises SpecError where
     neither the queue nor the accounting answers."""
-    entries = newest(folder)
+    entries = _named(folder)
     stand = _stand([(folder, entry, own) for entry, own in entries])
     return {entry.piece: queued for (entry, _), queued in zip(entries, stand, strict=True)}
 
@@ -53,18 +55,13 @@ def queue(folder: Path) -> dict[str, Queued]:
 def elsewhere(folder: Path, folders: Set[str]) -> dict[str, set[str]]:
     """In which of these folders other sweeps' jobs work or will, and which jobs. Raises SpecError like ``queue``."""
     others = [path.parent for path in sorted(folder.parent.glob(f"*/{LEDGER}")) if path.parent != folder]
-    entries = [(other, entry, own) for other in others for entry, own in newest(other)]
+    entries = [(other, entry, own) for other in others for entry, own in _named(other)]
     entries = [each for each in entries if not folders.isdisjoint(each[1].stages)]
     found: dict[str, set[str]] = {}
     for (_, entry, _), queued in zip(entries, _stand(entries), strict=True):
         for one in folders & set(entry.stages) if queued.state in ("pending", "running") else ():
             found.setdefault(one, set()).add(entry.job)
     return found
-
-
-def job_name(folder: Path) -> str:
-    """What all jobs of a sweep are called: its digest is in it."""
-    return f"omnitok-{folder.name}"
 
 
 def state_of(said: str) -> State:
@@ -82,11 +79,11 @@ def limits() -> Limits:
     """What one user may submit at once. Raises SpecError where a command is missing or the controller does not answer."""
     for command in ("sbatch", "srun"):
         if shutil.which(command) is None:
-            raise _missing(command)
+            raise missing(command)
     try:
         said = dict(re.findall(r"^(\w+) *= *(.*?)\s*$", ask("scontrol", "show", "config"), re.MULTILINE))
     except Unanswered as error:
-        _refuse(error)
+        refuse(error)
     words = ("--noheader", "--parsable2", "format=MaxSubmitJobs", f"user={_user()}")
     with contextlib.suppress(Unanswered, SpecError):  # without accounting nobody has such a limit
         said["MaxSubmitJobs"] = min(ask("sacctmgr", "show", "associations", *words).split(), key=int, default="")
@@ -100,38 +97,25 @@ def submitted() -> int:
     try:
         return len(ask("squeue", "--noheader", "--array", "--format=%i", f"--user={_user()}").split())
     except Unanswered as error:
-        _refuse(error)
+        refuse(error)
 
 
-def ask(*words: str, seconds: float = DEADLINE_S) -> str:
-    """What a command prints. Raises SpecError where there is no such command, Unanswered where it fails or hangs."""
+def _named(folder: Path) -> list[tuple[Entry, bool]]:
+    """The last submission of each piece, whether its id is its own, and its id also where only Slurm knows it."""
+    entries = newest(folder)
+    if all(entry.job for entry, _ in entries):
+        return entries
     try:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError:
-        raise _missing(words[0]) from None
-    with process:
-        try:
-            out, error = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # and whatever it started, which holds the pipes
-            raise Unanswered(f"{words[0]} said nothing in {seconds:g} seconds") from None
-    if process.returncode:
-        why = (error.strip().splitlines() or [f"exit code {process.returncode}"])[0]
-        raise Unanswered(f"{words[0]}: {why}")
-    return out
+        found = found_again(folder, [entry for entry, _ in entries])
+    except Unanswered as error:
+        refuse(error)
+    return [(entry, own or not before.job) for entry, (before, own) in zip(found, entries, strict=True)]
 
 
 def _stand(entries: Sequence[tuple[Path, Entry, bool]]) -> list[Queued]:
     """How jobs stand, each of a sweep's folder, and whether its id is still its own."""
-    told = _told({entry.job for _, entry, _ in entries}) if entries else {}
+    jobs = {entry.job for _, entry, _ in entries if entry.job}
+    told = _told(jobs) if jobs else {}
     found = []
     for folder, entry, own in entries:
         said = told.get(entry.job) if own else None
@@ -147,7 +131,7 @@ def _told(jobs: set[str]) -> dict[str, Told]:
     told: dict[str, Told] = {}
     silent: Unanswered | None = None
     try:
-        words = ("--noheader", "--array", "--states=all", "--format=%i|%T|%j|%r", f"--jobs={every}")
+        words = ("--noheader", "--array", "--states=all", "--format=%i|%T|%j|%r|%N", f"--jobs={every}")
         told = _read(ask("squeue", *words))
     except Unanswered as error:
         if "Invalid job id" not in str(error):  # the only job of the question is forgotten: an answer
@@ -155,11 +139,11 @@ def _told(jobs: set[str]) -> dict[str, Told]:
     if jobs <= told.keys():
         return told
     try:
-        words = ("--noheader", "--allocations", "--parsable2", "--format=JobID,State,JobName,Reason", f"--jobs={every}")
-        past = _read(ask("sacct", *words))
+        words = ("--noheader", "--allocations", "--parsable2", f"--jobs={every}")
+        past = _read(ask("sacct", *words, "--format=JobID,State,JobName,Reason,NodeList"))
     except Unanswered as error:
         if silent:
-            _refuse(silent, error)
+            refuse(silent, error)
         past = {}
     ended = {job: said for job, said in past.items() if silent or state_of(said.state) not in ("pending", "running")}
     # an array that was cancelled as a whole, while it waited, is one line: "12"
@@ -168,12 +152,15 @@ def _told(jobs: set[str]) -> dict[str, Told]:
 
 
 def _read(text: str) -> dict[str, Told]:
-    """{a job's id: what is said of it} from lines id|state|name|reason, of which an id may be a range: 12_[3-5,7%2]."""
+    """{a job's id: what is said of it} from lines id|state|name|reason|nodes, of which an id may be a range:
+    12_[3-5,7%2]."""
     found = {}
     for line in text.splitlines():
-        job, state, name, reason = (line.split("|", 3) + ["", "", ""])[:4]
+        job, state, name, reason, nodes = (line.split("|", 4) + ["", "", "", ""])[:5]
         for one in _ids(job):
-            found[one] = Told(state, name, "" if reason == "None" else reason)
+            found[one] = Told(
+                state, name, "" if reason == "None" else reason, nodes if nodes != "None assigned" else ""
+            )
     return found
 
 
@@ -190,21 +177,15 @@ def _ids(job: str) -> Iterator[str]:
 def _queued(job: str, said: Told | None, age_s: float) -> Queued:
     if said is not None:
         state = state_of(said.state)
-        words = said.reason if state == "pending" else said.state
-        return Queued(job, state, words)
+        if state == "pending" and said.reason == HELD:
+            return Queued(job, "failed", HELD, "node", said.nodes)
+        if state == "pending" and said.reason == ORPHANED:
+            return Queued(job, "cancelled", ORPHANED, "cancelled")
+        kind = next((kind for begin, kind in KINDS.items() if said.state.startswith(begin)), "")
+        return Queued(job, state, said.reason if state == "pending" else said.state, kind, said.nodes)
     if age_s < UNKNOWN_S:
         return Queued(job, "unknown", "Slurm does not know it yet")
-    return Queued(job, "lost", "Slurm does not know it")
-
-
-def _refuse(*errors: Unanswered) -> NoReturn:
-    said = f"Slurm does not answer ({'; '.join(map(str, errors))})"
-    raise SpecError([Fault(Mark("--cluster slurm"), "", said)]) from None
-
-
-def _missing(command: str) -> SpecError:
-    said = f"there is no {command} on this machine; launch where Slurm's commands are, or with --cluster local"
-    return SpecError([Fault(Mark("--cluster slurm"), "", said)])
+    return Queued(job, "lost", "Slurm does not know it", "lost")
 
 
 def _user() -> str:

@@ -2,25 +2,26 @@
 
 import json
 import os
-import shlex
-import sys
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from omnitok import provenance, runs
+from omnitok.cluster import ledger
+from omnitok.cluster.asked import SLURM, option_fault
+from omnitok.cluster.asking import Unanswered, refuse
 from omnitok.cluster.freeze import freeze
-from omnitok.cluster.ledger import Entry, add, alone, attempts
+from omnitok.cluster.ledger import Entry, alone, attempts
 from omnitok.cluster.piece import ACTIVE, Piece, Submitted
-from omnitok.cluster.questions import elsewhere, job_name, limits, queue, submitted
-from omnitok.spec import Fault, Mark, SpecError, near
+from omnitok.cluster.questions import UNKNOWN_S, elsewhere, limits, queue, submitted
+from omnitok.cluster.sbatch import TIMEOUT_MIN, Refused, Unknown, options, setup, signal_s, submit_array
+from omnitok.cluster.tokens import recover
+from omnitok.spec import Fault, Mark, SpecError
 
-LOGS: Final = "jobs"  # below a sweep's folder: 12_3_0_log.out and .err, and what submitit keeps
 WINNER: Final = "winner.json"  # in the folder of a search that is over
-TIMEOUT_MIN: Final = 240  # where nobody says: a job that takes longer is requeued and goes on
-SIGNAL_S: Final = 90  # before its end a job is told to save
-TIMEOUTS: Final = 1000  # how often a job may be requeued; a preemption of a short job counts, too
+TOGETHER: Final = ("nodes", "tasks_per_node")  # what only a training can use
+OWN: Final = ("environment", "pack")  # of what a piece is given, what is none of Slurm's
 
 
 class Resources(Protocol):
@@ -39,9 +40,10 @@ class Resources(Protocol):
 
 
 class Array(NamedTuple):
-    """Pieces that are submitted as one array: what all wait for (``afterok:12_3``), and what each is given."""
+    """Jobs that are submitted as one array, each of one or several pieces: what all wait for (``afterok:12_3``), and what
+    each is given."""
 
-    pieces: list[Piece]
+    jobs: list[list[Piece]]
     after: tuple[str, ...]
     given: dict[str, Any]
 
@@ -50,11 +52,14 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
     """Submit what is neither done nor with Slurm already, parents before children, and return at once.
 
     root: the runs' folder, shared by all nodes; folder: the sweep's in it, which keeps ``jobs.jsonl``. -> what was
-    submitted now. Where the site lets one user have so many jobs and no more, the rest is left for another launch. Raises
-    SpecError where Slurm does not answer or refuses, Busy where another launcher is at it, Moving.
+    submitted now; pieces that share a job have its id. Where the site lets one user have so many jobs and no more, the
+    rest is left for another launch. Raises SpecError where Slurm does not answer or refuses, Busy where another launcher
+    is at it, Moving. What Slurm did not say whether it has it is written down: it counts as submitted until it is found,
+    or for two minutes.
     """
     root, folder = root.resolve(), folder.resolve()
     with alone(folder.parent):
+        _recover(folder)
         queued = queue(folder)  # before the folders are looked at: what ends in between is seen as done
         jobs = {piece: one.job for piece, one in queued.items() if one.state in ACTIVE}
         wanted = [piece for piece in pieces if piece.id not in jobs and _open(root, piece)]
@@ -64,19 +69,23 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
         room = site.submitted - submitted()
         code = freeze(root)
         others = elsewhere(folder, {one for piece in wanted for one in _open(root, piece)})
-        before, found = attempts(folder), list[Submitted]()
-        while len(found) < room and (arrays := _ready(wanted, jobs, others, resources)):
-            for array in _split(arrays, site.array, room - len(found)):
-                tasks = [_task(piece, resources, array.given) for piece in array.pieces]
-                ids = _submit(root, folder, code, array, tasks)
-                at = provenance.now()
-                for piece, job in zip(array.pieces, ids, strict=True):
-                    tries = before[piece.id] + 1
-                    add(folder, Entry(at, piece.id, piece.folders, job, tries, code.name, array.given))
-                    jobs[piece.id] = job
-                    found.append(Submitted(piece.id, job))
+        shared = {parent for piece in pieces for parent in piece.after}
+        at, found = _At(root, folder, code, attempts(folder)), list[Submitted]()
+        while room > 0 and (arrays := _ready(wanted, jobs, others, resources, shared)):
+            for array in _split(arrays, site.array, room):
+                entries = _submit(at, array, resources)
+                room -= len(array.jobs)
+                jobs |= {entry.piece: entry.job for entry in entries}
+                found += [Submitted(entry.piece, entry.job) for entry in entries]
             wanted = [piece for piece in wanted if piece.id not in jobs]
         return found
+
+
+def _recover(folder: Path) -> None:
+    try:
+        recover(folder, UNKNOWN_S)
+    except Unanswered as error:
+        refuse(error)
 
 
 def _open(root: Path, piece: Piece) -> list[str]:
@@ -89,121 +98,115 @@ def _open(root: Path, piece: Piece) -> list[str]:
 
 
 def _ready(
-    wanted: Sequence[Piece], jobs: Mapping[str, str], others: Mapping[str, set[str]], resources: Resources
+    wanted: Sequence[Piece],
+    jobs: Mapping[str, str],
+    others: Mapping[str, set[str]],
+    resources: Resources,
+    shared: Iterable[str],
 ) -> list[Array]:
     """The pieces whose parents are done or with Slurm; together those that wait for the same and are given the same.
 
     A folder in which another sweep's job works is waited for, however that ends; what is done there then is found done.
+    What others wait for (``shared``) has a job of its own, which fails for no fault of a neighbour's.
     """
     missing = {piece.id for piece in wanted}
     alike: dict[str, Array] = {}
     for piece in wanted:
-        if missing.isdisjoint(piece.after):
+        # the job of a parent that nobody is sure of cannot be waited for yet
+        if missing.isdisjoint(piece.after) and all(jobs.get(parent, "there") for parent in piece.after):
             busy = sorted(set().union(*(others.get(one, ()) for one in piece.folders)))
             parents = [f"afterok:{jobs[parent]}" for parent in piece.after if parent in jobs]
             after = (*parents, *(f"afterany:{job}" for job in busy))
-            given = {**resources.job, **piece.resources}
-            key = json.dumps([after, given], sort_keys=True, default=str)
-            alike.setdefault(key, Array([], after, given)).pieces.append(piece)
+            given = _given(piece, resources)
+            pack = 1 if piece.search or piece.id in shared else given["pack"]
+            array = alike.setdefault(json.dumps([after, given], sort_keys=True), Array([], after, given))
+            if array.jobs and len(array.jobs[-1]) < pack and array.jobs[-1][0].id not in shared:
+                array.jobs[-1].append(piece)
+            else:
+                array.jobs.append([piece])
     return list(alike.values())
+
+
+def _given(piece: Piece, resources: Resources) -> dict[str, Any]:
+    """The sweep's, over it the piece's. Only stages are trained by several processes."""
+    given = {"pack": 1, **resources.job, **piece.resources}
+    given["environment"] = {**resources.environment, **given.get("environment", {})}
+    together = piece.stages and not piece.search
+    return {name: value for name, value in given.items() if together or name not in TOGETHER}
 
 
 def _split(arrays: Iterable[Array], most: int, room: int) -> Iterator[Array]:
     """No array of more tasks than the site allows: its limit is that of an index, and each array begins at 0. ``room``:
     of all of them together."""
     for array in arrays:
-        pieces = array.pieces[:room]
-        room -= len(pieces)
-        for start in range(0, len(pieces), most):
-            yield array._replace(pieces=pieces[start : start + most])
+        jobs = array.jobs[:room]
+        room -= len(jobs)
+        for start in range(0, len(jobs), most):
+            yield array._replace(jobs=jobs[start : start + most])
 
 
-def _task(piece: Piece, resources: Resources, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The piece as JSON, with what the task itself reads: nothing of it is left to what the node's shell says."""
+class _At(NamedTuple):
+    """The runs' folder, the sweep's, the frozen code's, and how often each piece was submitted before."""
+
+    root: Path
+    folder: Path
+    code: Path
+    before: Mapping[str, int]
+
+
+def _submit(at: _At, array: Array, resources: Resources) -> list[Entry]:
+    """Submit one array, written down before and after. -> its entries. Raises SpecError where Slurm, or submitit, refuses
+    what was asked for, or Slurm does not answer."""
+    token, now, size = uuid.uuid4().hex, provenance.now(), len(array.jobs)
+    given = {name: value for name, value in array.given.items() if name not in OWN}
+    wrong = {name: option_fault(name, value) for name, value in given.items() if name.startswith(SLURM)}
+    if faults := [Fault(Mark("resources"), name, said) for name, said in wrong.items() if said]:
+        raise SpecError(faults)
+    how = _how(resources, array.given)
+    asked = options(at.folder, given, how, array.after, size)
+    tasks = [[piece._asdict() for piece in job] for job in array.jobs]
+    said = {"root": str(at.root), "timeout_min": asked["timeout_min"], "resources": how, "tasks": tasks}
+    entries = [
+        Entry(
+            now,
+            piece.id,
+            piece.folders,
+            "",
+            at.before.get(piece.id, 0) + 1,
+            at.code.name,
+            array.given,
+            token,
+            index,
+            size,
+        )
+        for index, job in enumerate(array.jobs)
+        for piece in job
+    ]
+    ledger.intend(at.folder, entries)
+    label = array.jobs[0][0].label
+    try:
+        ids = submit_array(at.folder, token, asked, said, setup(at.code, how["threads"], asked["cpus_per_task"]))
+    except (Refused, SpecError) as error:
+        ledger.settle(at.folder, token, [])
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError([Fault(Mark("--cluster slurm"), "", f"Slurm refuses {label}: {error}")]) from None
+    except Unknown as error:
+        sentence = f"{error}; whether it has {label} is not known: launch again in two minutes, and it is found"
+        raise SpecError([Fault(Mark("--cluster slurm"), "", sentence)]) from None
+    ledger.settle(at.folder, token, ids)
+    return [entry._replace(job=ids[entry.task]) for entry in entries]
+
+
+def _how(resources: Resources, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the task itself reads, as plain data: nothing of it is left to what the node's shell says."""
     environment = {name: value for name, value in os.environ.items() if name.startswith("OMNITOK_")}
     environment["OMNITOK_DATA"] = str(Path(environment.get("OMNITOK_DATA") or "data").resolve())
-    how = {
-        "environment": {**environment, **resources.environment},
+    return {
+        "environment": {**environment, **given["environment"]},
         "threads": resources.threads,
         "checkpoint_every_s": resources.checkpoint_every_s,
-        "save_s": 0.6 * _signal_s(given),  # Slurm looks at the clock twice a minute
+        "save_s": 0.6 * signal_s(given),  # Slurm looks at the clock twice a minute
         "max_parallel": resources.max_parallel,
+        "timeout_min": given.get("timeout_min", TIMEOUT_MIN),
     }
-    found: dict[str, Any] = json.loads(json.dumps({**piece._asdict(), "resources": how}))
-    return found
-
-
-def _signal_s(given: Mapping[str, Any]) -> int:
-    return int(given.get("slurm_signal_delay_s") or min(SIGNAL_S, 30 * given.get("timeout_min", TIMEOUT_MIN)))
-
-
-def _submit(root: Path, folder: Path, code: Path, array: Array, tasks: Sequence[dict[str, Any]]) -> list[str]:
-    """The ids of the jobs that now are in Slurm. Raises SpecError where it, or submitit, refuses what was asked for."""
-    import submitit
-    from submitit.core.utils import FailedJobError
-
-    from omnitok.cluster.job import Job
-
-    made = submitit.AutoExecutor(
-        folder=folder / LOGS, cluster="slurm", slurm_python=python(), slurm_max_num_timeout=TIMEOUTS
-    )
-    try:
-        made.update_parameters(**_options(folder, code, array, tasks[0]["resources"]))
-        with no_allocation(), made.batch():
-            jobs = [made.submit(Job(str(root), task)) for task in tasks]
-        return [job.job_id for job in jobs]
-    except NameError as error:
-        known = [f"slurm_{name}" for name in submitit.SlurmExecutor._valid_parameters()]
-        wrong = [name for name in array.given if name.startswith("slurm_") and name not in known]
-        said = [Fault(Mark("resources"), name, f"no option of a Slurm job{near(name, known)}") for name in wrong]
-        raise SpecError(said or [Fault(Mark("resources"), "", str(error))]) from None
-    except FailedJobError as error:
-        said_by = (str(error).strip().splitlines() or ["sbatch failed"])[-1]
-        raise SpecError(
-            [Fault(Mark("--cluster slurm"), "", f"Slurm refuses {array.pieces[0].label}: {said_by}")]
-        ) from None
-
-
-def _options(folder: Path, code: Path, array: Array, how: Mapping[str, Any]) -> dict[str, Any]:
-    """What AutoExecutor is told: what was asked for, over what nobody need ask for."""
-    given = dict(array.given)
-    more, setup = given.pop("slurm_additional_parameters", {}), given.pop("slurm_setup", [])
-    cores = how["threads"] + int(how["environment"].get("OMNITOK_DATA_WORKERS", 0))
-    waits = [*array.after, *([given.pop("slurm_dependency")] if "slurm_dependency" in given else [])]
-    options = {
-        "timeout_min": TIMEOUT_MIN,
-        "cpus_per_task": cores,
-        "slurm_signal_delay_s": _signal_s(given),
-        "slurm_comment": str(folder),
-        "slurm_array_parallelism": how["max_parallel"] or len(array.pieces),
-        **given,
-        "slurm_job_name": job_name(folder),
-        "slurm_setup": [*setup, *setup(code, how["threads"], given.get("cpus_per_task", cores))],
-        "slurm_additional_parameters": {"requeue": True, "kill-on-invalid-dep": "yes", **more},
-    }
-    return {**options, "slurm_dependency": ",".join(waits)} if waits else options
-
-
-def python() -> str:
-    """What runs a task. A signal that comes before submitit's handler is there is not to kill it: ignored, until handled."""
-    return f"""sh -c 'trap "" USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
-
-
-def setup(code: Path, threads: int, cores: int) -> list[str]:
-    """Lines of the batch script, for what must stand before Python begins."""
-    path = f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"
-    numbers = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "SRUN_CPUS_PER_TASK": cores}
-    # the folder that somebody submitted from must not come before the frozen code
-    return [path, "export PYTHONSAFEPATH=1", *(f"export {name}={number}" for name, number in numbers.items())]
-
-
-@contextmanager
-def no_allocation() -> Iterator[None]:
-    """Submitted from inside a job, a job must not inherit what is said of that one; where Slurm's file is, it must."""
-    inside = "SLURM_JOB_ID" in os.environ
-    names = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_", "SUBMITIT_")) and name != "SLURM_CONF"]
-    hidden = {name: os.environ.pop(name) for name in names if inside}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from omnitok import runs
 from omnitok.cluster import ledger
-from omnitok.cluster.submit import LOGS
+from omnitok.cluster.sbatch import LOGS
 from omnitok.runs import Failure, Record
 from omnitok.sweep.stored import find_run
 

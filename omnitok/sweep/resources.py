@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from omnitok.cluster.asked import SLURM, option_fault
 from omnitok.spec import STRICT, Count, Fault, Map, Positive, near, refused_key
 
-SLURM = "slurm_"  # how the names begin that are sbatch's own, such as slurm_partition
 NEAR = ("slurm_partition", "slurm_account")
 
 
@@ -32,9 +32,11 @@ class JobResources(BaseModel):
 
     @model_validator(mode="after")
     def _only_slurm_more(self) -> "JobResources":
-        for name in self.model_extra or {}:
+        for name, value in (self.model_extra or {}).items():
             if not name.startswith(SLURM):
                 raise refused_key(name, f"no such resource{near(name, [*type(self).model_fields, *NEAR])}")
+            if wrong := option_fault(name, value):
+                raise refused_key(name, wrong)
         return self
 
     @property
