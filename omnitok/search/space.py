@@ -28,6 +28,10 @@ class Parameter:
         """As Optuna says it."""
         raise NotImplementedError
 
+    def draw(self, trial: Any, name: str) -> Any:
+        """What is suggested in an Optuna trial."""
+        raise NotImplementedError
+
     def labels(self) -> list[str]:
         """What a ``when`` may name; none of a range."""
         return []
@@ -53,6 +57,13 @@ class _Range(Parameter):
     def __init__(self, low: float, high: float, log: bool, step: float | None, when: When) -> None:
         super().__init__(when)
         self.low, self.high, self.log, self.step = low, high, log, step
+
+    @property
+    def last(self) -> float:
+        """The largest value that steps from low come to."""
+        if self.step is None:
+            return self.high
+        return self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step  # but for what floats lose
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.low >= self.high:
@@ -88,8 +99,10 @@ class Real(_Range):
     def distribution(self) -> Any:
         from optuna.distributions import FloatDistribution  # noqa: PLC0415, which takes long to import
 
-        high = self.high if self.step is None else self.low + math.floor(_steps(self)) * self.step
-        return FloatDistribution(self.low, high, log=self.log, step=self.step)
+        return FloatDistribution(self.low, self.last, log=self.log, step=self.step)
+
+    def draw(self, trial: Any, name: str) -> float:
+        return float(trial.suggest_float(name, self.low, self.last, log=self.log, step=self.step))
 
 
 class Whole(_Range):
@@ -115,8 +128,11 @@ class Whole(_Range):
     def distribution(self) -> Any:
         from optuna.distributions import IntDistribution  # noqa: PLC0415
 
-        high = self.high if self.step is None else self.low + int(_steps(self)) * int(self.step)
-        return IntDistribution(int(self.low), int(high), log=self.log, step=int(self.step or 1))
+        return IntDistribution(int(self.low), int(self.last), log=self.log, step=int(self.step or 1))
+
+    def draw(self, trial: Any, name: str) -> int:
+        step = int(self.step or 1)
+        return int(trial.suggest_int(name, int(self.low), int(self.last), log=self.log, step=step))
 
 
 class OneOf(Parameter):
@@ -144,6 +160,9 @@ class OneOf(Parameter):
         from optuna.distributions import CategoricalDistribution  # noqa: PLC0415
 
         return CategoricalDistribution(self.labels())
+
+    def draw(self, trial: Any, name: str) -> str:
+        return str(trial.suggest_categorical(name, self.labels()))
 
     def labels(self) -> list[str]:
         return list(self.of) if isinstance(self.of, dict) else [str(one) for one in _listed(self.of)]
@@ -219,15 +238,5 @@ def legal(parameters: Mapping[str, Parameter], drawn: Mapping[str, Any]) -> bool
     return there == set(drawn) and all(parameters[path].takes(value) for path, value in drawn.items())
 
 
-def _steps(one: _Range) -> float:
-    """How many steps the range has, but for what floats lose."""
-    return math.floor((one.high - one.low) / float(one.step or 1) + 1e-9)
-
-
 def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def shown(drawn: Mapping[str, Any]) -> str:
-    """What was drawn, in a line."""
-    return " ".join(f"{path}={value}" for path, value in drawn.items())

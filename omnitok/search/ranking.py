@@ -1,0 +1,148 @@
+"""What the trials of a study come to: a line each, how the search stands, which one wins."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from omnitok import runs
+from omnitok.search.asked import Search
+from omnitok.search.patching import plain_values, shown
+from omnitok.search.prepare import Prepared
+from omnitok.search.standing import STANDING, TRIALS, WINNER, Standing
+
+STATES = {
+    TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running", TrialState.WAITING: "running",
+}  # fmt: skip
+
+
+def row_of(search: Search, one: FrozenTrial) -> dict[str, Any]:
+    """A trial as data; ``feasible``: whether it keeps every constraint that is known of it."""
+    said = one.user_attrs
+    metrics = [objective.metric for objective in search.objective]
+    values = dict(zip(metrics, one.values, strict=True)) if one.state == TrialState.COMPLETE and one.values else {}
+    return {
+        "number": one.number,
+        "state": "infeasible" if said.get("infeasible") else STATES[one.state],
+        "labels": one.params,
+        "objectives": {**said.get("values", {}), **values},
+        "feasible": all(amount <= 0 for amount in one.constraints.values()),
+        "broken": {name: amount for name, amount in one.constraints.items() if amount > 0},
+        "runs": said.get("runs", []),
+        "attempts": said.get("attempts", 0),
+        "seconds": said.get("seconds", 0.0),
+        "deviations": said.get("deviations", []),
+        "reason": said.get("reason", ""),
+        "warm": said.get("warm", ""),
+    }
+
+
+def best(search: Search, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The row that wins: of those that are complete, feasible and this search's own, as the rule says; of equals the first."""
+    found = [one for one in rows if one["state"] == "complete" and one["feasible"] and not one["warm"]]
+    if not found:
+        return None
+    costs = [_costs(search, one) for one in found]
+    if search.winner.by != "knee":
+        return found[min(range(len(found)), key=lambda i: (costs[i], i))]
+    front = [i for i, cost in enumerate(costs) if not any(_dominates(other, cost) for other in costs)]
+    low = [min(costs[i][k] for i in front) for k in range(len(costs[0]))]
+    wide = [max(costs[i][k] for i in front) - low[k] or 1.0 for k in range(len(low))]
+
+    def distance(i: int) -> float:
+        return float(sum(((costs[i][k] - low[k]) / wide[k]) ** 2 for k in range(len(low))))
+
+    return found[min(front, key=lambda i: (distance(i), i))]
+
+
+class Board:
+    """What is written of a study beside it. What has ended does not change, so its line is made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ended: dict[int, tuple[dict[str, Any], bytes]] = {}
+        self.rows: list[dict[str, Any]] = []
+
+    def publish(self, prepared: Prepared, every: Sequence[FrozenTrial], held: runs.Held) -> None:
+        """Write ``trials.jsonl`` and ``standing.json``."""
+        told = [self._told(prepared.search, one) for one in every]
+        self.rows = [row for row, _ in told]
+        held.write(self.folder / TRIALS, b"".join(line for _, line in told))
+        held.write_json(self.folder / STANDING, standing_of(prepared.search, self.rows)._asdict())
+
+    def crown(self, prepared: Prepared, held: runs.Held) -> None:
+        """Write ``winner.json``, from what was published."""
+        said = _crowned(prepared, self.rows)
+        path = self.folder / WINNER
+        if not path.exists() or runs.read_json(path) != said:
+            held.write_json(path, said)
+
+    def _told(self, search: Search, one: FrozenTrial) -> tuple[dict[str, Any], bytes]:
+        if one.number not in self.ended:
+            found = row_of(search, one)
+            told = found, json.dumps(found, sort_keys=True).encode() + b"\n"
+            if not one.state.is_finished():
+                return told
+            self.ended[one.number] = told
+        return self.ended[one.number]
+
+
+def standing_of(search: Search, rows: Sequence[dict[str, Any]]) -> Standing:
+    own = [one for one in rows if not one["warm"]]
+    counts = Counter(one["state"] for one in own)
+    first = best(search, rows)
+    reasons = Counter(one["reason"] for one in own if one["state"] == "failed")
+    return Standing(
+        target=search.trials,
+        complete=counts["complete"],
+        pruned=counts["pruned"],
+        failed=counts["failed"],
+        infeasible=counts["infeasible"],
+        running=counts["running"],
+        warm=len(rows) - len(own),
+        seconds=sum(one["seconds"] for one in own),
+        best={one.metric: first["objectives"][one.metric] for one in search.objective} if first else {},
+        best_trial=first["number"] if first else None,
+        reasons=dict(reasons.most_common(5)),
+    )
+
+
+def _crowned(prepared: Prepared, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    search = prepared.search
+    known = {"study": prepared.study, "target": search.trials, "hours": search.hours}
+    first = best(search, rows)
+    if first is None:
+        why = f"of {len(rows)} trials none came to an end that keeps every constraint"
+        return {
+            "trial": None,
+            "values": {},
+            "labels": {},
+            "label": "",
+            "objectives": {},
+            "runs": [],
+            "reason": why,
+        } | known
+    labels = first["labels"]
+    return {
+        "trial": first["number"],
+        "values": plain_values(search, prepared.said, labels),
+        "labels": labels,
+        "label": shown(labels),
+        "objectives": {one.metric: first["objectives"][one.metric] for one in search.objective},
+        "runs": first["runs"],
+        "reason": "",
+    } | known
+
+
+def _costs(search: Search, one: dict[str, Any]) -> list[float]:
+    """The objectives, each so that less is better."""
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in search.directions]
+    return [sign * one["objectives"][objective.metric] for sign, objective in zip(signs, search.objective, strict=True)]
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
