@@ -143,12 +143,15 @@ def explain_cell(sweep: Path | str, arm: str, metric: str) -> "Cell":
     return explain_cell(runs.root(), str(sweep), arm, metric)
 
 
-def collect_garbage(*, adversaries: bool = False, free: bool = False) -> "Collected":
-    """``omnitok gc``: what of the runs' folder can be deleted and lose nothing; ``free`` deletes it."""
+def collect_garbage(
+    *, adversaries: bool = False, stopped: bool = False, logs: bool = False, free: bool = False
+) -> "Collected":
+    """``omnitok gc``: what of the runs' folder can be deleted and lose nothing; ``free`` deletes it. The others say what
+    more may go: discriminators, checkpoints of runs that a search stopped early, logs of finished sweeps."""
     from omnitok import runs
     from omnitok.inspection.garbage import collect_garbage
 
-    return collect_garbage(runs.root(), adversaries=adversaries, free=free)
+    return collect_garbage(runs.root(), adversaries=adversaries, stopped=stopped, logs=logs, free=free)
 
 
 @_running

@@ -103,9 +103,10 @@ def run(file: Path, sets: tuple[str, ...], seed: int, **how: int) -> None:
 def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None, budget_hours: float | None) -> None:
     """Show what SWEEP would run: its arms, what they cost, what is already there, how long it takes by the runs of before,
     and in what the arms differ beside what is varied. Nothing is run."""
-    from omnitok import plan_sweep, review_plan
+    from omnitok import plan_sweep, review_plan, runs
     from omnitok.cli.findings import print_review, review_as_json
     from omnitok.cli.tables import print_plan
+    from omnitok.sweep.adopt import lendings
     from omnitok.sweep.plan import to_json
 
     planned = plan_sweep(sweep, sets, plot=plot)
@@ -115,6 +116,8 @@ def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None, b
     else:
         print_plan(to_json(planned), planned.asked.file.question)
         print_review(review, budget_hours)
+        for said in lendings(runs.root(), list(planned.runs.values())):
+            click.echo(said)
     if plot:
         click.echo(f"wrote: {plot}", err=as_json)
 

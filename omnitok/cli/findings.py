@@ -147,6 +147,8 @@ def print_garbage(found: Any, freed: bool) -> None:
     parents = f"; {counted(len(found.parents), 'run')} that others stand on which are not done" if found.parents else ""
     kept = f"stay: weights {size(found.weights)}, checkpoints of unfinished runs {size(found.checkpoints)}{parents}"
     out.print(kept, soft_wrap=True)
+    for said in found.kept:
+        out.print(f"stays: {escape(said)}", soft_wrap=True)
     if found.busy:
         out.print(f"left alone, somebody works there: {', '.join(found.busy)}", soft_wrap=True)
 

@@ -34,18 +34,21 @@ def why(sweep: str, arm: str, metric: str) -> None:
     print_cell(explain_cell(sweep, arm, metric))
 
 
-@click.command("gc", epilog=example("omnitok gc", "omnitok gc --adversaries --yes"))
+@click.command("gc", epilog=example("omnitok gc", "omnitok gc --adversaries --stopped --logs --yes"))
 @click.option(
     "--adversaries", is_flag=True, help="Also the discriminators of finished runs that no unfinished run needs."
 )
+@click.option("--stopped", is_flag=True, help="Also the checkpoints of runs that a search stopped early.")
+@click.option("--logs", is_flag=True, help="Also the logs of jobs and workers of finished sweeps.")
 @click.option("--yes", is_flag=True, help="Delete; without it nothing is.")
-def gc(adversaries: bool, yes: bool) -> None:
-    """What can be deleted of the runs' folder and lose nothing: checkpoints of finished runs, halves of files, dead links.
-    Weights stay, and checkpoints of unfinished runs."""
+def gc(yes: bool, **more: bool) -> None:
+    """What can be deleted of the runs' folder and lose nothing: checkpoints of finished runs, what dead attempts left,
+    frozen code that no job runs from any more, halves of files, dead links. Weights stay, and checkpoints of unfinished
+    runs, and whatever unfinished runs stand on."""
     from omnitok import collect_garbage
     from omnitok.cli.findings import print_garbage
 
-    print_garbage(collect_garbage(adversaries=adversaries, free=yes), yes)
+    print_garbage(collect_garbage(free=yes, **more), yes)
 
 
 @click.command("replay", epilog=example("omnitok replay quickstart/fsq+ramp/0 --steps 50", "omnitok replay 10b9092e"))

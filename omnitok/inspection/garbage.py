@@ -1,17 +1,19 @@
 """What may be deleted of the runs' folder so that nothing is lost: every file that goes can be had again, or is of no use."""
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from omnitok import runs
+from omnitok.runs.pools import borrowed
 
 STALE_S = 3600.0  # a half file that is younger may be being written
 
 
 class Freed(NamedTuple):
-    """One file that may go: how many bytes, and why."""
+    """One file, or folder, that may go: how many bytes, and why."""
 
     path: Path
     size: int
@@ -20,72 +22,103 @@ class Freed(NamedTuple):
 
 class Collected(NamedTuple):
     """What may go, or is gone; what was left alone because somebody works there; bytes of weights and of checkpoints that
-    stay, and runs that unfinished ones stand on."""
+    stay, and runs that unfinished ones stand on. ``kept``: what was asked for and has to stay, in sentences."""
 
     files: tuple[Freed, ...]
     busy: tuple[str, ...]
     weights: int
     checkpoints: int
     parents: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         return sum(one.size for one in self.files)
 
 
-def collect_garbage(root: Path, *, adversaries: bool = False, free: bool = False) -> Collected:
-    """Checkpoints of finished runs, halves of files that a kill left, links to nothing; with ``adversaries`` also the
-    discriminators of finished runs that no unfinished run takes over. ``free``: delete them, each under its run's lease.
+class Extra(NamedTuple):
+    """What is only collected where somebody asks for it: discriminators of finished runs that no unfinished run takes
+    over; checkpoints of runs that a search stopped early; logs of jobs and workers of finished sweeps."""
 
-    Weights stay, and of an unfinished run its checkpoint."""
+    adversaries: bool = False
+    stopped: bool = False
+    logs: bool = False
+
+
+def collect_garbage(
+    root: Path, *, adversaries: bool = False, stopped: bool = False, logs: bool = False, free: bool = False
+) -> Collected:
+    """Checkpoints of finished runs, what dead attempts left, halves of files, links to nothing, frozen code that no
+    unfinished sweep was submitted with; and what ``Extra`` has. ``free``: delete them, each under its lease.
+
+    Weights stay, and of an unfinished run its checkpoint. Nothing of a pool is touched: a borrowed run is links."""
+    from omnitok.inspection.leftovers import of_sweeps, pruned
+
+    extra = Extra(adversaries, stopped, logs)
     folders = sorted(path.parent for path in root.glob(f"*/{runs.EXPERIMENT}") if not path.parent.is_symlink())
     needed = _needed(root, folders)
     judged = {name for name, takes in needed.items() if takes}
-    files: list[Freed] = [*_links(root), *_partials(root.glob("sweeps/*"))]
+    ended = pruned(root) - needed.keys() if extra.stopped else set()
+    files: list[Freed] = [*_links(root), *_partials([*root.glob("sweeps/*"), *root.glob("sweeps/*/search/*")])]
     busy = []
     if free:
-        _delete(files)
+        delete(files)
     for folder in folders:
         try:
-            files += _of(folder, adversaries and folder.name not in judged, free)
+            files += _of(folder, extra.adversaries and folder.name not in judged, folder.name in ended, free)
         except runs.Busy:
             busy.append(folder.name)
-    kept = [path for folder in folders for path in folder.glob("*.safetensors")]
-    checkpoints = [folder / runs.CHECKPOINT for folder in folders if not (folder / runs.RESULT).exists()]
+    more, kept = of_sweeps(root, extra.logs, free)
+    files += more
     gone = {one.path for one in files}
-    return Collected(tuple(files), tuple(busy), _sizes([path for path in kept if path not in gone]), _sizes(checkpoints),
-                     tuple(sorted(needed)))  # fmt: skip
+    weights = [path for folder in folders for path in folder.glob("*.safetensors") if not path.is_symlink()]
+    checkpoints = [folder / runs.CHECKPOINT for folder in folders if not (folder / runs.RESULT).exists()]
+    return Collected(
+        tuple(files),
+        tuple(busy),
+        _sizes(path for path in weights if path not in gone),
+        _sizes(path for path in checkpoints if path not in gone),
+        tuple(sorted(needed)),
+        tuple(kept),
+    )
 
 
-def _of(folder: Path, adversary: bool, free: bool) -> list[Freed]:
+def _of(folder: Path, adversary: bool, stopped: bool, free: bool) -> list[Freed]:
     """Of one run. Raises Busy where somebody works in it."""
     if runs.leased(folder):
         raise runs.Busy(folder.name)
-    if not list(_useless(folder, adversary)):
-        return []
-    if not free:
-        return list(_useless(folder, adversary))
-    with runs.lease(folder) as held:
-        files = list(_useless(folder, adversary))  # as it is now that nobody else can change it
-        for one in files:
-            held.remove(one.path)
-        return files
+    dead = [Freed(path, size_of(path), "left by an attempt that died") for path in _dead(folder)]
+    if not free or not (dead or list(_useless(folder, adversary, stopped))):
+        return [*dead, *_useless(folder, adversary, stopped)]
+    with runs.lease(folder):  # whoever enters deletes what dead attempts left
+        files = list(_useless(folder, adversary, stopped))  # as it is now that nobody else can change it
+        delete(files)
+    return [*(one for one in dead if not one.path.exists()), *files]
 
 
-def _useless(folder: Path, adversary: bool) -> Iterator[Freed]:
-    done = (folder / runs.RESULT).exists()
-    if done and (path := folder / runs.CHECKPOINT).exists():
-        yield Freed(path, path.stat().st_size, "the run is finished")
-    if done and adversary and (path := folder / runs.ADVERSARY).exists():
-        yield Freed(path, path.stat().st_size, "no unfinished run takes it over")
+def _dead(folder: Path) -> Iterator[Path]:
+    """What is of a lease in a folder that nobody holds."""
+    for path in sorted(folder.iterdir()):
+        if runs.of_lease(path) and time.time() - path.stat().st_mtime > runs.STALE_S:
+            yield path
+
+
+def _useless(folder: Path, adversary: bool, stopped: bool) -> Iterator[Freed]:
+    done, checkpoint = (folder / runs.RESULT).exists(), folder / runs.CHECKPOINT
+    if (done or stopped) and checkpoint.exists():
+        yield Freed(
+            checkpoint, size_of(checkpoint), "the run is finished" if done else "a search stopped the run early"
+        )
+    if done and adversary and borrowed(folder) is None and (path := folder / runs.ADVERSARY).exists():
+        yield Freed(path, size_of(path), "no unfinished run takes it over")
     yield from _partials([folder, folder / runs.EVALUATIONS, *folder.glob(f"{runs.SAMPLES}/*")])
 
 
 def _partials(folders: Iterable[Path]) -> Iterator[Freed]:
     for folder in folders:
         for path in sorted(folder.glob(".*.partial")):
-            if time.time() - path.stat().st_mtime > STALE_S:
-                yield Freed(path, path.stat().st_size, "half a file, left by a kill")
+            if time.time() - path.lstat().st_mtime > STALE_S:
+                yield Freed(path, size_of(path), "half a file, left by a kill")
 
 
 def _links(root: Path) -> Iterator[Freed]:
@@ -106,10 +139,22 @@ def _needed(root: Path, folders: Sequence[Path]) -> dict[str, bool]:
     return found
 
 
-def _delete(files: Sequence[Freed]) -> None:
+def delete(files: Sequence[Freed]) -> None:
     for one in files:
-        one.path.unlink(missing_ok=True)
+        if one.path.is_dir() and not one.path.is_symlink():
+            shutil.rmtree(one.path, ignore_errors=True)
+        else:
+            one.path.unlink(missing_ok=True)
 
 
-def _sizes(paths: Sequence[Path]) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; a link has none."""
+    if path.is_symlink():
+        return 0
+    if path.is_dir():
+        return _sizes(one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
+    return path.stat().st_size
+
+
+def _sizes(paths: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in paths if path.exists())

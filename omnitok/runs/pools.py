@@ -5,18 +5,29 @@ lies beside them and nothing is written where they lead; ``borrowed.json`` says 
 a copy, so that the run still says what it is where the pool has gone.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from omnitok.runs.names import ADVERSARY, ATTEMPTS, AVERAGED, CHECKPOINT, ERROR, EVALUATIONS, PROVENANCE, RECORDS
-from omnitok.runs.names import RESULT, SAMPLES, WEIGHTS
+from omnitok.runs.names import (
+    ADVERSARY,
+    ATTEMPTS,
+    AVERAGED,
+    CHECKPOINT,
+    ERROR,
+    EVALUATIONS,
+    PROVENANCE,
+    RECORDS,
+    RESULT,
+    SAMPLES,
+    WEIGHTS,
+)
 from omnitok.runs.writing import read_json, write_json
 
 BORROWED: Final = "borrowed.json"
-LENT: Final = (PROVENANCE, "code.diff", RECORDS, ATTEMPTS, WEIGHTS, AVERAGED, ADVERSARY, RESULT)  # the last makes it done
+# The last makes it done.
+LENT: Final = (PROVENANCE, "code.diff", RECORDS, ATTEMPTS, WEIGHTS, AVERAGED, ADVERSARY, RESULT)
 
 
 def pools() -> tuple[Path, ...]:
@@ -34,11 +45,6 @@ def borrowed(folder: Path) -> dict[str, Any] | None:
         return None
     said: dict[str, Any] = read_json(folder / BORROWED)
     return said
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def borrow(folder: Path, lent: Path, said: dict[str, Any], *, measured: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from omnitok import runs, trial
 from omnitok.spec import plain
-from omnitok.sweep.adopt import adopt
+from omnitok.sweep.adopt import adopt, borrow
 from omnitok.sweep.plan import Plan, Trial, to_json
 from omnitok.sweep.work import Work
 from omnitok.training.evaluate import evaluation_digest, label_of
@@ -93,10 +93,11 @@ def trial_name(one: Trial) -> str:
 
 
 def created(root: Path, wanted: Sequence[StageRun]) -> dict[str, str]:
-    adopted = adopt(root, [run.digest for run in wanted])
+    adopted = adopt(root, wanted)
     for run in wanted:
         if run.digest not in adopted:
             trial.create(root, run)
+    borrow(root, wanted)
     return {run.digest: (root / run.digest).resolve().name for run in wanted}
 
 
