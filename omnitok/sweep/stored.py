@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omnitok import provenance, runs
+from omnitok.runs.pools import borrowed
 from omnitok.search import Standing, standing, winner
 from omnitok.spec import Fault, Mark, SpecError, digest, near
 from omnitok.sweep.claims import claim_faults
@@ -185,7 +186,10 @@ def _measured(last: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> Sta
         if died and missing.get(evaluation["name"]):
             return State(trial, "failed", f"evaluation {evaluation['name']!r}: {died.kind}: {died.sentence}")
     count = sum(map(len, missing.values()))
-    return State(trial, "unevaluated" if count else "done", f"{count} metrics to measure" if count else "")
+    if count:
+        return State(trial, "unevaluated", f"{count} metrics to measure")
+    lent = borrowed(last)
+    return State(trial, "done", f"borrowed from {lent['pool']}" if lent else "")
 
 
 def find_run(root: Path, reference: str) -> Path:

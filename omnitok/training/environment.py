@@ -12,6 +12,7 @@ from omnitok import runs
 from omnitok.attention import backends
 from omnitok.data import DataError, decoders, resources
 from omnitok.networks import weights
+from omnitok.runs import pools
 from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.training import devices, loader, stage, studies
 
@@ -29,6 +30,7 @@ READERS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType({
     "OMNITOK_DECODER_THREADS": decoders.threads,
     "OMNITOK_DECODING": devices.decoding,
     "OMNITOK_DEVICE": devices.device,
+    "OMNITOK_POOLS": pools.pools,
     "OMNITOK_RECOMPUTE": devices.recomputes,
     "OMNITOK_RUNS": runs.root,
     "OMNITOK_STUDY": studies.study_url,

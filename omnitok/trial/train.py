@@ -125,7 +125,7 @@ def _train(
             if more:
                 held.write(folder / name, _packed(more))
         held.write_json(folder / runs.RESULT, result)
-        spent["ended"] = "done"
+        spent |= {"ended": "done", "weights": provenance.sha256(folder / runs.WEIGHTS)}
     held.remove(folder / runs.CHECKPOINT)
     return result
 
