@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -108,6 +108,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def deviations(before: Sequence[str] = ()) -> list[str]:
+    """In what this start differs from what its sweep says, where that could change a result: "recompute=true after
+    out_of_memory". OMNITOK_DEVIATIONS, with ";" between them, is set by whoever tries a job again; ``before``: those of the
+    starts that this one goes on from."""
+    said = os.environ.get("OMNITOK_DEVIATIONS", "").split(";")
+    return list(dict.fromkeys([*before, *(one.strip() for one in said if one.strip())]))
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
@@ -140,6 +148,7 @@ def provenance(device: str, threads: int, packages: Mapping[str, Iterable[str]])
         "device": device,
         "processor": processor(),
         "threads": threads,
+        "deviations": deviations(),
         "user": os.environ.get("USER", ""),
         "created": now(),
     }

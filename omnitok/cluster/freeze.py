@@ -22,8 +22,11 @@ def freeze(root: Path) -> Path:
     """Copy this package, and each that brings components, to ``root/code/<hash>``, whole or not at all.
 
     Submissions of the same sources at the same commit share one copy. Beside the sources ``frozen.json`` says how each
-    stood to its commit, since the copy is in no repository. -> the folder, for PYTHONPATH. Raises Moving.
+    stood to its commit, since the copy is in no repository. -> the folder, for PYTHONPATH: of code that runs from such a
+    copy, that one. Raises Moving.
     """
+    if (provenance.PACKAGE.parent / provenance.FROZEN).exists():
+        return provenance.PACKAGE.parent
     places = [provenance.PACKAGE, *_others()]
     for _ in range(TRIES):
         files = dict(_files(places))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from omnitok import runs
+from omnitok import provenance, runs
 from omnitok.attention import backends
 from omnitok.data import DataError, decoders, resources
 from omnitok.networks import weights
@@ -29,6 +29,8 @@ READERS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType({
     "OMNITOK_DECODERS": decoders.open_decoders,
     "OMNITOK_DECODER_THREADS": decoders.threads,
     "OMNITOK_DECODING": devices.decoding,
+    "OMNITOK_DETERMINISTIC": devices.deterministic,
+    "OMNITOK_DEVIATIONS": provenance.deviations,
     "OMNITOK_DEVICE": devices.device,
     "OMNITOK_POOLS": pools.pools,
     "OMNITOK_RECOMPUTE": devices.recomputes,
