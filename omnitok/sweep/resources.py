@@ -55,6 +55,9 @@ class Resources(JobResources):
     data_workers: Annotated[int, Field(ge=0)] | None = Field(None, description="processes that load a training's data")
     recompute: bool | None = Field(None, description="memory for time: layers are computed anew for their gradients")
     compile: bool | None = Field(None, description="torch.compile in training; equal to rounding")
+    deterministic: bool | None = Field(
+        None, description="a GPU adds up in one order: a resumed run then ends with the same bits; slower"
+    )
     attention: Literal["auto", "manual", "sdpa", "flex"] | None = Field(
         None, description="how attentions are computed; equal to rounding; default auto, by shape and device"
     )
@@ -75,7 +78,9 @@ class Resources(JobResources):
     @property
     def environment(self) -> dict[str, str]:
         """What is said here of what processes read from their environment."""
-        said = self.model_dump(include={"recompute", "compile", "data_workers", "attention"}, exclude_none=True)
+        said = self.model_dump(
+            include={"recompute", "compile", "data_workers", "deterministic", "attention"}, exclude_none=True
+        )
         return {f"OMNITOK_{name.upper()}": str(int(v) if isinstance(v, bool) else v) for name, v in said.items()}
 
 

@@ -1,7 +1,8 @@
 """Where tensors live: a resource, never a choice."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, final
 
 import torch
@@ -53,6 +54,29 @@ def compiler() -> str:
         known = ["0", "1", "eager", "aot_eager", *torch.compiler.list_backends()]
         raise DataError(f"OMNITOK_COMPILE={said}: is no backend of torch.compile{near(said, known)}")
     return said
+
+
+def deterministic() -> bool:
+    """OMNITOK_DETERMINISTIC: whether a GPU adds up in one order, so that a run that was resumed there ends with the bits of
+    one that was not; slower, and refused by torch where an operation has no such order. A CPU at equal threads always
+    does. Raises DataError where it is neither 0 nor 1."""
+    said = os.environ.get("OMNITOK_DETERMINISTIC") or "0"
+    if said not in ("0", "1"):
+        raise DataError(f"OMNITOK_DETERMINISTIC={said}: must be 0 or 1")
+    return said == "1"
+
+
+@contextmanager
+def in_order() -> Iterator[None]:
+    """What is inside adds up in one order where ``deterministic`` says so."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if deterministic():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is made
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def decoding() -> int:

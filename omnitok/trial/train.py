@@ -18,7 +18,7 @@ from omnitok.processes import told, world
 from omnitok.runs import Record
 from omnitok.spec import Spec, packages, resolve
 from omnitok.training import Task
-from omnitok.training.devices import compiler, device, device_name
+from omnitok.training.devices import compiler, deterministic, device, device_name, in_order
 from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import StageRun, data_root, from_json, spec_of
 from omnitok.trial.failure import Stopped, failing_into
@@ -85,8 +85,9 @@ def follow(folder: Path) -> None:
         start, _ = _resume(task, folder)
         if start == 0:
             _inherit(task, folder)
-        for _ in task.train(start):
-            pass
+        with in_order():
+            for _ in task.train(start):
+                pass
 
 
 def _train(
@@ -98,11 +99,13 @@ def _train(
     if start == 0:
         _inherit(task, folder)
     ran = provenance.provenance(device_name(device()), torch.get_num_threads(), packages(_spec(folder)))
+    if start and (folder / runs.PROVENANCE).exists():  # what an earlier start deviated in is in the steps that it made
+        ran["deviations"] = provenance.deviations(runs.read_json(folder / runs.PROVENANCE).get("deviations", ()))
     held.write_json(folder / runs.PROVENANCE, ran)
     _keep_diff(held)
     held.remove(folder / runs.ERROR)
     kept = runs.before(folder, start)
-    with _timed(held, start, restarted) as spent, held.growing(folder / runs.RECORDS, kept) as records:
+    with in_order(), _timed(held, start, restarted) as spent, held.growing(folder / runs.RECORDS, kept) as records:
         saved = time.monotonic()
         for record in task.train(start):
             records.append(runs.encode(record))
@@ -190,7 +193,7 @@ def _ran_on(folder: Path) -> dict[str, str]:
     """What a checkpoint's bits depend on beside its choices; going on under another would be neither run."""
     torch_version, threads = provenance.versions()["torch"], str(torch.get_num_threads())
     where = {"device": device_name(device()), "processes": str(world())}
-    how = {"compiler": compiler(), "attention": backend()}
+    how = {"compiler": compiler(), "attention": backend(), "deterministic": str(deterministic())}
     others = {name: provenance.package(name, modules)["code"] for name, modules in packages(_spec(folder)).items()}
     return {"code": provenance.code(), "torch": torch_version, "threads": threads, **where, **how, **others}
 
