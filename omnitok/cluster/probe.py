@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from omnitok.cluster import node
 from omnitok.cluster.drill import DIARY, Drill
 from omnitok.cluster.freeze import Moving, freeze
-from omnitok.cluster.questions import Unanswered, ask
+from omnitok.cluster.questions import Unanswered, ask, state_of
 from omnitok.cluster.sbatch import LOGS, no_allocation, python, setup
 from omnitok.cluster.site import Found, Level, Site
 from omnitok.spec import Fault, Mark, SpecError
@@ -56,7 +56,11 @@ def probe(root: Path, site: Site, asked: Asked) -> Site:
     asked = asked._replace(nodes=min(asked.nodes, place.nodes))
     with _scratch(root) as folder:
         reports = _look(folder, asked)
-        found = [*_judged(folder, reports, asked), *_drilled(root, folder, asked)]
+        found = list(_judged(folder, reports, asked))
+        if all(one.level != "refused" for one in found):
+            found += _drilled(root, folder, asked)
+        else:
+            found.append(Found("signal, requeued job", "warning", "not tried on nodes that are refused"))
     free = [report["free"] for report in reports if "free" in report]
     return site._replace(nodes=tuple(found), free=min(free, default=None))
 
@@ -184,25 +188,53 @@ def _drilled(root: Path, folder: Path, asked: Asked) -> Iterator[Found]:
     except SpecError as error:
         yield Found("a job", "refused", "; ".join(fault.sentence for fault in error.faults))
         return
-    until = time.monotonic() + asked.seconds
-    if not _reached(folder, "start", 1, until):
+    diary = _Diary(folder, job, time.monotonic() + asked.seconds)
+    if not diary.has("start"):
         yield Found("a job", "refused", f"job {job} has not begun in {asked.seconds:g} s{_words(folder)}")
         return
     ask("scancel", "--signal=USR2", job)
     begun = time.monotonic()
-    if not _reached(folder, "checkpoint", 1, until):
+    if not diary.has("checkpoint"):
         yield Found(
             "signal", "refused", f"USR2 is not heard by job {job}: what it had not saved is lost{_words(folder)}"
         )
         return
     yield Found("signal", "ok", f"USR2 is heard, and checkpoint() reached, after {time.monotonic() - begun:.1f} s")
-    if not _reached(folder, "start", 2, until):
-        said = f"job {job} does not come back once it is requeued, in {asked.seconds:g} s{_words(folder)}"
+    if not diary.has("start", 2):
+        said = f"job {job} does not come back once it is to be requeued{_words(folder)}"
         yield Found("requeued job", "refused", f"{said}; remedy: JobRequeue=1, and scontrol on the nodes")
         return
     yield Found("requeued job", "ok", f"is back {time.monotonic() - begun:.1f} s after the signal")
-    _reached(folder, "end", 1, until)
+    diary.has("end")
     yield _known(job, time.monotonic())
+
+
+class _Diary:
+    """What the job writes, which is waited for until a deadline, or until there is no such job any more."""
+
+    def __init__(self, folder: Path, job: str, until: float) -> None:
+        self.path, self.job, self.until = folder / DIARY, job, until
+
+    def has(self, what: str, times: int = 1) -> bool:
+        """Whether it comes to have it so often."""
+        ended = False
+        while not self._count(what) >= times:
+            if ended or time.monotonic() > self.until:
+                return False
+            ended = self._ended()  # what it wrote last is looked at once more
+            time.sleep(LOOK_S)
+        return True
+
+    def _count(self, what: str) -> int:
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        return sum(json.loads(line)["what"] == what for line in lines if line.endswith("\n"))
+
+    def _ended(self) -> bool:
+        try:
+            said = ask("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={self.job}").strip()
+        except Unanswered:
+            return False
+        return bool(said) and state_of(said) not in ("pending", "running")
 
 
 def _submit(root: Path, folder: Path, asked: Asked) -> str:
@@ -226,21 +258,6 @@ def _submit(root: Path, folder: Path, asked: Asked) -> str:
     except (FailedJobError, Moving) as error:
         last = (str(error).strip().splitlines() or ["sbatch failed"])[-1]
         raise SpecError([Fault(Mark("--probe"), "", last)]) from None
-
-
-def _reached(folder: Path, what: str, times: int, until: float) -> bool:
-    """Whether the job has written that into its diary so often."""
-    while sum(line["what"] == what for line in _diary(folder)) < times:
-        if time.monotonic() > until:
-            return False
-        time.sleep(LOOK_S)
-    return True
-
-
-def _diary(folder: Path) -> list[dict[str, Any]]:
-    path = folder / DIARY
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _words(folder: Path) -> str:

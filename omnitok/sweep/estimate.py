@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from omnitok import runs
 from omnitok.spec import Fault, Mark, SpecError, counted
 from omnitok.sweep.footprint import Footprints
-from omnitok.sweep.plan import Plan
+from omnitok.sweep.plan import Plan, used
+from omnitok.sweep.resources import given
 from omnitok.sweep.stored import PLAN
 from omnitok.training.stage import StageRun, from_json
 
@@ -27,18 +28,21 @@ AS_LARGE = 1.25  # how far the parameters and FLOPs of another model may be off 
 
 class Pace(NamedTuple):
     """Seconds a step of one stage, and the runs that it was read off. ``alike``: they are of the same stage but for its
-    steps, curves and optimizer; else of another model as large."""
+    steps, curves and optimizer; else of another model as large. ``probed``: not read off runs at all, but measured in
+    so many steps just now, on ``device``."""
 
     stage: str
     seconds: float
     of: tuple[str, ...]
     alike: bool
+    probed: int = 0
+    device: str = ""
 
 
 class Estimate(NamedTuple):
     """``status``: how many stages are done, running, and so on. Steps and hours of training alone, on ``device`` at
     ``threads``: ``left`` of what is not done, of which ``unknown`` steps have no like run; bytes that are kept in the end,
-    still to be written, and of the largest checkpoint."""
+    still to be written, and of the largest checkpoint. ``gpu_hours_left``: hours times the GPUs of each stage."""
 
     status: dict[str, int]
     device: str
@@ -50,6 +54,17 @@ class Estimate(NamedTuple):
     kept: int
     to_write: int
     checkpoint: int
+    gpu_hours_left: float = 0.0
+
+
+class Timed(NamedTuple):
+    """How each stage stands, the steps that are left of it, and the pace of those of which one is known; by digest."""
+
+    device: str
+    threads: int
+    status: dict[str, runs.Status]
+    left: dict[str, int]
+    paces: dict[str, Pace]
 
 
 class _Past(NamedTuple):
@@ -63,8 +78,8 @@ class _Past(NamedTuple):
     machine: tuple[str, int]
 
 
-def estimate(plan: Plan, root: Path, prints: Footprints) -> Estimate:
-    """What is left of a plan by the runs under ``root``, on the machine that most of it has been timed on."""
+def timed(plan: Plan, root: Path) -> Timed:
+    """A plan by the runs under ``root``, on the machine that most of what is left has been timed on."""
     status = {digest: runs.status(root / digest) for digest in plan.runs}
     left = {digest: 0 if status[digest] == "done" else int(run.spec.get("steps", 1)) - _at(root / digest)
             for digest, run in plan.runs.items()}  # fmt: skip
@@ -72,30 +87,59 @@ def estimate(plan: Plan, root: Path, prints: Footprints) -> Estimate:
                     for trial in plan.trials})  # fmt: skip
     past = list(_past(root)) if any(left.values()) else []
     machines = dict.fromkeys(one.machine for one in past)
-    timed = {machine: _paces(plan, costs, [one for one in past if one.machine == machine]) for machine in machines}
+    known = {machine: _paces(plan, costs, [one for one in past if one.machine == machine]) for machine in machines}
     (device, threads), paces = max(
-        timed.items(), key=lambda one: sum(left[digest] for digest in one[1]), default=(("", 0), {})
+        known.items(), key=lambda one: sum(left[digest] for digest in one[1]), default=(("", 0), {})
     )
+    return Timed(device, threads, status, left, paces)
+
+
+def estimate(plan: Plan, found: Timed, prints: Footprints) -> Estimate:
+    """What is left of a plan, at the paces that are known."""
+    device, threads, status, left, paces = found
+    hours = {digest: left[digest] * pace.seconds / 3600 for digest, pace in paces.items()}
+    gpus = gpus_of(plan, paces, device)
     held = {digest: prints.held(run) for digest, run in plan.runs.items()}
     return Estimate(
         status={name: list(status.values()).count(name) for name in dict.fromkeys(status.values())},
         device=device, threads=threads,
-        hours_left=math.fsum(left[digest] * pace.seconds for digest, pace in paces.items()) / 3600,
+        hours_left=math.fsum(hours.values()),
         steps_left=sum(left.values()),
         unknown=sum(count for digest, count in left.items() if digest not in paces),
         paces=tuple(dict.fromkeys(pace for digest, pace in paces.items() if left[digest])),
         kept=sum(one.kept for one in held.values()),
         to_write=sum(one.kept for digest, one in held.items() if status[digest] != "done"),
         checkpoint=max((one.checkpoint for digest, one in held.items() if status[digest] != "done"), default=0),
+        gpu_hours_left=math.fsum(hours[digest] * gpus[digest] for digest in paces),
     )  # fmt: skip
 
 
-def refuse_over(found: Estimate, budget_hours: float) -> None:
-    """Raises SpecError where what is left is estimated to take longer than the budget."""
-    if found.hours_left > budget_hours:
-        said = f"what is left takes about {found.hours_left:.3g} h of training on {found.device}"
-        more = f", and {counted(found.unknown, 'step')} more of which nothing is known" if found.unknown else ""
-        raise SpecError([Fault(Mark(f"--budget-hours {budget_hours:g}"), "", said + more)])
+def gpus_of(plan: Plan, paces: Mapping[str, Pace], device: str) -> dict[str, int]:
+    """How many GPUs each stage takes: as its resources say, else the one that it was timed on, if it was one."""
+    resources = plan.asked.file.resources
+    found = {}
+    for digest, one in used(plan.trials, plan.runs).items():
+        said = given(resources, one)
+        timed_on = (paces[digest].device or device) if digest in paces else ""
+        usual = int(timed_on not in ("", "cpu"))
+        found[digest] = int(said.get("gpus_per_node", usual)) * int(said.get("nodes", 1))
+    return found
+
+
+def refuse_over(found: Estimate, budget_hours: float | None, budget_gpu_hours: float | None) -> None:
+    """Raises SpecError where what is left is estimated to take longer than a budget, or more hours of GPUs."""
+    asked = [
+        ("--budget-hours", budget_hours, found.hours_left, f"h of training on {found.device}"),
+        ("--budget-gpu-hours", budget_gpu_hours, found.gpu_hours_left, "GPU hours of training"),
+    ]
+    more = f", and {counted(found.unknown, 'step')} more of which nothing is known" if found.unknown else ""
+    faults = [
+        Fault(Mark(f"{option} {most:g}"), "", f"what is left takes about {left:.3g} {unit}{more}")
+        for option, most, left, unit in asked
+        if most is not None and left > most
+    ]
+    if faults:
+        raise SpecError(faults)
 
 
 def _at(folder: Path) -> int:
@@ -113,9 +157,9 @@ def _paces(plan: Plan, costs: Mapping[str, tuple[float, float]], past: Sequence[
         around.setdefault(one.around, []).append(one)
     found = {}
     for digest, run in plan.runs.items():
-        same, near = alike.get(_key(run), []), []
+        same, near = alike.get(key(run), []), []
         if not same and digest in costs:
-            near = [one for one in around.get(_key(run, "model"), ()) if _as_large(one.cost, costs[digest])]
+            near = [one for one in around.get(key(run, "model"), ()) if _as_large(one.cost, costs[digest])]
         if some := same or near:
             names = tuple(sorted(one.name for one in some))
             found[digest] = Pace(run.name, statistics.median(one.seconds for one in some), names, bool(same))
@@ -133,11 +177,11 @@ def _past(root: Path) -> Iterable[_Past]:
             continue
         said, ran = from_json(runs.read_json(path)), runs.read_json(folder / runs.PROVENANCE)
         seconds = sum(one["seconds"] for one in tries) / steps
-        yield _Past(folder.name, _key(said), _key(said, "model"), costs.get(folder.name), seconds,
+        yield _Past(folder.name, key(said), key(said, "model"), costs.get(folder.name), seconds,
                     (ran["device"], ran["threads"]))  # fmt: skip
 
 
-def _key(run: StageRun, *without: str) -> str:
+def key(run: StageRun, *without: str) -> str:
     """What a step's time depends on."""
     return json.dumps({k: v for k, v in run.spec.items() if k not in (*FREE, *without)}, sort_keys=True)
 

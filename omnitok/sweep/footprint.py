@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from omnitok.model import Reconstructor
+from omnitok.model.cost import cost
 from omnitok.schedules import StepPlan
 from omnitok.spec import Spec, decode, resolve
 from omnitok.training import TASKS, Task
@@ -47,6 +48,7 @@ class Footprints:
         self.seen_by: dict[str, Seen | None] = {}
         self.codecs: dict[str, Reconstructor] = {}
         self.tokens: dict[tuple[str, int, int], int] = {}
+        self.costs: dict[tuple[str, int, int], int] = {}
 
     def held(self, run: StageRun) -> Held:
         """Bytes of a stage; nothing of what another made, which has no weights here."""
@@ -77,6 +79,27 @@ class Footprints:
             sides = [step.side(spec.resolution, scale) for scale in plan.scales]
             tokens += samples * sum(self._tokens(spec.model, plan.frames, side) for side in sides) / len(sides)
         return Seen(images, clips, tokens)
+
+    def flops(self, run: StageRun) -> float:
+        """Floating-point operations of a stage's training by its tokenizer alone, its way back counted as twice its way
+        there: without judges and losses. 0 of a stage that trains nothing."""
+        if not {"model", "schedule"} <= run.spec.keys():
+            return 0.0
+        spec: Any = decode(TASKS, run.spec)
+        step = resolve(spec.step)()
+        total = 0.0
+        for plan, count in _batches(spec, spec.steps * step.accumulate):
+            sides = [step.side(spec.resolution, scale) for scale in plan.scales]
+            each = [self._cost(spec.model, plan.frames, side) for side in sides]
+            total += 3 * count * spec.batch * sum(each) / len(each)
+        return total
+
+    def _cost(self, model: Spec, frames: int, side: int) -> int:
+        self._tokens(model, frames, side)
+        memo = model.model_dump_json()
+        if (memo, frames, side) not in self.costs:
+            self.costs[memo, frames, side] = cost(self.codecs[memo], frames, side).flops
+        return self.costs[memo, frames, side]
 
     def _tokens(self, model: Spec, frames: int, side: int) -> int:
         memo = model.model_dump_json()

@@ -1,0 +1,142 @@
+"""The doctor on a real cluster: its profile is what the cluster is set to, and what is broken is named."""
+
+import contextlib
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from cluster import Cluster
+from daemons import until
+
+from omnitok.cli import main
+from omnitok.cluster import site
+from omnitok.cluster.probe import Asked, probe
+from omnitok.spec import SpecError
+
+
+def call(*words: object, code: int = 0) -> str:
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == code, (done.output, done.exception)
+    assert "Traceback" not in done.output
+    return done.output
+
+
+def levels(found: site.Site) -> dict[str, tuple[str, str]]:
+    return {one.what: (one.level, one.seen) for one in site.findings(found)}
+
+
+@contextlib.contextmanager
+def covered(cluster: Cluster, node: str, place: Path) -> Iterator[None]:
+    """On this node alone, something else lies at a path."""
+    inside = ["nsenter", f"--target={cluster.daemons.worker(node).pid}", "--mount", "--pid"]
+    what = ["-t", "tmpfs", "none"] if place.is_dir() else ["--bind", "/dev/null"]
+    subprocess.run([*inside, "mount", *what, str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*inside, "umount", str(place)], check=True)
+
+
+def test_the_profile_is_what_the_cluster_is_set_to(cluster: Cluster, runs_root: Path) -> None:
+    cluster.configure(MaxArraySize=37, MaxJobCount=901, JobRequeue=0, KillWait=7, MinJobAge=222)
+    output = call("doctor", "--cluster", "slurm")
+    found = site.read(runs_root)
+    assert (
+        found is not None and "at most 37 tasks an array" in output and "its nodes are looked at with --probe" in output
+    )
+    assert (found.array, found.submitted, found.requeue, found.kill_s, found.remembers_s) == (37, 901, False, 7, 222)
+    assert found.version == cluster.ask("sinfo", "--version").split()[1] and found.user_signal and not found.silent
+    names = cluster.ask("sinfo", "--noheader", "--format=%R").split()
+    assert [one.name for one in found.partitions] == names
+    low = found.partition("low")
+    assert low is not None and (low.nodes, low.gpus, low.preempted, low.grace_s) == (4, 2, "REQUEUE", 10)
+    assert found.partition() == found.partition("all") and found.partition("all").preempted == "OFF"
+    assert levels(found)["requeue"][0] == "warning"
+
+
+def test_limits_of_accounts_and_of_qualities_of_service_count(cluster: Cluster) -> None:
+    cluster.ask("sacctmgr", "-i", "modify", "qos", "normal", "set", "MaxSubmitJobsPerUser=55")
+    try:
+        assert site.asked().submitted == 55
+    finally:
+        cluster.ask("sacctmgr", "-i", "modify", "qos", "normal", "set", "MaxSubmitJobsPerUser=-1")
+
+
+def test_an_accounting_that_is_gone_is_named_with_what_it_costs(cluster: Cluster, runs_root: Path) -> None:
+    cluster.stop("slurmdbd")
+    output = call("doctor", "--cluster", "slurm")
+    assert "warning" in output and "how a job ended is known for 300 s only" in output
+
+
+def test_preemption_that_cancels_is_named(cluster: Cluster) -> None:
+    cluster.ask("scontrol", "update", "partitionname=low", "preemptmode=cancel")
+    try:
+        level, seen = levels(site.asked())["preemption"]
+        assert level == "warning" and seen.startswith("low: preempted jobs are cancelled")
+        cluster.ask("scontrol", "update", "partitionname=low", "preemptmode=requeue", "gracetime=0")
+        level, seen = levels(site.asked())["preemption"]
+        assert level == "warning" and "has 5 s (KillWait) to save a checkpoint" in seen
+    finally:
+        cluster.ask("scontrol", "update", "partitionname=low", "preemptmode=requeue", "gracetime=10")
+
+
+def test_a_probe_finds_a_whole_cluster_well_and_leaves_nothing(cluster: Cluster, runs_root: Path) -> None:
+    output = call("doctor", "--cluster", "slurm", "--probe", "--nodes", 3, "--wait", 200)
+    assert output.count("of scratch in") == 3 and "probing: two jobs in the default partition" in output
+    assert "flock holds between node1 and node2" in output and "checkpoint() reached" in output
+    assert "is back" in output and "an end is known after" in output and "NO " not in output
+    found = site.read(runs_root)
+    assert found is not None and found.free is not None and found.free > 0
+    assert {path.name for path in runs_root.iterdir()} == {"site.json", "code"}
+    until(lambda: not cluster.ask("squeue", "--noheader"), 20, "nothing is left in the queue", pause=0.2)
+    call("doctor", "--cluster", "slurm")  # what jobs have found stays known
+    assert site.read(runs_root).nodes == found.nodes
+
+
+def test_a_node_without_the_folder_and_one_without_python_are_named(cluster: Cluster, runs_root: Path) -> None:
+    runs_root.mkdir(exist_ok=True)
+    with covered(cluster, "node1", runs_root), covered(cluster, "node2", Path(sys.executable).resolve()):
+        found = probe(runs_root, site.asked(), Asked(nodes=2, seconds=100))
+    seen = {one.what: (one.level, one.seen) for one in found.nodes}
+    assert seen["node node1"] == (
+        "refused",
+        f"does not see {runs_root}; put the runs (OMNITOK_RUNS) where all nodes see them",
+    )
+    level, said = seen["node node2"]
+    assert level == "refused" and "has no working" in said and "install omnitok where all nodes see it" in said
+    assert seen["shared folder"][0] == "warning" and seen["signal, requeued job"][0] == "warning"
+
+
+def test_a_job_that_cannot_be_requeued_is_named_and_gone(
+    cluster: Cluster, runs_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = tmp_path / "bin" / "scontrol"
+    refusing.parent.mkdir()
+    real = cluster.ask("sh", "-c", "command -v scontrol")
+    refusing.write_text(f'#!/bin/sh\n[ "$1" = requeue ] && {{ echo "Requested operation is presently disabled" >&2; exit 1; }}\nexec {real} "$@"\n')  # fmt: skip
+    refusing.chmod(refusing.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{refusing.parent}:{cluster.environment['PATH']}")
+    found = probe(runs_root, site.asked(), Asked(nodes=1, seconds=200))
+    seen = {one.what: one for one in found.nodes}
+    assert seen["signal"].level == "ok" and seen["requeued job"].level == "refused"
+    assert "remedy: JobRequeue=1" in seen["requeued job"].seen
+    until(lambda: not cluster.ask("squeue", "--noheader"), 20, "the probe's job is gone", pause=0.2)
+
+
+def test_a_probe_that_gets_no_node_ends_at_its_deadline_and_is_cancelled(cluster: Cluster, runs_root: Path) -> None:
+    cluster.ask("scontrol", "update", "nodename=node[1-4]", "state=drain", "reason=test")
+    output = call("doctor", "--cluster", "slurm", "--probe", "--wait", 3, code=2)
+    assert "srun said nothing in 3 seconds; --wait gives it longer" in output
+    until(lambda: not cluster.ask("squeue", "--noheader"), 20, "nothing waits for ever", pause=0.2)
+    assert not list(runs_root.glob(".site-*"))
+
+
+def test_a_partition_that_is_not_there_is_refused_before_anything_is_submitted(
+    cluster: Cluster, runs_root: Path
+) -> None:
+    with pytest.raises(SpecError, match="no partition lowest"):
+        probe(runs_root, site.asked(), Asked(partition="lowest"))
