@@ -22,6 +22,7 @@ WRONG = [
     ("OMNITOK_DECODERS", "x", "OMNITOK_DECODERS=x: is no whole number from 0 on"),
     ("OMNITOK_DECODER_THREADS", "1.5", "OMNITOK_DECODER_THREADS=1.5: is no whole number from 0 on"),
     ("OMNITOK_DECODING", "all", "OMNITOK_DECODING=all: is no whole number from 0 on"),
+    ("OMNITOK_DETERMINISTIC", "maybe", "OMNITOK_DETERMINISTIC=maybe: must be 0 or 1"),
     ("OMNITOK_DEVICE", "cudda", "OMNITOK_DEVICE=cudda: names no device"),
     ("OMNITOK_DEVICE", "cuda:99", "OMNITOK_DEVICE=cuda:99: is not here; GPUs that are:"),
     (
