@@ -139,8 +139,8 @@ def _told(jobs: set[str]) -> dict[str, Told]:
     if jobs <= told.keys():
         return told
     try:
-        words = ("--noheader", "--allocations", "--parsable2", f"--jobs={every}")
-        past = _read(ask("sacct", *words, "--format=JobID,State,JobName,Reason,NodeList"))
+        what = "--format=JobID,State,JobName,Reason,NodeList"
+        past = _read(ask("sacct", "--noheader", "--allocations", "--parsable2", what, f"--jobs={every}"))
     except Unanswered as error:
         if silent:
             refuse(silent, error)
@@ -176,16 +176,23 @@ def _ids(job: str) -> Iterator[str]:
 
 def _queued(job: str, said: Told | None, age_s: float) -> Queued:
     if said is not None:
-        state = state_of(said.state)
-        if state == "pending" and said.reason == HELD:
-            return Queued(job, "failed", HELD, "node", said.nodes)
-        if state == "pending" and said.reason == ORPHANED:
-            return Queued(job, "cancelled", ORPHANED, "cancelled")
-        kind = next((kind for begin, kind in KINDS.items() if said.state.startswith(begin)), "")
-        return Queued(job, state, said.reason if state == "pending" else said.state, kind, said.nodes)
+        return _known(job, said)
     if age_s < UNKNOWN_S:
         return Queued(job, "unknown", "Slurm does not know it yet")
     return Queued(job, "lost", "Slurm does not know it", "lost")
+
+
+def _known(job: str, said: Told) -> Queued:
+    """What is not going to run counts as ended: Slurm holds it for good, or is about to remove it."""
+    state = state_of(said.state)
+    if state == "pending" and said.reason == HELD:
+        return Queued(job, "failed", HELD, "node", said.nodes)
+    # a person's scancel says by whom
+    orphaned = state == "cancelled" and said.reason.startswith("Dependency") and " by " not in said.state
+    if orphaned or (state == "pending" and said.reason == ORPHANED):
+        return Queued(job, "cancelled", ORPHANED, "cancelled")
+    kind = next((kind for begin, kind in KINDS.items() if said.state.startswith(begin)), "")
+    return Queued(job, state, said.reason if state == "pending" else said.state, kind, said.nodes)
 
 
 def _user() -> str:

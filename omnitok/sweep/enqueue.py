@@ -1,58 +1,79 @@
-"""What is missing of a sweep as jobs of a cluster: submitted and left alone, or watched to the end."""
+"""What is missing of a sweep as jobs of a cluster: submitted under its policies, and left alone or watched to the end."""
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-from omnitok import runs
-from omnitok.cluster import Piece, Queued, Submitted
-from omnitok.cluster.freeze import Moving
+from omnitok.cluster import Piece, Queued, Submitted, keeper
+from omnitok.cluster.asking import Unanswered, ask
+from omnitok.cluster.freeze import Moving, freeze
+from omnitok.cluster.ledger import alone
 from omnitok.cluster.piece import ACTIVE
-from omnitok.cluster.questions import queue
+from omnitok.cluster.questions import HELD, queue
 from omnitok.cluster.submit import submit
 from omnitok.runs import Failure
 from omnitok.spec import Fault, Mark, SpecError
-from omnitok.sweep.drive import Driven, View
+from omnitok.sweep import verdicts
+from omnitok.sweep.judge import Case, Judged, judge
 from omnitok.sweep.pieces import pieces
 from omnitok.sweep.plan import used
-from omnitok.sweep.resources import given
+from omnitok.sweep.resources import Resources, given
+from omnitok.sweep.searching import search_pieces
 from omnitok.sweep.settled import Settled, Wanted, trial_name, wanted
-from omnitok.sweep.work import Outcome, Work
-
-LOOK_S = 0.5  # how often a watcher looks at the folders
-ASK_S = 5.0  # how often it asks for the queue
-SILENCE_S = 600.0  # for how long the queue may say nothing
+from omnitok.sweep.work import Work
 
 
 class Jobs(NamedTuple):
     """What was submitted now, how many pieces were queued or running already, and how many the site has no room for.
 
-    ``pieces``: those that a cluster now has; ``open``: what is missing of them, each with the id of its piece."""
+    ``pieces``: those that a cluster now has; ``open``: what is missing of them, each with the id of its piece. ``over``: pieces
+    that failed and are not tried again, ``blocked``: those that wait for them. ``stopped``: why nothing is submitted any
+    more. ``notes``: what else there is to say."""
 
     submitted: list[Submitted]
     queued: int
     left: int
     pieces: list[Piece]
     open: list[tuple[str, Wanted]]
+    over: Mapping[str, Failure] = {}
+    blocked: Set[str] = frozenset()
+    stopped: str = ""
+    notes: Sequence[str] = ()
 
 
-def enqueue(root: Path, folder: Path, settled: Settled) -> Jobs:
-    """Submit what is missing and not queued. ``folder``: of the stored sweep. Raises SpecError where the cluster does not
-    answer or refuses."""
-    resources = settled.planned.asked.file.resources
+class Todo(NamedTuple):
+    """What is missing: as pieces, parents first, and each piece of work with the id of its piece."""
+
+    pieces: list[Piece]
+    open: list[tuple[str, Wanted]]
+
+    def errors(self) -> dict[str, list[str]]:
+        """Of each piece the files that say why something in it died."""
+        found: dict[str, list[str]] = {}
+        for piece, one in self.open:
+            found.setdefault(piece, []).append(one.error)
+        return found
+
+
+def enqueue(root: Path, folder: Path, settled: Settled, *, by_hand: bool = True, only: Set[str] | None = None) -> Jobs:
+    """Submit what is missing and not queued, and a keeper that sees to what ends badly.
+
+    folder: of the stored sweep. ``by_hand``: a person wants it, so that
+    everything that failed is tried again; else the sweep's policies say what is. ``only``: folders of stages; None: all. Raises
+    SpecError where the cluster does not answer or refuses, Busy where another launcher is at it.
+    """
     missing, found = lacking(root, settled)
-    home = {(stage, ""): piece.id for piece in found for stage in piece.stages}
-    home |= {(stage, str(said)): piece.id for piece in found for stage, said in piece.evaluations}
-    try:
-        submitted = submit(root, folder, found, resources) if found else []
-    except Moving as error:
-        raise SpecError([Fault(Mark("--cluster slurm"), "", str(error))]) from None
-    mine = {one.piece for one in submitted}
-    queued = _active(queue(folder)) - mine if len(submitted) < len(found) else set()
-    there = [piece for piece in found if piece.id in mine | queued]
-    tracked = [(home[_key(one.work)], one) for one in missing if home[_key(one.work)] in mine | queued]
-    return Jobs(submitted, len(there) - len(submitted), len(found) - len(there), there, tracked)
+    todo = Todo([*found, *search_pieces(root, settled.planned)], _homes(missing, found))
+    if only is not None:
+        named = {piece.id for piece in todo.pieces if not only.isdisjoint(piece.folders)}
+        todo = Todo([one for one in todo.pieces if one.id in named], [one for one in todo.open if one[0] in named])
+    with alone(folder):
+        if by_hand:
+            verdicts.go_on(folder)
+            jobs = queue(folder)
+            names = {piece.id for piece in todo.pieces}
+            verdicts.forgive(folder, {name: job.job for name, job in jobs.items() if name in names})
+        return _act(root, folder, settled, todo)
 
 
 def lacking(root: Path, settled: Settled) -> tuple[list[Wanted], list[Piece]]:
@@ -65,95 +86,115 @@ def lacking(root: Path, settled: Settled) -> tuple[list[Wanted], list[Piece]]:
     return missing, pieces(paths, [one.work for one in missing], each)
 
 
-def _active(jobs: Mapping[str, Queued]) -> set[str]:
-    return {piece for piece, job in jobs.items() if job.state in ACTIVE}
+def _homes(missing: Sequence[Wanted], found: Sequence[Piece]) -> list[tuple[str, Wanted]]:
+    home = {(stage, ""): piece.id for piece in found for stage in piece.stages}
+    home |= {(stage, str(said)): piece.id for piece in found for stage, said in piece.evaluations}
+    return [(home[_key(one.work)], one) for one in missing]
 
 
 def _key(work: Work) -> tuple[str, str]:
     return work.stage, str(work.evaluation) if work.evaluation else ""
 
 
-def watch(root: Path, folder: Path, jobs: Jobs, view: View) -> Driven:
-    """Until no job is left that could do what is missing; ctrl-C leaves the jobs alone. Raises SpecError where the queue
-    says nothing for ten minutes."""
-    watched, trained, measured = _Watched(root, folder, jobs), 0, 0
-    view.begin([one.work for _, one in jobs.open])
-    try:
-        while watched.open:
-            for one, outcome in watched.ended():
-                view.ended(one.work, outcome)
-                trained += outcome == "done" and not one.work.evaluation
-                measured += outcome == "done" and bool(one.work.evaluation)
-            view.look(watched.running())
-            time.sleep(LOOK_S if watched.open else 0)
-    except KeyboardInterrupt:
-        return Driven(trained, measured, interrupted=True)
-    finally:
-        view.close()
-    return Driven(trained, measured, interrupted=False)
+def _act(root: Path, folder: Path, settled: Settled, todo: Todo) -> Jobs:
+    """Judge what ended badly, submit what may be, and see that somebody wakes when the next one does."""
+    file = settled.planned.asked.file
+    queued = queue(folder) if todo.pieces else {}
+    judged = judge(Case(root, folder, todo.pieces, queued, todo.errors()), file.failures)
+    verdicts.add(folder, judged.new)
+    notes: list[str] = []
+    if judged.stop and not verdicts.stopped(folder):
+        verdicts.stop(folder, judged.stop)
+        notes += _cancel_waiting(folder, queued)
+    submitted: list[Submitted] = []
+    stopped = verdicts.stopped(folder)
+    if judged.ready and not stopped:
+        submitted, refused = _submit(root, folder, judged, file.resources, queued)
+        judged.over.update(refused)
+    active = _active(queue(folder)) if todo.pieces else {}
+    done = _jobs(todo, judged, submitted, active)
+    if file.resources.keeper and not stopped and done.pieces:
+        jobs = {piece: job.job for piece, job in active.items()} | dict(submitted)
+        notes += _cover(root, folder, file.resources, done, jobs)
+    return done._replace(stopped=stopped, notes=notes)
 
 
-class _Watched:
-    """What is still to come of the work that is on a cluster, by its folders first and then by the queue."""
+def _jobs(todo: Todo, judged: Judged, submitted: list[Submitted], active: Mapping[str, Queued]) -> Jobs:
+    mine = {one.piece for one in submitted}
+    ready = [piece for piece in judged.ready if piece.id not in judged.over]
+    there = [piece for piece in ready if piece.id in mine or piece.id in active]
+    names = {piece.id for piece in there}
+    blocked = judged.blocked | {one.id for one in ready if not judged.over.keys().isdisjoint(one.after)}
+    tracked = [(name, one) for name, one in todo.open if name in names]
+    left = len([piece for piece in ready if piece.id not in names | blocked])
+    return Jobs(submitted, len(there) - len(mine & names), left, there, tracked, judged.over, blocked)
 
-    def __init__(self, root: Path, folder: Path, jobs: Jobs) -> None:
-        self.root, self.folder, self.open = root, folder, list(jobs.open)
-        self.after = {piece.id: piece.after for piece in jobs.pieces}
-        self.queue: dict[str, Queued] = {}
-        self.answered = time.monotonic()
-        self.asked = 0.0
-        self.gone: dict[str, int] = {}  # piece -> how many answers in a row had no job of it
-        self.dead: set[str] = set()
 
-    def ended(self) -> Iterator[tuple[Wanted, Outcome]]:
-        """What has ended since, and how. What waited for what died is dropped: its trial is blocked."""
-        self._ask()
-        left = []
-        for name, one in self.open:
-            outcome = self._outcome(name, one)
-            if outcome is None:
-                left.append((name, one))
-            elif outcome != "stopped":
-                yield one, outcome
-        self.open = left
+def _active(jobs: Mapping[str, Queued]) -> dict[str, Queued]:
+    return {piece: job for piece, job in jobs.items() if job.state in ACTIVE}
 
-    def running(self) -> list[Work]:
-        """The stage that each running job is at."""
-        first: dict[str, Work] = {}
-        for name, one in self.open:
-            if not one.work.evaluation and name in self.queue and self.queue[name].state == "running":
-                first.setdefault(name, one.work)
-        return list(first.values())
 
-    def _outcome(self, name: str, one: Wanted) -> Outcome | None:
-        """None: it may still come. "stopped": nothing comes of it, and that is not its own fault."""
-        if one.done(self.root):
-            return "done"
-        if not self.gone.get(name):
-            return None
-        stage, error = one.error.split("/", 1)
-        died = runs.failure(self.root / stage, error)
-        if died is None and self.gone[name] < 2:  # what another machine wrote is not yet seen here
-            return None
-        blocked = name in self.dead or any(parent in self.dead for parent in self.after[name])
-        self.dead.add(name)
-        if died or blocked:
-            return died or "stopped"
-        job = self.queue[name]
-        return Failure("job", f"job {job.job} is {job.state}: {job.reason}", "")
-
-    def _ask(self) -> None:
-        """For the queue, now and then."""
-        now = time.monotonic()
-        if now - self.asked < ASK_S:
-            return
-        self.asked = now
+def _submit(
+    root: Path, folder: Path, judged: Judged, resources: Resources, queued: Mapping[str, Queued]
+) -> tuple[list[Submitted], dict[str, Failure]]:
+    """What was submitted, and what Slurm refuses of that which is tried again with other resources than the sweep says: that
+    is over, and keeps nothing else from being submitted."""
+    past = {one.piece: one for one in verdicts.history(folder).verdicts.values()}
+    changed = {name for name, one in past.items() if one.does == "retry" and one.given}
+    held = [job.job for piece in judged.ready if (job := queued.get(piece.id)) and job.reason == HELD]
+    if held:
+        _call("scancel", *held)
+    found: list[Submitted] = []
+    refused: dict[str, Failure] = {}
+    for piece in (one for one in judged.ready if one.id in changed and not _waits(one, queued)):
         try:
-            self.queue = queue(self.folder)
-        except SpecError:  # a controller may be away for a while
-            if now - self.answered > SILENCE_S:
+            found += _submitted(root, folder, [piece], resources)
+        except SpecError as error:
+            if "refuses" not in (said := error.faults[0].sentence):
                 raise
-            return
-        self.answered = now
-        active = _active(self.queue)
-        self.gone = {name: self.gone.get(name, 0) + 1 for name in self.after if name not in active}
+            old = past[piece.id]
+            over = old._replace(sentence=f"{old.sentence}; {said}", does="over", given={})
+            verdicts.add(folder, [over])
+            refused[piece.id] = Failure(over.kind, over.sentence, "", over.job)
+    there = [one for one in judged.ready if one.id not in refused and refused.keys().isdisjoint(one.after)]
+    return found + _submitted(root, folder, there, resources), refused
+
+
+def _waits(piece: Piece, queued: Mapping[str, Queued]) -> bool:
+    """Whether a parent is to be submitted with it: then both go together."""
+    return any(parent not in queued or queued[parent].state not in ACTIVE for parent in piece.after)
+
+
+def _submitted(root: Path, folder: Path, some: Sequence[Piece], resources: Resources) -> list[Submitted]:
+    try:
+        return submit(root, folder, some, resources)
+    except Moving as error:
+        raise SpecError([Fault(Mark("--cluster slurm"), "", str(error))]) from None
+
+
+def _cancel_waiting(folder: Path, queued: Mapping[str, Queued]) -> list[str]:
+    """What waits is cancelled, what runs goes on."""
+    waits = [job.job for job in queued.values() if job.state == "pending"]
+    return _call("scancel", *keeper.waiting(folder), *waits) if waits else []
+
+
+def _call(*words: str) -> list[str]:
+    """-> what went wrong."""
+    try:
+        ask(*words)
+    except Unanswered as error:
+        return [str(error)]
+    return []
+
+
+def _cover(root: Path, folder: Path, resources: Resources, done: Jobs, jobs: Mapping[str, str]) -> list[str]:
+    """See that a keeper waits for every job, {piece: job}. -> what keeps one from it, which is no reason to submit nothing."""
+    wakes: dict[str, keeper.Wake] = {}
+    for piece in done.pieces:
+        if jobs.get(piece.id):
+            wakes[jobs[piece.id]] = "afterany" if piece.search else "afternotok"
+    try:
+        keeper.cover(folder, freeze(root), wakes, resources.job, room=done.left > 0)
+    except (Unanswered, SpecError, Moving) as error:
+        return [f"no keeper sees to what ends badly ({error}): launch again then, or watch with --wait"]
+    return []

@@ -7,9 +7,10 @@ from omnitok import runs
 from omnitok.cluster import Queued
 from omnitok.cluster.ledger import LEDGER
 from omnitok.cluster.piece import ACTIVE
-from omnitok.cluster.questions import queue
+from omnitok.cluster.questions import ORPHANED, queue
 from omnitok.spec import SpecError
-from omnitok.sweep.stored import State, locate, states
+from omnitok.sweep.stored import State, locate, searches, states
+from omnitok.sweep.verdicts import Verdict, history, stopped
 
 MEASURING = ".evaluations"  # how the id of a piece ends that only measures a stage on which other trials stand
 
@@ -21,20 +22,35 @@ def sweep_states(reference: str, sets: Sequence[str] = ()) -> list[State]:
 
 def asked_states(folder: Path) -> list[State]:
     """How every trial of a stored sweep stands, by its folders, and by the queue where something was submitted."""
-    found = states(folder)
-    if not (folder / LEDGER).exists() or all(state.status == "done" for state in found):
+    found = [*searches(folder), *states(folder)]
+    if all(state.status == "done" for state in found):
         return found
-    try:
-        jobs = queue(folder)
-    except SpecError as error:
-        silent = error.faults[0].sentence
-        return [state if state.status == "done" else state._replace(reason=state.reason or silent) for state in found]
-    return [_seen(folder.parent.parent, state, jobs) for state in found]
+    if (folder / LEDGER).exists():
+        try:
+            jobs = queue(folder)
+        except SpecError as error:
+            silent = error.faults[0].sentence
+            return [
+                state if state.status == "done" else state._replace(reason=state.reason or silent) for state in found
+            ]
+        judged = history(folder).verdicts
+        found = [_seen(folder.parent.parent, state, jobs, judged) for state in found]
+    why = stopped(folder)
+    return [_stopped(state, why) for state in found] if why else found
 
 
-def _seen(root: Path, state: State, jobs: Mapping[str, Queued]) -> State:
+def _stopped(state: State, why: str) -> State:
+    """What would still come, and does not as the sweep was stopped."""
+    return (
+        State(state.trial, "cancelled", why)
+        if state.status in ("planned", "interrupted", "unevaluated", "cancelled")
+        else state
+    )
+
+
+def _seen(root: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[tuple[str, str], Verdict]) -> State:
     """What the job of the first stage that is not done says of a trial, where its folders do not say more."""
-    if state.status == "done":
+    if state.status == "done" or state.trial["kind"] == "search":
         return state
     stages = state.trial["stages"]
     missing = [stage for stage in stages if not (root / stage / runs.RESULT).exists()]
@@ -42,12 +58,17 @@ def _seen(root: Path, state: State, jobs: Mapping[str, Queued]) -> State:
     found = next(((name, jobs[name]) for name in ids if name in jobs and jobs[name].state != "done"), None)
     if found is None:
         return state
-    name, (job, stands, reason) = found
-    if stands in ACTIVE:
-        said = f"job {job}: {reason}" if reason else f"job {job}"
-        return State(state.trial, "running" if stands == "running" else "queued", said)
-    if state.status in ("planned", "interrupted", "unevaluated"):
-        said = f"job {job} is {stands}: {reason}"
-        ended = "blocked" if name not in (stages[-1], stages[-1] + MEASURING) else "failed"
-        return State(state.trial, "interrupted" if stands == "cancelled" else ended, said)
-    return state
+    name, job = found
+    if job.state in ACTIVE:
+        said = f"job {job.job}: {job.reason}" if job.reason else f"job {job.job}"
+        return State(state.trial, "running" if job.state == "running" else "queued", said)
+    verdict = judged.get((name, job.job))
+    if verdict and verdict.does == "retry":
+        return State(state.trial, "queued", f"is tried again after {verdict.kind}: {verdict.sentence}")
+    if state.status not in ("planned", "interrupted", "unevaluated"):
+        return state
+    said = f"{verdict.kind}: {verdict.sentence}" if verdict else f"job {job.job} is {job.state}: {job.reason}"
+    if (verdict.kind if verdict else job.kind) == "cancelled" and job.reason != ORPHANED:
+        return State(state.trial, "cancelled", said)
+    last = name in (stages[-1], stages[-1] + MEASURING) and job.reason != ORPHANED
+    return State(state.trial, "failed" if last else "blocked", said)
