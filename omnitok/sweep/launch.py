@@ -10,16 +10,18 @@ from typing import Literal, NamedTuple, get_args
 
 from omnitok import runs, trial
 from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.sweep.drive import Driven, Executor, InProcess, View, drive
-from omnitok.sweep.enqueue import Jobs, enqueue, watch
+from omnitok.sweep.drive import Executor, InProcess, View, drive
+from omnitok.sweep.enqueue import Jobs, enqueue
 from omnitok.sweep.file import Asked
 from omnitok.sweep.group import Together
 from omnitok.sweep.plan import plan, plan_one
 from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.queued import asked_states
+from omnitok.sweep.searching import search_here, tell, unfinished, wait_for_searches
 from omnitok.sweep.settled import Settled, created, settle, training, works
-from omnitok.sweep.stored import State, find_asked, states, store
+from omnitok.sweep.stored import State, find_asked, searches, states, store
+from omnitok.sweep.watch import watch
 from omnitok.training.stage import StageRun
 
 Cluster = Literal["debug", "local", "slurm"]
@@ -74,30 +76,66 @@ def launch_asked(
     wait: bool = False,
     view: View | None = None,
     told: Callable[[Jobs], None] = lambda jobs: None,
+    by_hand: bool = True,
 ) -> Launched:
-    """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``."""
-    view = view or Silent()
-    planned, root = plan(asked), runs.root()
+    """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``. ``by_hand``: what
+    failed is tried again whatever the sweep's policies say."""
+    view, root = view or Silent(), runs.root()
+    folder, settled = prepared(root, asked)
+    with _environment(asked.file.resources.environment):
+        if cluster == "slurm":
+            return _submitted(root, folder, settled, view if wait else None, told, by_hand=by_hand)
+        return _here(root, folder, settled, 0 if cluster == "debug" else _count(asked, workers), view)
+
+
+def prepared(root: Path, asked: Asked) -> tuple[Path, Settled]:
+    """Plan, make every folder, store the plan and what is searched. -> (the stored sweep's folder, what is in it)."""
+    planned = plan(asked)
     root.mkdir(parents=True, exist_ok=True)
     names, data = settle(root, planned)
     folder = store(root, asked, data)
+    tell(planned)
+    return folder, Settled(planned, names, data)
+
+
+def _count(asked: Asked, workers: int | None) -> int:
     resources = asked.file.resources
-    if cluster == "slurm":
-        with _environment(resources.environment):
-            jobs = enqueue(root, folder, Settled(planned, names, data))
-        told(jobs)
-        driven = watch(root, folder, jobs, view) if wait else Driven(0, 0, interrupted=False)
-        return Launched(folder, asked_states(folder), *driven, jobs)
-    count = workers or resources.workers or max(1, (os.cpu_count() or 1) // resources.threads)
-    every_s = resources.checkpoint_every_s
+    return workers or resources.workers or max(1, (os.cpu_count() or 1) // resources.threads)
+
+
+def _here(root: Path, folder: Path, settled: Settled, workers: int, view: View) -> Launched:
+    """On this machine: search, and train what won with all else. ``workers``: processes, 0: in this one."""
+    asked = settled.planned.asked
+    resources = asked.file.resources
+    if searching := unfinished(settled.planned):
+        if search_here(root, searching, resources, workers, view):
+            return Launched(folder, asked_states(folder), 0, 0, interrupted=True)
+        folder, settled = prepared(root, asked)
     executor: Executor
-    if cluster == "debug":
-        executor = InProcess(root, resources.threads, every_s, view)
+    if workers:
+        executor = Pool(root, workers, resources.threads, resources.checkpoint_every_s, folder / "logs")
     else:
-        executor = Pool(root, count, resources.threads, every_s, folder / "logs")
-    with _environment(resources.environment):
-        trained, measured, interrupted = drive(works(root, planned, names, data), executor, view)
-    return Launched(folder, states(folder), trained, measured, interrupted)
+        executor = InProcess(root, resources.threads, resources.checkpoint_every_s, view)
+    driven = drive(works(root, *settled), executor, view)
+    return Launched(folder, [*searches(folder), *states(folder)], *driven)
+
+
+def _submitted(
+    root: Path, folder: Path, settled: Settled, view: View | None, told: Callable[[Jobs], None], *, by_hand: bool
+) -> Launched:
+    """To Slurm; with a ``view`` watched to the end, and what has won then too."""
+    jobs = enqueue(root, folder, settled, by_hand=by_hand)
+    told(jobs)
+    if view is None:
+        return Launched(folder, asked_states(folder), 0, 0, interrupted=False, jobs=jobs)
+    if unfinished(settled.planned):
+        if wait_for_searches(root, folder, settled.planned, view):
+            return Launched(folder, asked_states(folder), 0, 0, interrupted=True, jobs=jobs)
+        folder, settled = prepared(root, settled.planned.asked)
+        jobs = enqueue(root, folder, settled, by_hand=False)
+        told(jobs)
+    driven = watch(root, folder, jobs, view, lambda: enqueue(root, folder, settled, by_hand=False))
+    return Launched(folder, asked_states(folder), *driven, jobs)
 
 
 def _refuse_cluster(cluster: str, workers: int | None) -> None:

@@ -8,7 +8,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from omnitok import runs
 from omnitok.runs import Failure, Record
+from omnitok.search import standing
 from omnitok.spec import counted
+from omnitok.sweep.stored import ended, found_so_far, is_search
 from omnitok.sweep.work import Outcome, Work
 
 SHOWN = ("train/loss", "val/psnr", "val/psnr_clips")
@@ -37,7 +39,7 @@ class Lines:
         self.root, self.count, self.total = root, 0, 0
 
     def begin(self, works: Sequence[Work]) -> None:
-        self.total = len(works)
+        self.total += len(works)
 
     def look(self, active: Sequence[Work]) -> None:
         return None
@@ -77,10 +79,10 @@ class Bars:
         for work in active:
             if work.label not in self.bars:
                 self.bars[work.label] = self.progress.add_task(work.label, total=max(work.steps, 1), metrics="")
-            record = runs.last_record(self.root / work.stage) if not work.evaluation else None
-            if record is not None:
-                steps += record.step + 1
-                self.progress.update(self.bars[work.label], completed=record.step + 1, metrics=shown(record))
+            done, said = _so_far(self.root, work)
+            steps += done
+            if done:
+                self.progress.update(self.bars[work.label], completed=done, metrics=said)
         if self.progress.tasks:
             self.progress.update(self.all, completed=self.finished + steps)
 
@@ -93,6 +95,15 @@ class Bars:
 
     def close(self) -> None:
         self.progress.stop()
+
+
+def _so_far(root: Path, work: Work) -> tuple[int, str]:
+    """How much of a piece of work is done, and what it has come to."""
+    if is_search(root / work.stage):
+        stands = standing(root / work.stage)
+        return ended(stands), found_so_far(stands)
+    record = runs.last_record(root / work.stage) if not work.evaluation else None
+    return (record.step + 1, shown(record)) if record else (0, "")
 
 
 def view(root: Path) -> Bars | Lines:
@@ -111,6 +122,8 @@ def sentence(root: Path, work: Work, outcome: Outcome) -> str:
         return f"failed ({outcome.kind}): {outcome.sentence}"
     if work.evaluation:
         return outcome
+    if is_search(root / work.stage):
+        return f"{outcome}  {found_so_far(standing(root / work.stage))}"
     record, attempt = runs.last_record(root / work.stage), runs.last_attempt(root / work.stage)
     again = f"  (from the beginning: {attempt['restarted']})" if attempt.get("restarted") else ""
     return f"{outcome}  {shown(record) if record else ''}".rstrip() + again

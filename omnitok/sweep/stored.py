@@ -20,7 +20,7 @@ class State(NamedTuple):
     """How a trial stands, and why where it is not done."""
 
     trial: dict[str, Any]
-    status: str  # done, failed, blocked, queued, running, interrupted, planned, unevaluated
+    status: str  # done, failed, blocked, queued, running, cancelled, interrupted, planned, unevaluated
     reason: str
 
 
@@ -150,10 +150,19 @@ def _searching(folder: Path, one: Mapping[str, Any]) -> State:
     return State(trial, "planned", f"the search is over ({found_so_far(standing(found))}); launch again")
 
 
+def is_search(folder: Path) -> bool:
+    """Whether a folder is that of an arm's search."""
+    return folder.parent.name == SEARCHES
+
+
+def ended(stands: Standing) -> int:
+    """How many suggestions have come to an end."""
+    return stands.complete + stands.pruned + stands.failed + stands.infeasible
+
+
 def found_so_far(stands: Standing) -> str:
     """How a search stands, in a few words: "12/40, 3 pruned, 1 failed, best val/psnr 21.3"."""
-    ended = stands.complete + stands.pruned + stands.failed + stands.infeasible
-    parts = [f"{ended}/{stands.target}"]
+    parts = [f"{ended(stands)}/{stands.target}"]
     parts += [f"{count} {word}" for word in ("pruned", "failed", "infeasible") if (count := getattr(stands, word))]
     best = ", ".join(f"{metric} {value:.4g}" for metric, value in stands.best.items())
     return ", ".join([*parts, *([f"best {best}"] if best else [])])
