@@ -1,14 +1,19 @@
 """One arm's search as a file: all that a worker needs to be told. Loads neither torch nor Optuna."""
 
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from omnitok import runs
 from omnitok.search.asked import Search, refusals
 from omnitok.search.marked import from_json, to_json
 from omnitok.search.standing import SEARCH, WINNER
 from omnitok.spec import Fault, Map, SpecError, check, digest
+
+LOOK_S: Final = 0.05  # between two tries to hold a search of which others claim trials
 
 
 class Prepared(NamedTuple):
@@ -36,10 +41,16 @@ def prepare(folder: Path, said: dict[str, Any]) -> None:
     if faults := refusals(search, said["search"]):
         raise SpecError(faults)
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        _write(folder, said, search)
+
+
+def _write(folder: Path, said: dict[str, Any], search: Search) -> None:
     what = digest({"search": search.identity(), "text": said["text"], "seed": said["seed"]})
     before = runs.read_json(folder / SEARCH) if (folder / SEARCH).exists() else None
     if before is not None and before["identity"] != what:
         raise SpecError([Fault(said["search"].mark, "search", f"{folder} has the search of another question")])
+    # one database may serve several roots of runs, which must not take each other's trials for those of dead workers
     study = before["study"] if before else f"{folder.parent.parent.name}/{said['name']}/{uuid.uuid4().hex[:8]}"
     kept = {
         "name": said["name"],
@@ -53,8 +64,21 @@ def prepare(folder: Path, said: dict[str, Any]) -> None:
     }
     if before != kept:
         runs.write_json(folder / SEARCH, kept)
-    if before and _more(before["search"], kept["search"]) and (folder / WINNER).exists():
-        (folder / WINNER).unlink()  # whoever works next goes on, and writes it again
+    if before and _more(before["search"], kept["search"]):
+        (folder / WINNER).unlink(missing_ok=True)  # whoever works next goes on, and writes it again
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No worker claims a trial meanwhile."""
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(runs.lease(folder))
+                break
+            except runs.Busy:
+                time.sleep(LOOK_S)
+        yield
 
 
 def read(folder: Path) -> Prepared:

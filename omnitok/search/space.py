@@ -36,6 +36,10 @@ class Parameter:
         """What a ``when`` may name; none of a range."""
         return []
 
+    def ends(self) -> list[Any]:
+        """The ends of a range, or every label."""
+        return list(self.labels())
+
     def value(self, drawn: Any) -> Any:
         """What is patched into the text."""
         return drawn
@@ -57,6 +61,9 @@ class _Range(Parameter):
     def __init__(self, low: float, high: float, log: bool, step: float | None, when: When) -> None:
         super().__init__(when)
         self.low, self.high, self.log, self.step = low, high, log, step
+
+    def ends(self) -> list[Any]:
+        return [self.low, self.last]
 
     @property
     def last(self) -> float:
