@@ -14,7 +14,7 @@ from rich.table import Table
 from omnitok import runs
 from omnitok.spec import counted, flow
 
-STYLES = {"done": "green", "failed": "red", "blocked": "yellow", "running": "cyan", "interrupted": "yellow"}
+STYLES = {"done": "green", "failed": "red", "blocked": "yellow", "running": "cyan", "interrupted": "yellow", "cancelled": "yellow"}
 
 MANY = 30  # classes, files and the like that are listed one by one
 

@@ -141,7 +141,7 @@ def _progress(frame: pd.DataFrame) -> str:
     counts = {status: int(n) for status, n in frame["status"].value_counts().items()}
     if counts.get("done", 0) == len(frame):
         return f"All {len(frame)} trials are done." if len(frame) > 1 else "The one trial is done."
-    order = ("done", "failed", "blocked", "running", "interrupted", "unevaluated", "planned")
+    order = ("done", "failed", "blocked", "running", "cancelled", "interrupted", "unevaluated", "planned")
     words = [f"{counts[status]} {tables.WORDS.get(status, status)}" for status in order if status in counts]
     return f"Of {counted(len(frame), 'trial')}: {', '.join(words)}."
 

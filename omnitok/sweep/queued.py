@@ -59,16 +59,21 @@ def _seen(root: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[
     if found is None:
         return state
     name, job = found
+    verdict = judged.get((name, job.job))
     if job.state in ACTIVE:
         said = f"job {job.job}: {job.reason}" if job.reason else f"job {job.job}"
         return State(state.trial, "running" if job.state == "running" else "queued", said)
-    verdict = judged.get((name, job.job))
     if verdict and verdict.does == "retry":
         return State(state.trial, "queued", f"is tried again after {verdict.kind}: {verdict.sentence}")
     if state.status not in ("planned", "interrupted", "unevaluated"):
         return state
+    return _ended(state, job, verdict, last=name in (stages[-1], stages[-1] + MEASURING))
+
+
+def _ended(state: State, job: Queued, verdict: Verdict | None, *, last: bool) -> State:
+    """A trial of which a job ended badly, and no run says so. ``last``: the job of its last stage."""
     said = f"{verdict.kind}: {verdict.sentence}" if verdict else f"job {job.job} is {job.state}: {job.reason}"
-    if (verdict.kind if verdict else job.kind) == "cancelled" and job.reason != ORPHANED:
+    orphaned = job.reason == ORPHANED
+    if (verdict.kind if verdict else job.kind) == "cancelled" and not orphaned:
         return State(state.trial, "cancelled", said)
-    last = name in (stages[-1], stages[-1] + MEASURING) and job.reason != ORPHANED
-    return State(state.trial, "failed" if last else "blocked", said)
+    return State(state.trial, "failed" if last and not orphaned else "blocked", said)
