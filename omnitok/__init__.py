@@ -27,17 +27,18 @@ if TYPE_CHECKING:
     from omnitok.published.checkpoint import Imported
     from omnitok.reconstruct import Fit, Written
     from omnitok.report.render import Rendered
-    from omnitok.sweep.audit import Review
+    from omnitok.sweep.difference import Difference
     from omnitok.sweep.drive import View
     from omnitok.sweep.enqueue import Jobs
     from omnitok.sweep.launch import Cluster, Experimented, Launched
     from omnitok.sweep.plan import Plan
+    from omnitok.sweep.review import Review
     from omnitok.sweep.stored import State
     from omnitok.tokenization import Tokenized, Tokens
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "collect_garbage", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
+    "check_folder", "collect_garbage", "compare_plan", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
     "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
     "render_report", "replay_run", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
@@ -112,12 +113,22 @@ def launch_sweep(
     return launch(Path(path), sets, cluster=cluster, workers=workers, wait=wait, view=view, told=told)
 
 
-def review_plan(plan: "Plan", *, budget_hours: float | None = None) -> "Review":
-    """What ``omnitok plan`` says below a plan: hours by like runs, disk, what is done, and whether the arms are compared
-    fairly. Raises SpecError where training is estimated to take longer than ``budget_hours``."""
-    from omnitok.sweep.audit import review
+def review_plan(plan: "Plan", *, told: Callable[[str], None] = lambda line: None, **asked: Any) -> "Review":
+    """What ``omnitok plan`` says below a plan: hours, GPU hours and disk, what is done, queued and missing, what shared
+    stages save, the arrays of jobs, and whether the arms are compared fairly. ``asked``: cluster, probe, budget_hours,
+    budget_gpu_hours, as ``sweep.review.Asked`` has them. Raises SpecError where training is estimated to take longer than a
+    budget, or Slurm would never run a job of it."""
+    from omnitok.sweep.review import Asked, review
 
-    return review(plan, budget_hours)
+    return review(plan, Asked(**asked), told)
+
+
+def compare_plan(plan: "Plan") -> "Difference":
+    """``omnitok plan --diff``: what a launch would do now, against the runs' folders and what is on the cluster."""
+    from omnitok import runs
+    from omnitok.sweep.difference import difference
+
+    return difference(runs.root(), plan)
 
 
 def sweep_states(sweep: Path | str, sets: Sequence[str] = ()) -> "list[State]":

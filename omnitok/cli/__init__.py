@@ -14,6 +14,7 @@ from omnitok.cli.evaluating import evaluate
 from omnitok.cli.examining import doctor
 from omnitok.cli.inspecting import gc, logs, replay, why
 from omnitok.cli.launching import launch, status
+from omnitok.cli.planning import plan
 from omnitok.cli.tokenizing import tokenize
 from omnitok.cli.weights import weights
 from omnitok.cli.words import SETS, example
@@ -85,41 +86,6 @@ def run(file: Path, sets: tuple[str, ...], seed: int, **how: int) -> None:
         click.echo(f"{name}: {folder}  {said}")
         failed = failed or runs.status(folder) != "done"
     sys.exit(1 if failed else 0)
-
-
-@command(
-    "plan",
-    "omnitok plan sweeps/quickstart.yaml",
-    "omnitok plan sweeps/quickstart.yaml --json | jq .trials[0]",
-    "omnitok plan sweeps/quickstart.yaml --plot quickstart.png",
-)
-@click.argument("sweep", type=click.Path(path_type=Path))
-@SETS
-@click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
-              help="Also draw what is trained when, over whole runs, into a .png, .svg or .pdf.")  # fmt: skip
-@click.option("--budget-hours", type=click.FloatRange(min=0), metavar="H",
-              help="Refuse a plan that is estimated to train longer, by the runs of before.")  # fmt: skip
-def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, plot: Path | None, budget_hours: float | None) -> None:
-    """Show what SWEEP would run: its arms, what they cost, what is already there, how long it takes by the runs of before,
-    and in what the arms differ beside what is varied. Nothing is run."""
-    from omnitok import plan_sweep, review_plan, runs
-    from omnitok.cli.findings import print_review, review_as_json
-    from omnitok.cli.tables import print_plan
-    from omnitok.sweep.adopt import lendings
-    from omnitok.sweep.plan import to_json
-
-    planned = plan_sweep(sweep, sets, plot=plot)
-    review = review_plan(planned, budget_hours=budget_hours)
-    if as_json:
-        click.echo(json.dumps({**to_json(planned), "review": review_as_json(review)}, indent=1))
-    else:
-        print_plan(to_json(planned), planned.asked.file.question)
-        print_review(review, budget_hours)
-        for said in lendings(runs.root(), list(planned.runs.values())):
-            click.echo(said)
-    if plot:
-        click.echo(f"wrote: {plot}", err=as_json)
 
 
 @command("sync", "omnitok sync", "omnitok sync --watch 30")
@@ -227,6 +193,7 @@ for more in (
     status,
     doctor,
     evaluate,
+    plan,
     files.export,
     files.import_official,
     datasets,

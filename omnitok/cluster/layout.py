@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from omnitok.cluster.piece import Piece
-from omnitok.cluster.questions import NO_LIMIT, Limits
+from omnitok.cluster.questions import Limits
 from omnitok.cluster.submit import Array, Resources, _ready, _split
 
 
@@ -33,6 +33,3 @@ def layout(pieces: Sequence[Piece], there: Mapping[str, str], resources: Resourc
                 jobs |= {piece.id: f"#{len(found)}_{index}" for piece in job}
         wanted = [piece for piece in wanted if piece.id not in jobs]
     return Layout(tuple(found), tuple(wanted))
-
-
-UNLIMITED = Limits(NO_LIMIT, NO_LIMIT)

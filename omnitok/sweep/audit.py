@@ -2,10 +2,9 @@
 differs."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from omnitok import runs
-from omnitok.sweep.estimate import Estimate, estimate, refuse_over
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, Trial
 
@@ -32,34 +31,24 @@ class Audit(NamedTuple):
         return tuple(self.unequal[0].cells) if self.unequal else ()
 
 
-class Review(NamedTuple):
-    """What is to be known of a plan before it is paid for."""
+def audit(
+    plan: Plan, prints: Footprints, more: Mapping[str, Mapping[str, float | None]] = MappingProxyType({})
+) -> Audit:
+    """Of the arms, whose seeds are alike; baselines are not compared, but what measures them is.
 
-    estimate: Estimate
-    audit: Audit
-
-
-def review(plan: Plan, budget_hours: float | None = None) -> Review:
-    """A plan by the runs' folder. Raises SpecError where more is left than ``budget_hours`` of training."""
-    prints = Footprints()
-    found = Review(estimate(plan, runs.root(), prints), audit(plan, prints))
-    if budget_hours is not None:
-        refuse_over(found.estimate, budget_hours)
-    return found
-
-
-def audit(plan: Plan, prints: Footprints) -> Audit:
-    """Of the arms, whose seeds are alike; baselines are not compared, but what measures them is."""
+    ``more``: other columns, {what it is: {arm: how much}}, such as the trials that were searched for each."""
     arms = {trial.name: trial for trial in plan.trials if trial.kind == "arm"}
     found = {name: _of(plan, trial, prints) for name, trial in arms.items()}
-    differing = [one for one in COLUMNS if len({values[one] for values in found.values()}) > 1]
+    found = {name: values | {what: of.get(name) for what, of in more.items()} for name, values in found.items()}
+    columns = (*COLUMNS, *more)
+    differing = [one for one in columns if len({values[one] for values in found.values()}) > 1]
     first = next(iter(found.values()), {})
     rows = [
         Unequal(name, {column: _cell(values[column], first[column]) for column in differing})
         for name, values in found.items()
     ]
     return Audit(
-        tuple(one for one in COLUMNS if one not in differing), tuple(rows) if differing else (), tuple(_protocols(plan))
+        tuple(one for one in columns if one not in differing), tuple(rows) if differing else (), tuple(_protocols(plan))
     )
 
 
