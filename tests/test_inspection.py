@@ -13,7 +13,7 @@ import omnitok
 from omnitok import runs
 from omnitok.cli import main
 from omnitok.cluster.ledger import Entry
-from omnitok.inspection.garbage import STALE_S
+from omnitok.inspection.freed import STALE_S
 from omnitok.runs import Failure
 from omnitok.spec import SpecError
 from omnitok.sweep.launch import launch

@@ -1,23 +1,14 @@
 """What may be deleted of the runs' folder so that nothing is lost: every file that goes can be had again, or is of no use."""
 
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from omnitok import runs
+from omnitok.inspection.freed import STALE_S, Freed, delete, size_of, sizes
+from omnitok.inspection.leftovers import of_sweeps, pruned
 from omnitok.runs.pools import borrowed
-
-STALE_S = 3600.0  # a half file that is younger may be being written
-
-
-class Freed(NamedTuple):
-    """One file, or folder, that may go: how many bytes, and why."""
-
-    path: Path
-    size: int
-    reason: str
 
 
 class Collected(NamedTuple):
@@ -52,8 +43,6 @@ def collect_garbage(
     unfinished sweep was submitted with; and what ``Extra`` has. ``free``: delete them, each under its lease.
 
     Weights stay, and of an unfinished run its checkpoint. Nothing of a pool is touched: a borrowed run is links."""
-    from omnitok.inspection.leftovers import of_sweeps, pruned
-
     extra = Extra(adversaries, stopped, logs)
     folders = sorted(path.parent for path in root.glob(f"*/{runs.EXPERIMENT}") if not path.parent.is_symlink())
     needed = _needed(root, folders)
@@ -76,8 +65,8 @@ def collect_garbage(
     return Collected(
         tuple(files),
         tuple(busy),
-        _sizes(path for path in weights if path not in gone),
-        _sizes(path for path in checkpoints if path not in gone),
+        sizes(path for path in weights if path not in gone),
+        sizes(path for path in checkpoints if path not in gone),
         tuple(sorted(needed)),
         tuple(kept),
     )
@@ -137,24 +126,3 @@ def _needed(root: Path, folders: Sequence[Path]) -> dict[str, bool]:
             if (root / name).is_dir():
                 found[name] = found.get(name, False) or said["handover"].get("adversary", "fresh") != "fresh"
     return found
-
-
-def delete(files: Sequence[Freed]) -> None:
-    for one in files:
-        if one.path.is_dir() and not one.path.is_symlink():
-            shutil.rmtree(one.path, ignore_errors=True)
-        else:
-            one.path.unlink(missing_ok=True)
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; a link has none."""
-    if path.is_symlink():
-        return 0
-    if path.is_dir():
-        return _sizes(one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
-    return path.stat().st_size
-
-
-def _sizes(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths if path.exists())

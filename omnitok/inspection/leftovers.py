@@ -8,8 +8,8 @@ from omnitok import runs, search
 from omnitok.cluster import ledger, queue
 from omnitok.cluster.freeze import CODE
 from omnitok.cluster.piece import ACTIVE
-from omnitok.cluster.submit import LOGS
-from omnitok.inspection.garbage import STALE_S, Freed, delete, size_of
+from omnitok.cluster.sbatch import LOGS
+from omnitok.inspection.freed import STALE_S, Freed, delete, size_of
 from omnitok.spec import SpecError, counted
 from omnitok.sweep.stored import PLAN, searches, states
 
