@@ -23,14 +23,15 @@ LONG_S: Final = 60.0  # a stage that has taken so long is not looked at further
 
 
 def probed(plan: Plan, found: Timed, told: Callable[[str], None] = lambda line: None) -> Timed:
-    """The same with a pace for each stage that has none and is not done; those that a step's time cannot tell apart are
+    """The same with a pace for each stage that trains, has none and is not done; those that a step's time cannot tell apart are
     timed once.
 
     It trains on this machine's device, with the threads of the sweep, from first weights, without validation and
     checkpoints, and writes nothing. A stage that several processes share is timed as one of them. ``told`` hears what is
     timed. Raises what training raises.
     """
-    unknown = [digest for digest, left in found.left.items() if left and digest not in found.paces]
+    open_ = [digest for digest, left in found.left.items() if left and "schedule" in plan.runs[digest].spec]
+    unknown = [digest for digest in open_ if digest not in found.paces]
     shares, known = _shares(plan), dict[str, Pace]()
     with _threads(plan.asked.file.resources.threads) as threads:
         for digest in unknown:

@@ -65,6 +65,11 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
     """A plan by the runs' folder. ``told`` hears what is probed. Raises SpecError where more is left than a budget has, and
     with ``cluster`` where Slurm does not answer or would never run a job of it."""
     root, prints = runs.root(), Footprints()
+    known = site.asked() if asked.cluster else site.read(root)
+    wrong = tuple(dict.fromkeys(_unfit(plan, known))) if known else ()
+    if wrong and asked.cluster:
+        raise SpecError([Fault(Mark("--cluster slurm"), "resources", sentence) for sentence in wrong])
+    changes = difference(root, plan)
     found = timed(plan, root)
     if asked.probe:
         from omnitok.sweep.probed import probed
@@ -72,11 +77,6 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
         found = probed(plan, found, told)
     said = estimate(plan, found, prints)
     refuse_over(said, asked.budget_hours, asked.budget_gpu_hours)
-    changes = difference(root, plan)
-    known = site.asked() if asked.cluster else site.read(root)
-    wrong = tuple(dict.fromkeys(_unfit(plan, known))) if known else ()
-    if wrong and asked.cluster:
-        raise SpecError([Fault(Mark("--cluster slurm"), "resources", sentence) for sentence in wrong])
     return Review(
         estimate=said,
         audit=audit(plan, prints),
