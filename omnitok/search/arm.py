@@ -138,7 +138,7 @@ def bind(stages: Sequence[Stage], seed: int) -> list[StageRun]:
     digests: dict[str, str] = {}
     bound = []
     for stage in stages:
-        run = seeded(unseeded(stage), seed, digests)
+        run = seeded(unseeded(stage))(seed, digests)
         digests[run.name] = run.digest
         bound.append(run)
     return bound

@@ -18,7 +18,7 @@ from omnitok.sweep.resources import Used, resource_faults
 from omnitok.sweep.searched import Searched, Searching
 from omnitok.sweep.searched import to_json as to_json_of
 from omnitok.training import Facts
-from omnitok.training.stage import Stage, StageRun, digests_of, read_stages, seeded, unseeded
+from omnitok.training.stage import Stage, StageRun, read_stages, seeded, unseeded
 
 
 class Trial(NamedTuple):
@@ -109,7 +109,7 @@ def used(trials: Sequence[Trial], found: Mapping[str, StageRun]) -> dict[str, Us
     for trial in trials:
         for digest in trial.stages:
             arms.setdefault(digest, {})[trial.name] = tuple(trial.arm.values())
-    return {digest: Used(found[digest].name, using) for digest, using in arms.items()}
+    return {digest: Used(found[digest].name, using, found[digest].spec.get("batch")) for digest, using in arms.items()}
 
 
 def plan_sweep(path: Path | str, sets: Sequence[str] = ()) -> Plan:
@@ -165,14 +165,14 @@ def _arm_trials(asked: Asked, made: Made, found: dict[str, StageRun], rehearsal:
 
 def _bound(stages: Sequence[Stage], seeds: Iterable[int | None]) -> Iterator[list[tuple[str, StageRun]]]:
     """For each seed (digest, run) of each stage, first stage first."""
-    shared = [(run, digests_of(run)) for run in map(unseeded, stages)]
+    shared = [seeded(unseeded(stage)) for stage in stages]
     for seed in seeds:
         digests: dict[str, str] = {}
         bound = []
-        for one, digest_of in shared:
-            run = seeded(one, seed, digests)
-            digests[run.name] = digest_of(run)
-            bound.append((digests[run.name], run))
+        for run_of in shared:
+            run = run_of(seed, digests)
+            digests[run.name] = run.digest
+            bound.append((run.digest, run))
         yield bound
 
 

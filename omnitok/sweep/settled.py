@@ -9,7 +9,7 @@ from omnitok.spec import plain
 from omnitok.sweep.adopt import adopt, borrow
 from omnitok.sweep.plan import Plan, Trial, to_json
 from omnitok.sweep.work import Work
-from omnitok.training.evaluate import evaluation_digest, label_of
+from omnitok.training.evaluate import evaluation_digests, label_of
 from omnitok.training.stage import StageRun
 
 
@@ -21,7 +21,7 @@ def settle(root: Path, planned: Plan) -> tuple[dict[str, str], dict[str, Any]]:
 
 def found(root: Path, planned: Plan) -> "Settled":
     """A plan over the folders that are there; nothing is made, so a run that only an old folder has counts as missing."""
-    names = {digest: (root / digest).resolve().name for digest in planned.runs}
+    names = {digest: _folder(root, digest) for digest in planned.runs}
     return Settled(planned, names, described(planned, names))
 
 
@@ -31,12 +31,16 @@ def described(planned: Plan, names: dict[str, str]) -> dict[str, Any]:
     data["stages"] = {names[digest]: facts for digest, facts in data["stages"].items()}
     for one in data["trials"]:
         one["stages"] = [names[digest] for digest in one["stages"]]
+    digests = [
+        (m.name, {label_of(spec): evaluation_digests(m.spec, spec, m.seen) for spec in m.possible})
+        for m in planned.measurements
+    ]
     lasts = {one["stages"][-1]: trial.on for one, trial in zip(data["trials"], planned.trials, strict=True)}
     data["evaluation_digests"] = {
         last: {
-            m.name: {label_of(spec): evaluation_digest(last, m.spec, spec, m.seen) for spec in m.possible}
-            for m in planned.measurements
-            if on is None or m.name in on
+            name: {label: digest_of(last) for label, digest_of in of.items()}
+            for name, of in digests
+            if on is None or name in on
         }
         for last, on in lasts.items()
     }
@@ -74,14 +78,14 @@ def wanted(settled: Settled) -> Iterator[Wanted]:
     for one in planned.trials:
         for digest in one.stages:
             label.setdefault(digest, trial_name(one))
-    for run in planned.runs.values():
-        work = training(run, names, f"{run.name} {label[run.digest]}")
+    for digest, run in planned.runs.items():
+        work = training(run, names, f"{run.name} {label[digest]}")
         yield Wanted(work, (f"{work.stage}/{runs.RESULT}",), f"{work.stage}/{runs.ERROR}")
+    said = [{**plain(m.spec), "metrics": [plain(spec) for spec in m.possible]} for m in planned.measurements]
     for digest in {one.stages[-1]: None for one in planned.trials}:
         stage = names[digest]
-        for m, kept in zip(planned.measurements, data["evaluations"], strict=True):
+        for m, evaluation, kept in zip(planned.measurements, said, data["evaluations"], strict=True):
             found = data["evaluation_digests"][stage].get(m.name, {}).values()
-            evaluation = {**plain(m.spec), "metrics": [plain(spec) for spec in m.possible]}
             work = Work(stage, f"{m.name} of {label[digest]}", 0, (stage,), evaluation)
             files = tuple(f"{stage}/{runs.EVALUATIONS}/{one}.json" for one in found)
             yield Wanted(work, files, f"{stage}/{runs.evaluation_error(kept['key'])}")
@@ -98,7 +102,12 @@ def created(root: Path, wanted: Sequence[StageRun]) -> dict[str, str]:
         if run.digest not in adopted:
             trial.create(root, run)
     borrow(root, wanted)
-    return {run.digest: (root / run.digest).resolve().name for run in wanted}
+    return {run.digest: _folder(root, run.digest) for run in wanted}
+
+
+def _folder(root: Path, digest: str) -> str:
+    """The name of a run's folder: an older one where it was adopted."""
+    return (root / digest).resolve().name if (root / digest).is_symlink() else digest
 
 
 def training(run: StageRun, names: dict[str, str], label: str) -> Work:

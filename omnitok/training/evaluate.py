@@ -1,7 +1,7 @@
 """Metrics of one tokenizer on one split: a node of its own, so that adding a metric trains nothing."""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +15,7 @@ from omnitok.data import Dataset, DatasetPart
 from omnitok.metrics import Identity, Measured, Metric, MetricPart, Pair, PeakSignalToNoise, StructuralSimilarity
 from omnitok.model import Reconstructor
 from omnitok.networks import weights as networks
-from omnitok.spec import REQUIRED, Count, Spec, choices, counted, digest, identity, plain, resolve, versions
+from omnitok.spec import REQUIRED, Count, Spec, choices, counted, digest, identities, plain, resolve, versions
 from omnitok.training.devices import decoding, device
 from omnitok.training.loader import prefetched
 from omnitok.training.recorded import Unrecorded
@@ -232,8 +232,15 @@ def _odd(spec: Spec) -> str:
 
 def evaluation_digest(stage: str, spec: Spec, metric: Spec, seen: Seen) -> str:
     """The identity of one metric's protocol on one split with one stage run's weights."""
+    return evaluation_digests(spec, metric, seen)(stage)
+
+
+def evaluation_digests(spec: Spec, metric: Spec, seen: Seen) -> Callable[[str], str]:
+    """``evaluation_digest`` of many stage runs: what they share is looked up once."""
     known = versions(metric) | versions(spec.data) | {"evaluation": Evaluation.version}  # type: ignore[attr-defined]
-    return identity({**protocol_of(spec), "metric": plain(metric)}, known, stage=stage, **measured_by(metric, seen))
+    named = identities({**protocol_of(spec), "metric": plain(metric)}, known)
+    by = measured_by(metric, seen)
+    return lambda stage: named(stage=stage, **by)
 
 
 def measured_by(metric: Spec, seen: Seen) -> dict[str, Any]:

@@ -69,8 +69,8 @@ class Stage(NamedTuple):
     lineage: Lineage
 
 
-class StageRun(NamedTuple):
-    """One stage with everything that it stands on. What is here and in the digest is all that can change a result."""
+class _Said(NamedTuple):
+    """What a run of a stage is made of."""
 
     name: str
     task: str
@@ -82,7 +82,11 @@ class StageRun(NamedTuple):
     seed: int | None
     files: dict[str, str]  # role, or dotted path of a choice -> where it lies; a resource, outside the digest
 
-    @property
+
+class StageRun(_Said):
+    """One stage with everything that it stands on. What is here and in the digest is all that can change a result."""
+
+    @functools.cached_property
     def digest(self) -> str:
         return _digest(self)
 
@@ -150,7 +154,7 @@ def _lineage_faults(lineage: Lineage, text: Map, before: list[str]) -> list[Faul
 
 def bind(stage: Stage, seed: int | None, digests: Mapping[str, str]) -> StageRun:
     """A stage as one run. ``digests``: of the stages before it, by name. Raises SpecError where its data is missing."""
-    return seeded(unseeded(stage), seed, digests)
+    return seeded(unseeded(stage))(seed, digests)
 
 
 def unseeded(stage: Stage) -> StageRun:
@@ -183,16 +187,18 @@ def unseeded(stage: Stage) -> StageRun:
     )
 
 
-def seeded(shared: StageRun, seed: int | None, digests: Mapping[str, str]) -> StageRun:
-    """One run of what ``unseeded`` gives. ``digests``: of the stages before it, by name."""
-    parents = {role: name if role in shared.files else digests[name] for role, name in shared.parents.items()}
-    return shared._replace(seed=seed, parents=parents)
-
-
-def digests_of(shared: StageRun) -> Callable[[StageRun], str]:
-    """What gives the digest of each run that ``seeded`` makes of this one, as its own ``digest`` does, in less time."""
+def seeded(shared: StageRun) -> Callable[[int | None, Mapping[str, str]], StageRun]:
+    """What makes one run of what ``unseeded`` gives, of a seed and the digests of the stages before it by name. What all
+    seeds share of a digest is written out once."""
     named = identities(shared.spec, shared.versions)
-    return lambda run: named(**_stands_on(run))
+
+    def run_of(seed: int | None, digests: Mapping[str, str]) -> StageRun:
+        parents = {role: name if role in shared.files else digests[name] for role, name in shared.parents.items()}
+        run = shared._replace(seed=seed, parents=parents)
+        vars(run)["digest"] = named(**_stands_on(run))  # where the property keeps it
+        return run
+
+    return run_of
 
 
 def fingerprints(spec: Spec, said: Map) -> dict[str, str]:
