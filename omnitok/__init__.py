@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from omnitok.published.checkpoint import Imported
     from omnitok.reconstruct import Fit, Written
     from omnitok.report.render import Rendered
+    from omnitok.sweep.cancel import Cancelled
     from omnitok.sweep.difference import Difference
     from omnitok.sweep.drive import View
     from omnitok.sweep.enqueue import Jobs
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "check_folder", "collect_garbage", "compare_plan", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
+    "cancel_sweep", "check_folder", "collect_garbage", "compare_plan", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
     "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
-    "render_report", "replay_run", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
+    "render_report", "replay_run", "retry_sweep", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -136,6 +137,40 @@ def sweep_states(sweep: Path | str, sets: Sequence[str] = ()) -> "list[State]":
     from omnitok.sweep.queued import sweep_states
 
     return sweep_states(str(sweep), sets)
+
+
+def cancel_sweep(
+    sweep: Path | str, arms: Sequence[str] = (), sets: Sequence[str] = (), *, really: bool = False
+) -> "Cancelled":
+    """``omnitok cancel``: what of a sweep (its file, name or digest) waits or runs on a cluster, or of some ``arms`` what no other
+    needs; ``really`` cancels it, and waits until Slurm has ended it. Raises runs.Busy where a launcher is at it."""
+    from omnitok import runs
+    from omnitok.sweep.cancel import cancel_sweep
+
+    return cancel_sweep(runs.root(), str(sweep), arms, sets, really=really)
+
+
+@_running
+def retry_sweep(
+    sweep: Path | str,
+    trials: Sequence[str] = (),
+    *,
+    kind: str | None = None,
+    cluster: "Cluster | None" = None,
+    workers: int | None = None,
+    wait: bool = False,
+    view: "View | None" = None,
+    told: "Callable[[Jobs], None]" = lambda jobs: None,
+) -> "Launched":
+    """``omnitok retry``: run again what of a launched sweep failed, was blocked or was cancelled, and nothing else; of
+    ``trials`` (an arm, or ARM/SEED), or for one ``kind`` of failure. The rest as in ``launch_sweep``; ``cluster`` None: where
+    it was launched."""
+    from omnitok import runs
+    from omnitok.sweep.again import retry_sweep
+
+    return retry_sweep(
+        runs.root(), str(sweep), trials, kind=kind, cluster=cluster, workers=workers, wait=wait, view=view, told=told
+    )
 
 
 def read_logs(run: str, *, lines: int = 10) -> "Logs":

@@ -13,7 +13,7 @@ from omnitok.cli.datasets import data as datasets
 from omnitok.cli.evaluating import evaluate
 from omnitok.cli.examining import doctor
 from omnitok.cli.inspecting import gc, logs, replay, why
-from omnitok.cli.launching import launch, status
+from omnitok.cli.launching import cancel, launch, retry, status
 from omnitok.cli.planning import plan
 from omnitok.cli.tokenizing import tokenize
 from omnitok.cli.weights import weights
@@ -191,6 +191,8 @@ def reconstruct(run_reference: str, files: tuple[Path, ...], fit: Any, side_by_s
 for more in (
     launch,
     status,
+    cancel,
+    retry,
     doctor,
     evaluate,
     plan,

@@ -31,20 +31,23 @@ def launch(sweep: Path, sets: tuple[str, ...], **how: Any) -> None:
     from omnitok.sweep.progress import view
 
     done = launch_sweep(sweep, sets, view=view(runs.root()), told=_say_jobs, **how)
-    if done.interrupted and done.jobs is not None:
-        click.echo(f"no longer watched; the jobs go on. To cancel them: {_cancel(done.folder)}", err=True)
-        sys.exit(130)
-    if done.interrupted:
-        click.echo("stopped; checkpoints are kept, the same command goes on from them", err=True)
-        sys.exit(130)
-    _say_done(done, sweep, sets, watched=done.jobs is None or how["wait"])
+    _say_done(done, [str(sweep), *(word for said in sets for word in ("--set", said))], wait=how["wait"])
 
 
-def _say_done(done: Any, sweep: Path, sets: tuple[str, ...], *, watched: bool) -> None:
+def _say_done(done: Any, words: list[str], *, wait: bool) -> None:
     """What was done and what comes next; the exit code says whether all is done, where it was waited for."""
     from omnitok.cli.tables import print_states
     from omnitok.spec import counted
 
+    watched = done.jobs is None or wait
+    if done.interrupted:
+        goes_on = (
+            f"no longer watched; the jobs go on. To cancel them: {shlex.join(['omnitok', 'cancel', *words, '--yes'])}"
+        )
+        click.echo(
+            goes_on if done.jobs else "stopped; checkpoints are kept, the same command goes on from them", err=True
+        )
+        sys.exit(130)
     finished = all(state.status == "done" for state in done.states)
     if done.trained or done.measured:
         click.echo(f"trained {counted(done.trained, 'stage')}, measured {counted(done.measured, 'evaluation')}")
@@ -53,25 +56,27 @@ def _say_done(done: Any, sweep: Path, sets: tuple[str, ...], *, watched: bool) -
     elif watched:
         click.echo("nothing new could be done")
     print_states(done.states, only_open=True)
-    words = [str(sweep), *(word for said in sets for word in ("--set", said))]
     following = ["omnitok", "report" if watched or finished else "status", *words]
     click.echo(f"stored as {done.folder.name}; next: {shlex.join(following)}")
     sys.exit(0 if finished or not watched else 1)
 
 
 def _say_jobs(jobs: Any) -> None:
-    """What Slurm has now, and what it could not be given."""
+    """What Slurm has now, what it could not be given, and what else is to be known."""
     from omnitok.spec import counted
 
     pieces = counted(len(jobs.submitted), "job")
     parts = [f"submitted {pieces}: {_ids(one.job for one in jobs.submitted)}"] if jobs.submitted else []
     parts += [f"{counted(jobs.queued, 'is', 'are')} queued or running already"] if jobs.queued else []
     if jobs.left:
-        parts.append(
-            f"{jobs.left} not submitted: the site lets one user have no more; launch again when some have ended"
-        )
-    if parts:
-        click.echo("; ".join(parts))
+        parts.append(f"{jobs.left} not submitted: the site lets one user have no more; {_later(jobs)}")
+    for line in ("; ".join(parts), jobs.stopped, *jobs.notes):
+        if line:
+            click.echo(line)
+
+
+def _later(jobs: Any) -> str:
+    return "launch again when some have ended" if jobs.notes else "a keeper submits them when some have ended"
 
 
 def _ids(jobs: Iterable[str]) -> str:
@@ -86,10 +91,50 @@ def _ids(jobs: Iterable[str]) -> str:
     return ", ".join(f"{name}{said}" for name, said in many.items())
 
 
-def _cancel(folder: Path) -> str:
-    from omnitok.cluster.questions import job_name
+@click.command("retry", epilog=example("omnitok retry quickstart", "omnitok retry quickstart fsq+ramp/0 --kind node"))
+@click.argument("sweep")
+@click.argument("trials", nargs=-1)
+@click.option("--kind", metavar="KIND", help="Only what failed so: out_of_memory, nan, node, ...")
+@click.option("--cluster", type=click.Choice(["debug", "local", "slurm"]), help="Default: where it was launched.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes at once (local); default: cores / threads.")
+@click.option("--wait", is_flag=True, help="Watch the jobs to the end (slurm); ctrl-C leaves them alone.")
+def retry(sweep: str, trials: tuple[str, ...], **how: Any) -> None:
+    """Run again what of a launched SWEEP failed, was blocked or was cancelled: of all TRIALS (an arm, or ARM/SEED), or of those
+    named. Exit code 1 if one fails again."""
+    from omnitok import retry_sweep, runs
+    from omnitok.sweep.progress import view
 
-    return shlex.join(["scancel", f"--name={job_name(folder)}"])
+    done = retry_sweep(sweep, trials, view=view(runs.root()), told=_say_jobs, **how)
+    _say_done(done, [sweep], wait=how["wait"])
+
+
+@click.command("cancel", epilog=example("omnitok cancel quickstart", "omnitok cancel quickstart fsq+ramp --yes"))
+@click.argument("sweep")
+@click.argument("arms", nargs=-1)
+@SETS
+@click.option("--yes", is_flag=True, help="Cancel; else only say what there is to cancel.")
+def cancel(sweep: str, arms: tuple[str, ...], sets: tuple[str, ...], yes: bool) -> None:
+    """Cancel the jobs of a launched SWEEP (file, name or digest), or of some ARMS those that no other arm needs; nothing of it
+    is submitted by itself until it is launched again. Exit code 1 if a job does not end."""
+    from omnitok import cancel_sweep
+    from omnitok.spec import counted
+
+    found = cancel_sweep(sweep, arms, sets, really=yes)
+    for one in found.jobs:
+        click.echo(f"job {one.job} ({one.state}): {', '.join(one.trials)}")
+    for one in found.kept:
+        click.echo(f"job {one.job} stays, as other arms need it: {', '.join(one.trials)}")
+    count = counted(len(found.jobs), "job") + (f" and {counted(len(found.keepers), 'keeper')}" if found.keepers else "")
+    if not found.done:
+        following = shlex.join(
+            ["omnitok", "cancel", sweep, *arms, *(word for said in sets for word in ("--set", said)), "--yes"]
+        )
+        click.echo(f"would cancel {count}" + (f"; to do so: {following}" if found.jobs or found.keepers else ""))
+    elif found.left:
+        click.echo(f"asked Slurm to cancel {count}; these have not ended yet: {', '.join(found.left)}", err=True)
+        sys.exit(1)
+    else:
+        click.echo(f"cancelled {count}")
 
 
 @click.command("status", epilog=example("omnitok status sweeps/quickstart.yaml"))

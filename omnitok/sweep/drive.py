@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from omnitok.runs import Failure, Record
+from omnitok.sweep.trying import Trying
 from omnitok.sweep.work import Outcome, Work, do
 
 BUSY_S = 0.5  # how long a folder that another launcher holds is left alone
@@ -57,8 +58,9 @@ class Driven(NamedTuple):
 class Queue:
     """What is left to do. A piece can be taken when every stage that it stands on is done."""
 
-    def __init__(self, wanted: Sequence[Work]) -> None:
+    def __init__(self, wanted: Sequence[Work], trying: Trying | None = None) -> None:
         self.waiting = list(wanted)
+        self.trying = trying
         self.open = {work.stage for work in wanted if not work.evaluation}
         self.dead: set[str] = set()
         self.not_before: dict[Any, float] = {}
@@ -77,28 +79,36 @@ class Queue:
                 taken.append(work)
         return taken
 
-    def ended(self, work: Work, outcome: Outcome) -> None:
-        """Take note; a piece that another launcher is doing comes back later, to see how that ended."""
+    def ended(self, work: Work, outcome: Outcome) -> bool:
+        """Take note; a piece that another launcher is doing comes back later, to see how that ended. -> whether it is tried
+        again."""
         if outcome == "busy":
             self.not_before[_key(work)] = time.monotonic() + BUSY_S
             self.waiting.append(work)
         elif outcome == "stopped":  # somebody stopped its process; whether the launcher stops too is not said here
             self.waiting.append(work)
+        elif isinstance(outcome, Failure) and self.trying and self.trying.again(work, outcome):
+            self.waiting.append(work)
+            return True
         elif isinstance(outcome, Failure):
+            if self.trying and self.trying.stopped:
+                self.waiting.clear()
             self.dead |= set() if work.evaluation else {work.stage}
         elif outcome == "done" and work.evaluation:
             self.measured += 1
         elif outcome == "done":
             self.trained += 1
             self.open.discard(work.stage)
+        return False
 
     def _ready(self, work: Work) -> bool:
         return not self.open & set(work.after) and time.monotonic() >= self.not_before.get(_key(work), 0.0)
 
 
-def drive(wanted: Sequence[Work], executor: Executor, view: View) -> Driven:
-    """Do all work whose parents are done, until nothing is left that can be."""
-    queue = Queue(wanted)
+def drive(wanted: Sequence[Work], executor: Executor, view: View, trying: Trying | None = None) -> Driven:
+    """Do all work whose parents are done, until nothing is left that can be. ``trying``: says what is tried again that
+    failed; None: nothing is."""
+    queue = Queue(wanted, trying)
     view.begin(wanted)
     try:
         with stoppable(executor) as stopping:
@@ -107,7 +117,8 @@ def drive(wanted: Sequence[Work], executor: Executor, view: View) -> Driven:
                     executor.submit(work)
                 view.look(executor.active)
                 for work, outcome in executor.wait(LOOK_S):
-                    queue.ended(work, outcome)
+                    if queue.ended(work, outcome):
+                        continue
                     if outcome != "busy" and (outcome != "stopped" or stopping()):
                         view.ended(work, outcome)
             return Driven(queue.trained, queue.measured, stopping())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from omnitok.cluster import Piece, Queued, Submitted, keeper
 from omnitok.cluster.asking import Unanswered, ask
@@ -41,6 +41,17 @@ class Jobs(NamedTuple):
     notes: Sequence[str] = ()
 
 
+class Wish(NamedTuple):
+    """Who launches, and what. ``by_hand``: a person does, so that everything that failed is tried again; else the sweep's
+    policies say what is. ``only``: folders of stages; None: all."""
+
+    by_hand: bool = True
+    only: frozenset[str] | None = None
+
+
+ALL: Final = Wish()
+
+
 class Todo(NamedTuple):
     """What is missing: as pieces, parents first, and each piece of work with the id of its piece."""
 
@@ -55,20 +66,19 @@ class Todo(NamedTuple):
         return found
 
 
-def enqueue(root: Path, folder: Path, settled: Settled, *, by_hand: bool = True, only: Set[str] | None = None) -> Jobs:
+def enqueue(root: Path, folder: Path, settled: Settled, wish: Wish) -> Jobs:
     """Submit what is missing and not queued, and a keeper that sees to what ends badly.
 
-    folder: of the stored sweep. ``by_hand``: a person wants it, so that
-    everything that failed is tried again; else the sweep's policies say what is. ``only``: folders of stages; None: all. Raises
-    SpecError where the cluster does not answer or refuses, Busy where another launcher is at it.
+    folder: of the stored sweep. Raises SpecError where the cluster does not answer or refuses, Busy where another launcher
+    is at it.
     """
     missing, found = lacking(root, settled)
     todo = Todo([*found, *search_pieces(root, settled.planned)], _homes(missing, found))
-    if only is not None:
-        named = {piece.id for piece in todo.pieces if not only.isdisjoint(piece.folders)}
+    if wish.only is not None:
+        named = {piece.id for piece in todo.pieces if not wish.only.isdisjoint(piece.folders)}
         todo = Todo([one for one in todo.pieces if one.id in named], [one for one in todo.open if one[0] in named])
     with alone(folder):
-        if by_hand:
+        if wish.by_hand:
             verdicts.go_on(folder)
             jobs = queue(folder)
             names = {piece.id for piece in todo.pieces}

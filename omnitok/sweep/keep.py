@@ -10,7 +10,7 @@ from typing import Final
 from omnitok import provenance, runs
 from omnitok.spec import SpecError
 from omnitok.sweep import verdicts
-from omnitok.sweep.enqueue import Jobs
+from omnitok.sweep.enqueue import Jobs, Wish
 from omnitok.sweep.launch import launch_asked
 from omnitok.sweep.stored import asked_of
 
@@ -24,7 +24,7 @@ def keep(folder: Path, patience_s: float = PATIENCE_S) -> None:
     until = time.monotonic() + patience_s
     while not (why := verdicts.stopped(folder)):
         try:
-            launch_asked(asked_of(folder), cluster="slurm", told=_say, by_hand=False)
+            launch_asked(asked_of(folder), cluster="slurm", told=_say, wish=Wish(by_hand=False))
             return
         except (SpecError, runs.Busy) as error:
             silent = isinstance(error, runs.Busy) or "does not answer" in str(error) or "is not known" in str(error)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 from omnitok import runs, trial
 from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.sweep.drive import Executor, InProcess, View, drive
-from omnitok.sweep.enqueue import Jobs, enqueue
+from omnitok.sweep.enqueue import ALL, Jobs, Wish, enqueue
 from omnitok.sweep.file import Asked
 from omnitok.sweep.group import Together
 from omnitok.sweep.plan import plan, plan_one
@@ -20,7 +20,9 @@ from omnitok.sweep.progress import Silent
 from omnitok.sweep.queued import asked_states
 from omnitok.sweep.searching import search_here, tell, unfinished, wait_for_searches
 from omnitok.sweep.settled import Settled, created, settle, training, works
-from omnitok.sweep.stored import State, find_asked, searches, states, store
+from omnitok.sweep.stored import State, find_asked, store
+from omnitok.sweep.trying import Trying
+from omnitok.sweep.verdicts import go_on, stop
 from omnitok.sweep.watch import watch
 from omnitok.training.stage import StageRun
 
@@ -76,16 +78,15 @@ def launch_asked(
     wait: bool = False,
     view: View | None = None,
     told: Callable[[Jobs], None] = lambda jobs: None,
-    by_hand: bool = True,
+    wish: Wish = ALL,
 ) -> Launched:
-    """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``. ``by_hand``: what
-    failed is tried again whatever the sweep's policies say."""
+    """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``."""
     view, root = view or Silent(), runs.root()
     folder, settled = prepared(root, asked)
     with _environment(asked.file.resources.environment):
         if cluster == "slurm":
-            return _submitted(root, folder, settled, view if wait else None, told, by_hand=by_hand)
-        return _here(root, folder, settled, 0 if cluster == "debug" else _count(asked, workers), view)
+            return _submitted(root, folder, settled, view if wait else None, told, wish=wish)
+        return _here(root, folder, settled, 0 if cluster == "debug" else _count(asked, workers), view, wish=wish)
 
 
 def prepared(root: Path, asked: Asked) -> tuple[Path, Settled]:
@@ -103,7 +104,7 @@ def _count(asked: Asked, workers: int | None) -> int:
     return workers or resources.workers or max(1, (os.cpu_count() or 1) // resources.threads)
 
 
-def _here(root: Path, folder: Path, settled: Settled, workers: int, view: View) -> Launched:
+def _here(root: Path, folder: Path, settled: Settled, workers: int, view: View, *, wish: Wish) -> Launched:
     """On this machine: search, and train what won with all else. ``workers``: processes, 0: in this one."""
     asked = settled.planned.asked
     resources = asked.file.resources
@@ -116,15 +117,21 @@ def _here(root: Path, folder: Path, settled: Settled, workers: int, view: View) 
         executor = Pool(root, workers, resources.threads, resources.checkpoint_every_s, folder / "logs")
     else:
         executor = InProcess(root, resources.threads, resources.checkpoint_every_s, view)
-    driven = drive(works(root, *settled), executor, view)
-    return Launched(folder, [*searches(folder), *states(folder)], *driven)
+    trying = Trying(asked.file.failures)
+    go_on(folder)
+    missing = [work for work in works(root, *settled) if wish.only is None or work.stage in wish.only]
+    driven = drive(missing, executor, view, trying)
+    if trying.stopped:
+        stop(folder, trying.stopped)
+    return Launched(folder, asked_states(folder), *driven)
 
 
 def _submitted(
-    root: Path, folder: Path, settled: Settled, view: View | None, told: Callable[[Jobs], None], *, by_hand: bool
+    root: Path, folder: Path, settled: Settled, view: View | None, told: Callable[[Jobs], None], *, wish: Wish
 ) -> Launched:
     """To Slurm; with a ``view`` watched to the end, and what has won then too."""
-    jobs = enqueue(root, folder, settled, by_hand=by_hand)
+    policed = wish._replace(by_hand=False)
+    jobs = enqueue(root, folder, settled, wish)
     told(jobs)
     if view is None:
         return Launched(folder, asked_states(folder), 0, 0, interrupted=False, jobs=jobs)
@@ -132,9 +139,9 @@ def _submitted(
         if wait_for_searches(root, folder, settled.planned, view):
             return Launched(folder, asked_states(folder), 0, 0, interrupted=True, jobs=jobs)
         folder, settled = prepared(root, settled.planned.asked)
-        jobs = enqueue(root, folder, settled, by_hand=False)
+        jobs = enqueue(root, folder, settled, policed)
         told(jobs)
-    driven = watch(root, folder, jobs, view, lambda: enqueue(root, folder, settled, by_hand=False))
+    driven = watch(root, folder, jobs, view, lambda: enqueue(root, folder, settled, policed))
     return Launched(folder, asked_states(folder), *driven, jobs)
 
 

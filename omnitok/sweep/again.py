@@ -1,0 +1,86 @@
+"""Trying again what of a launched sweep failed, was blocked or was cancelled, and nothing else."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from omnitok import runs
+from omnitok.cluster.ledger import LEDGER
+from omnitok.spec import Fault, Mark, SpecError, near
+from omnitok.sweep.cancel import called
+from omnitok.sweep.drive import View
+from omnitok.sweep.enqueue import Jobs, Wish
+from omnitok.sweep.launch import Cluster, Launched, launch_asked
+from omnitok.sweep.queued import asked_states
+from omnitok.sweep.stored import State, asked_of, locate
+from omnitok.sweep.verdicts import history
+
+ENDED: Final = ("failed", "blocked", "cancelled", "interrupted")
+
+
+def retry_sweep(
+    root: Path, reference: str, trials: Sequence[str] = (), *, kind: str | None = None, cluster: Cluster | None = None,
+    workers: int | None = None, wait: bool = False, view: View | None = None, told: Callable[[Jobs], None] = lambda jobs: None,
+) -> Launched:  # fmt: skip
+    """Launch again what failed, was blocked or was cancelled: of all trials, or of those named (an arm, or ARM/SEED), or for
+    one ``kind`` of failure of ``runs.KINDS``.
+
+    The stored texts are run, whatever the files say now. ``cluster``: None: where it was launched. Counts of what was tried
+    begin anew. Raises SpecError where a name is not there, or nothing is to be tried again.
+    """
+    folder = locate(root, reference)
+    if kind is not None and kind not in runs.KINDS:
+        raise SpecError([Fault(Mark(f"--kind {kind}"), "", f"no kind of failure{near(kind, runs.KINDS)}")])
+    states = [state for state in asked_states(folder) if state.trial["kind"] != "search"]
+    named = _named(reference, trials, [state.trial for state in states])
+    kinds = _kinds(folder) if kind else {}
+    chosen = [
+        state.trial
+        for state in states
+        if state.status in ENDED
+        and (not trials or called(state.trial) in named)
+        and (not kind or _is(state, kind, kinds))
+    ]
+    if not chosen:
+        raise SpecError([Fault(Mark(reference), "", "nothing that failed, was blocked or was cancelled matches")])
+    only = frozenset(stage for trial in chosen for stage in trial["stages"])
+    there: Cluster = "slurm" if (folder / LEDGER).exists() else "local"
+    return launch_asked(
+        asked_of(folder),
+        cluster=cluster or there,
+        workers=workers,
+        wait=wait,
+        view=view,
+        told=told,
+        wish=Wish(only=only),
+    )
+
+
+def _named(reference: str, wanted: Sequence[str], trials: Sequence[dict[str, Any]]) -> set[str]:
+    """The trials that are named, an arm with all its seeds. Raises SpecError with the nearest names."""
+    names: dict[str, set[str]] = {}
+    for trial in trials:
+        names.setdefault(trial["name"], set()).add(called(trial))
+        names.setdefault(called(trial), set()).add(called(trial))
+    faults = [
+        Fault(Mark(reference), "", f"the sweep has no trial {one!r}{near(one, names)}")
+        for one in wanted
+        if one not in names
+    ]
+    if faults:
+        raise SpecError(faults)
+    return {trial for one in wanted for trial in names[one]}
+
+
+def _kinds(folder: Path) -> dict[str, set[str]]:
+    """{folder of a stage, or id of a piece: the kinds of failure that it has}, from what was judged."""
+    found: dict[str, set[str]] = {}
+    for one in history(folder).verdicts.values():
+        found.setdefault(one.piece, set()).add(one.kind)
+    return found
+
+
+def _is(state: State, kind: str, kinds: dict[str, set[str]]) -> bool:
+    """Whether a trial stands where it does for such a failure: its reason says so, or a verdict about one of its stages."""
+    said = f"{kind}: " in state.reason or (state.status == "cancelled" and kind == "cancelled")
+    return said or any(kind in kinds.get(stage, ()) for stage in state.trial["stages"])

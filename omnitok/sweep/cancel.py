@@ -1,0 +1,135 @@
+"""Cancelling what of a sweep waits or runs on a cluster. Loads no torch."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from omnitok import provenance, runs
+from omnitok.cluster import Queued, keeper
+from omnitok.cluster.asking import Unanswered, ask, refuse
+from omnitok.cluster.ledger import alone, read
+from omnitok.cluster.piece import ACTIVE
+from omnitok.cluster.questions import queue
+from omnitok.spec import Fault, Mark, SpecError, near
+from omnitok.sweep import verdicts
+from omnitok.sweep.stored import PLAN, locate
+from omnitok.sweep.verdicts import Verdict
+
+CONFIRM_S: Final = 120.0  # how long Slurm may take to end a job: it waits for it to save
+LOOK_S: Final = 0.5
+MANY: Final = 500  # jobs that one call names
+
+
+class Going(NamedTuple):
+    """A job that waits or runs, and the trials that it works for."""
+
+    piece: str
+    job: str
+    state: str
+    trials: tuple[str, ...]
+
+
+class Cancelled(NamedTuple):
+    """What there is to cancel; with ``done``, what was: ``left`` are the jobs that Slurm still has. ``kept``: jobs that other
+    arms need too. ``keepers``: jobs that would have seen to what ends badly."""
+
+    folder: Path
+    jobs: list[Going]
+    kept: list[Going]
+    keepers: list[str]
+    done: bool
+    left: list[str]
+
+
+def cancel_sweep(
+    root: Path, reference: str, arms: Sequence[str] = (), sets: Sequence[str] = (), *, really: bool = False
+) -> Cancelled:
+    """Cancel the jobs of a launched sweep, or say which there are; of some ``arms`` those that no other arm needs.
+
+    Nothing of it is then submitted by itself until a person launches again. Raises SpecError where an arm is not there, or
+    Slurm does not answer; Busy where a launcher is at it.
+    """
+    folder = locate(root, reference, sets)
+    plan = runs.read_json(folder / PLAN)
+    _refuse(reference, arms, plan)
+    try:
+        if not really:
+            return _found(folder, plan, arms)
+        with alone(folder):  # whoever submits has done so, and whoever comes later is told
+            found = _found(folder, plan, arms)
+            at = provenance.now()
+            if not arms:
+                verdicts.stop(folder, f"cancelled on {at}")
+            said = "cancelled by hand"
+            verdicts.add(
+                folder, [Verdict(one.piece, one.job, "cancelled", said, "", "over", {}, at) for one in found.jobs]
+            )
+            _scancel([*found.keepers, *(one.job for one in found.jobs)])
+        return found._replace(done=True, left=_confirmed(folder, found))
+    except Unanswered as error:
+        refuse(error)
+
+
+def _refuse(reference: str, arms: Iterable[str], plan: Mapping[str, Any]) -> None:
+    names = list(dict.fromkeys(trial["name"] for trial in plan["trials"]))
+    faults = [
+        Fault(Mark(reference), "", f"the sweep has no arm {arm!r}{near(arm, names)}")
+        for arm in arms
+        if arm not in names
+    ]
+    if faults:
+        raise SpecError(faults)
+
+
+def _found(folder: Path, plan: Mapping[str, Any], arms: Sequence[str]) -> Cancelled:
+    users: dict[str, dict[str, str]] = {}  # stage -> {trial: its arm}
+    for trial in plan["trials"]:
+        for stage in trial["stages"]:
+            users.setdefault(stage, {})[called(trial)] = trial["name"]
+    entries = {entry.piece: entry for entry in read(folder)}
+    jobs: list[Going] = []
+    kept: list[Going] = []
+    for piece, job in queue(folder).items():
+        if job.state not in ACTIVE or not job.job:
+            continue
+        mine = {name: arm for stage in entries[piece].stages for name, arm in users.get(stage, {}).items()}
+        one = Going(piece, job.job, job.state, tuple(mine) or (piece,))
+        if not arms or (mine and set(mine.values()) <= set(arms)):
+            jobs.append(one)
+        elif not set(mine.values()).isdisjoint(arms):
+            kept.append(one)
+    shared = {one.job for one in kept}  # a job of several pieces goes as a whole, or stays
+    return Cancelled(
+        folder, [one for one in jobs if one.job not in shared], kept, [] if arms else keeper.waiting(folder), False, []
+    )
+
+
+def called(trial: Mapping[str, Any]) -> str:
+    """How a stored trial is called: its arm and its seed."""
+    return str(trial["name"]) if trial.get("seed") is None else f"{trial['name']}/{trial['seed']}"
+
+
+def _scancel(jobs: Sequence[str]) -> None:
+    """One that has ended meanwhile is no fault."""
+    for i in range(0, len(jobs), MANY):
+        try:
+            ask("scancel", *jobs[i : i + MANY])
+        except Unanswered as error:
+            if "Invalid job id" not in str(error) and "already completing or completed" not in str(error):
+                raise
+
+
+def _confirmed(folder: Path, found: Cancelled) -> list[str]:
+    """The jobs that are still there after a while."""
+    jobs, until = {one.job for one in found.jobs}, time.monotonic() + CONFIRM_S
+    while True:
+        there = [job.job for job in queue(folder).values() if _goes_on(job, jobs)]
+        there += [job for job in keeper.waiting(folder) if job in found.keepers]
+        if not there or time.monotonic() > until:
+            return list(dict.fromkeys(there))
+        time.sleep(LOOK_S)
+
+
+def _goes_on(job: Queued, jobs: set[str]) -> bool:
+    return job.job in jobs and job.state in ACTIVE
