@@ -33,8 +33,9 @@ def table(rows: Sequence[Row]) -> Table:
 def machine() -> str:
     """What it was measured on, in a sentence."""
     load = os.getloadavg()[0]
+    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
     return (
-        f"{provenance.processor()}, {os.cpu_count()} cores, one thread a process; Python {platform.python_version()}, "
+        f"{gpu}{provenance.processor()}, {os.cpu_count()} cores, one thread a process; Python {platform.python_version()}, "
         f"torch {torch.__version__}; {datetime.date.today().isoformat()}; load {load:.1f} at the start."
     )
 
