@@ -54,6 +54,7 @@ def plan(sweep: Path, sets: tuple[str, ...], as_json: bool, diff: bool, **how: A
 def _show(planned: Any, as_json: bool, cluster: str | None, **how: Any) -> None:
     from omnitok import review_plan, runs
     from omnitok.cli.reviewed import print_review, review_as_json
+    from omnitok.cli.searches import print_searches
     from omnitok.cli.tables import print_plan
     from omnitok.sweep.adopt import lendings
     from omnitok.sweep.plan import to_json
@@ -63,6 +64,7 @@ def _show(planned: Any, as_json: bool, cluster: str | None, **how: Any) -> None:
         click.echo(json.dumps({**to_json(planned), "review": review_as_json(review)}, indent=1))
         return
     print_plan(to_json(planned), planned.asked.file.question)
+    print_searches(planned.searches)
     print_review(review, {"hours": how["budget_hours"], "GPU hours": how["budget_gpu_hours"]})
     for said in lendings(runs.root(), list(planned.runs.values())):
         click.echo(said)

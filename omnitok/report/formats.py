@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
+from omnitok.report.searched import Plain
 from omnitok.report.tables import Cell, Column, Row, Table, letter, numbers
 
 _LATEX: Final = {
@@ -70,6 +71,28 @@ def latex(table: Table) -> str:
         notes = [rf"\textsuperscript{{{letter(i)}}}\,{latex_escaped(note)}" for i, note in enumerate(table.notes)]
         lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\raggedright"]
         lines += [r"\\ ".join(notes), r"\end{minipage}"]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def plain_markdown(table: Plain) -> str:
+    """A GitHub table of words with its caption below."""
+    rule = ["--:" if i in table.numeric else "---" for i in range(len(table.heads))]
+    lines = [[*map(markdown_escaped, table.heads)], rule, *([*map(markdown_escaped, row)] for row in table.rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{markdown_escaped(table.caption)}\n"
+
+
+def plain_latex(table: Plain) -> str:
+    r"""A float for ``\input`` of a table of words: booktabs, escaped."""
+    columns = "".join("r" if i in table.numeric else "l" for i in range(len(table.heads)))
+    lines = [
+        "% needs \\usepackage{booktabs}; written by omnitok, change the sweep instead",
+        r"\begin{table}[t]", r"\centering", rf"\caption{{{latex_escaped(table.caption)}}}",
+        rf"\label{{tab:{table.slug}}}", r"\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        r"\makebox[\linewidth][c]{%  centred even where it is wider than the text",
+        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line([*map(latex_escaped, table.heads)]), r"\midrule",
+        *(_latex_line([*map(latex_escaped, row)]) for row in table.rows),
+        r"\bottomrule", r"\end{tabular}}",
+    ]  # fmt: skip
     return "\n".join([*lines, r"\end{table}", ""])
 
 

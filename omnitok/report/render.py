@@ -88,6 +88,11 @@ def _write_tables(one: Section, out: Path, prefix: str) -> None:
         f"data/{prefix}ablation.csv": formats.csv(one.table),
         f"data/{prefix}rows.csv": _rows(one),
     }
+    if one.searches:
+        for name, table in (("searches", one.searches.arms), ("space", one.searches.space)):
+            texts[f"tables/{prefix}{name}.tex"] = formats.plain_latex(table)
+            texts[f"tables/{prefix}{name}.md"] = formats.plain_markdown(table)
+        texts[f"data/{prefix}suggestions.csv"] = str(one.searches.trials.to_csv(index=False, lineterminator="\n"))
     for name, text in texts.items():
         runs.write(out / name, text.encode())
 

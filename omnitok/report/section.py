@@ -12,6 +12,7 @@ from omnitok.report import figures, galleries, points, tables
 from omnitok.report.claims import Verdict, answer, verdicts
 from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, slug, stages
 from omnitok.report.numbers import count, duration, full
+from omnitok.report.searched import Searches, open_searches, searched
 from omnitok.spec import counted, digest
 
 QUANTITIES = ("train/loss", "val/psnr")
@@ -69,6 +70,7 @@ class Section(NamedTuple):
     commands: tuple[str, ...]
     notices: tuple[str, ...]
     frame: pd.DataFrame
+    searches: Searches | None
 
 
 def section(stored: Path, mirror: Mirror | None = None, notices: Sequence[str] = ()) -> Section:
@@ -84,11 +86,12 @@ def section(stored: Path, mirror: Mirror | None = None, notices: Sequence[str] =
     question = str(sweep.said["question"])
     return Section(
         name=name, slug=sweep.slug, banner=(*banner(sweep, known), *notices), question=question, answer=answer(question, found),
-        progress=_progress(frame), scale=_scale(frame), verdicts=tuple(found), table=table,
+        progress=_progress(sweep, frame), scale=_scale(frame), verdicts=tuple(found), table=table,
         metrics=tuple(sweep.metrics), points=_points(sweep, frame), curves=_curves(sweep, known), samples=tuple(_samples(sweep)),
-        holes=tuple(_holes(frame)), details=tuple((row, _runs(sweep, frame, row)) for row in table.rows),
+        holes=tuple(_holes(sweep, frame)), details=tuple((row, _runs(sweep, frame, row)) for row in table.rows),
         protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(sweep, frame, known)),
         commands=commands(sweep, known), notices=tuple(sweep.plan.get("notices", ())), frame=frame,
+        searches=searched(sweep),
     )  # fmt: skip
 
 
@@ -137,7 +140,13 @@ def _short(value: str) -> str:
     return value[:10] if len(value) == 40 and set(value) <= set("0123456789abcdef") else value
 
 
-def _progress(frame: pd.DataFrame) -> str:
+def _progress(sweep: Sweep, frame: pd.DataFrame) -> str:
+    going = [arm for arm, _, _ in open_searches(sweep)]
+    said = f"No trials yet of {', '.join(going)}, where the search comes first. " if going else ""
+    return said + (_trials(frame) if len(frame) else "")
+
+
+def _trials(frame: pd.DataFrame) -> str:
     counts = {status: int(n) for status, n in frame["status"].value_counts().items()}
     if counts.get("done", 0) == len(frame):
         return f"All {len(frame)} trials are done." if len(frame) > 1 else "The one trial is done."
@@ -203,7 +212,8 @@ def _samples(sweep: Sweep) -> Iterable[Picture]:
             yield Picture(f"samples-{slug(name, digest(name))}{f'-{i}' if part else ''}", figure, caption + part)
 
 
-def _holes(frame: pd.DataFrame) -> Iterable[Hole]:
+def _holes(sweep: Sweep, frame: pd.DataFrame) -> Iterable[Hole]:
+    yield from (Hole(arm, tables.WORDS.get(status, status), "none", why) for arm, status, why in open_searches(sweep))
     missing = frame[frame["status"] != "done"]
     for key, trials in missing.groupby(["arm", "status", "reason"], sort=False):
         name, status, reason = map(str, key)

@@ -1,0 +1,94 @@
+"""What was searched in each arm, and what won, as plain tables that every format prints."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from omnitok.report.collect import Sweep
+from omnitok.search import Standing, standing, trials, winner
+from omnitok.spec import flow
+from omnitok.sweep.stored import ended, searches
+
+COUNTS: Final = ("trials", "pruned", "failed", "infeasible")
+
+
+class Plain(NamedTuple):
+    """A table of words: heads, rows of as many cells, and which columns are numbers."""
+
+    slug: str
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...]
+
+
+class Searches(NamedTuple):
+    """``arms``: how each arm's search went and what won; ``space``: what could be drawn; ``trials``: every suggestion."""
+
+    arms: Plain
+    space: Plain
+    trials: pd.DataFrame
+
+
+def searched(sweep: Sweep) -> Searches | None:
+    """None where the sweep searches nothing."""
+    said = sweep.plan.get("searches", [])
+    if not said:
+        return None
+    stands = {one["arm"]: standing(sweep.stored / one["folder"]) for one in said}
+    won = {one["arm"]: winner(sweep.stored / one["folder"]) or {} for one in said}
+    goals = ", ".join(f"{one['metric']} ({one['goal']})" for one in said[0]["objectives"])
+    caption = (
+        f"What was searched in each arm for {goals} on the validation split, with training seed {sweep.plan['seeds'][0]}. "
+        "Only what won was trained on every seed and stands in the ablation."
+    )
+    rows = tuple(_row(one, stands[one["arm"]], won[one["arm"]]) for one in said)
+    heads = ("arm", "sampler", "pruner", *COUNTS, "best", "what won")
+    numeric = tuple(range(3, 3 + len(COUNTS)))
+    arms = Plain(f"{sweep.slug}-searches", caption, heads, rows, numeric)
+    return Searches(arms, _space(sweep, said), pd.DataFrame(_suggestions(sweep, said)))
+
+
+def open_searches(sweep: Sweep) -> list[tuple[str, str, str]]:
+    """(arm, status, reason) of every arm that has no trials yet."""
+    return [(state.trial["name"], state.status, state.reason) for state in searches(sweep.stored)]
+
+
+def _row(said: Mapping[str, Any], stands: Standing, won: Mapping[str, Any]) -> tuple[str, ...]:
+    count = ended(stands)
+    tried = f"{count}" if count == stands.target else f"{count} of {stands.target}"
+    best = ", ".join(f"{metric} {value:.5g}" for metric, value in stands.best.items())
+    values = won.get("values") or {}
+    words = ", ".join(f"{path} {_value(value)}" for path, value in values.items())
+    why = "" if won.get("trial", 0) is not None else f"nothing: {won['reason']}"
+    counts = (tried, *(str(getattr(stands, name)) for name in COUNTS[1:]))
+    return (said["arm"], said["sampler"], said["pruner"], *counts, best or "—", words or why or "—")
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else flow(value)
+
+
+def _space(sweep: Sweep, said: Sequence[Mapping[str, Any]]) -> Plain:
+    """A line a choice and what it may be, with the arms in which it is so."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in said:
+        for path, of in one["space"].items():
+            size = "" if of["size"] is None else str(of["size"])
+            found.setdefault((path, of["values"], size, of["when"]), []).append(one["arm"])
+    every = [one["arm"] for one in said]
+    rows = tuple((*what, "all" if arms == every else ", ".join(arms)) for what, arms in found.items())
+    heads = ("choice", "values", "how many", "where", "arms")
+    return Plain(f"{sweep.slug}-space", "What could be drawn.", heads, rows, (2,))
+
+
+def _suggestions(sweep: Sweep, said: Sequence[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """A row a suggestion of each arm, in the order of their numbers."""
+    for one in said:
+        for trial in trials(sweep.stored / one["folder"]):
+            values = {f"value {path}": label for path, label in (trial.get("labels") or {}).items()}
+            found = {f"objective {metric}": value for metric, value in (trial.get("objectives") or {}).items()}
+            runs = " ".join(trial.get("runs") or ())
+            fixed = {"arm": one["arm"], "number": trial["number"], "state": trial["state"]}
+            yield {**fixed, **values, **found, "runs": runs, "reason": trial.get("reason", "")}
