@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from omnitok import provenance, runs
-from omnitok.cluster import Piece, Submitted, ledger, questions, queue, submit
+from omnitok.cluster import Piece, Submitted, ledger, questions, queue, sbatch, submit
 from omnitok.spec import SpecError
 
 
@@ -182,6 +182,93 @@ def test_a_job_submitted_from_inside_a_job_inherits_nothing_of_it(slurm, runs_ro
     assert (slurm.folder / "inherited").read_text().split() == ["SLURM_CONF=there"]
 
 
+def test_pieces_that_are_packed_share_a_job_but_for_those_that_others_wait_for(slurm, runs_root, sweep):
+    pieces = [piece("trunk"), *(piece(f"p{i}") for i in range(5)), piece("big", mem_gb=8), piece("child", "trunk")]
+    pieces += [Piece("found", "search of an arm", (), (), (), {}, search="sweeps/0123456789abcdef/search/arm")]
+    found = dict(submit(runs_root, sweep, pieces, Resources(job={"pack": 2})))
+    packs = {"p0": "101_1", "p1": "101_1", "p2": "101_2", "p3": "101_2", "p4": "101_3"}
+    assert found == {"trunk": "101_0", **packs, "found": "102", "big": "103", "child": "104"}
+    assert slurm.scripts[0]["array"] == "0-3%4"
+    slurm.says("squeue", f"101_1|RUNNING|{NAME}|None\n101_2|FAILED|{NAME}|None\n101_0|RUNNING|{NAME}|None\n")
+    stands = {name: one.state for name, one in queue(sweep).items()}
+    assert (stands["p0"], stands["p1"], stands["p2"], stands["p3"]) == ("running", "running", "failed", "failed")
+    again = submit(runs_root, sweep, [piece(f"p{i}") for i in range(4)], Resources(job={"pack": 2}))
+    assert [one.piece for one in again] == ["p2", "p3"] and len({one.job for one in again}) == 1
+
+
+def test_only_trainings_are_given_several_tasks_and_a_piece_has_an_environment_of_its_own(slurm, runs_root, sweep):
+    many = {"nodes": 2, "tasks_per_node": 4}
+    measured = Piece("a.evaluations", "arm", (), (("a", {"name": "x"}),), ("a",), {})
+    searched = Piece("s", "arm", (), (), (), {}, search="there")
+    own = piece("a", environment={"OMNITOK_RECOMPUTE": "1"})
+    submit(runs_root, sweep, [own, measured, searched], Resources(job=many))
+    by_nodes = sorted((one["nodes"], one.get("ntasks-per-node", "")) for one in slurm.scripts)
+    assert by_nodes == [("1", ""), ("1", ""), ("2", "4")]
+    said = [runs.read_json(path) for path in sorted((sweep / "jobs").glob("*/tasks.json"))]
+    environments = {one["tasks"][0][0]["id"]: one["resources"]["environment"] for one in said}
+    assert environments["a"]["OMNITOK_RECOMPUTE"] == "1" and environments["a"]["OMNITOK_DATA_WORKERS"] == "3"
+    assert "OMNITOK_RECOMPUTE" not in environments["s"]
+
+
+def test_a_search_is_open_until_its_winner_is_known(slurm, runs_root, sweep):
+    searched = Piece("s", "arm", (), (), (), {}, search="there")
+    (runs_root / "there").mkdir()
+    assert len(submit(runs_root, sweep, [searched], Resources())) == 1
+    slurm.says("squeue", "")
+    slurm.says("sacct", f"101|COMPLETED|{NAME}|None\n")
+    assert len(submit(runs_root, sweep, [searched], Resources())) == 1
+    (runs_root / "there" / "winner.json").write_text("{}")
+    slurm.says("sacct", f"101|COMPLETED|{NAME}|None\n102|COMPLETED|{NAME}|None\n")
+    assert submit(runs_root, sweep, [searched], Resources()) == []
+
+
+def test_a_controller_that_hangs_is_refused_and_what_it_may_have_is_not_submitted_twice(
+    slurm, runs_root, sweep, monkeypatch
+):
+    monkeypatch.setattr(sbatch, "SBATCH_S", 0.5)
+    pieces = [piece("a"), piece("b")]
+    slurm.does("sbatch", "sleep 60")
+    with pytest.raises(
+        SpecError, match=r"sbatch said nothing in 0.5 seconds; whether it has arm a is not known: launch"
+    ):
+        submit(runs_root, sweep, pieces, Resources())
+    [token] = {entry.token for entry in ledger.read(sweep)}
+    assert any(f"omnitok:{token}" in line for line in slurm.asked)
+    assert {one.state for one in queue(sweep).values()} == {"unknown"}
+    assert submit(runs_root, sweep, pieces, Resources()) == [] and slurm.scripts == []
+    slurm.does(
+        "squeue",
+        f"""case "$*" in *%k*) echo '77|/there omnitok:{token}';; *) printf '77_0|RUNNING|{NAME}|None\n77_1|PENDING|{NAME}|x\n';; esac""",
+    )
+    assert {name: (one.job, one.state) for name, one in queue(sweep).items()} == {
+        "a": ("77_0", "running"), "b": ("77_1", "pending")
+    }  # fmt: skip
+    assert submit(runs_root, sweep, pieces, Resources()) == []
+    assert [entry.job for entry in ledger.read(sweep)] == ["77_0", "77_1"]  # now it is written down
+
+
+def test_what_slurm_never_got_is_submitted_again_after_two_minutes(slurm, runs_root, sweep, monkeypatch):
+    slurm.fails("sbatch", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
+    with pytest.raises(SpecError, match="Socket timed out .*; whether it has arm a is not known"):
+        submit(runs_root, sweep, [piece("a")], Resources())
+    slurm.does("sbatch", "echo Submitted batch job 9")
+    assert submit(runs_root, sweep, [piece("a")], Resources()) == []
+    long_ago(sweep)
+    assert submit(runs_root, sweep, [piece("a")], Resources()) == [("a", "9")]
+    assert [(entry.job, entry.attempt) for entry in ledger.read(sweep)] == [("9", 1)]  # nothing came of the first
+
+
+def test_a_job_that_the_queue_has_forgotten_is_found_by_the_line_that_submitted_it(slurm, runs_root, sweep):
+    mine = ledger.Entry(provenance.now(), "a", ["a"], "", 1, "code", {}, "f" * 32)
+    ledger.intend(sweep, [mine])
+    slurm.does(
+        "sacct",
+        f"""case "$*" in *SubmitLine*) echo '5|sbatch --comment=/x omnitok:{"f" * 32} /x/sbatch.sh';; *) echo '5|FAILED|{NAME}|None';; esac""",
+    )
+    assert [(one.job, one.state) for one in queue(sweep).values()] == [("5", "failed")]
+    assert [one.piece for one in submit(runs_root, sweep, [piece("a")], Resources())] == ["a"]
+
+
 def test_refusals_of_slurm_and_of_submitit_are_sentences(slurm, runs_root, sweep, capsys):
     with pytest.raises(SpecError, match=r"slurm_partitoin: no option of a Slurm job; .*slurm_partition"):
         submit(runs_root, sweep, [piece("a", slurm_partitoin="big")], Resources())
@@ -276,6 +363,36 @@ def test_the_ledger_survives_a_torn_line(sweep):
     assert [entry.piece for entry in ledger.read(sweep)] == ["a"]
     told(sweep, b="14")
     assert [(entry.piece, entry.job) for entry in ledger.read(sweep)] == [("a", "12"), ("b", "14")]
+
+
+def test_lines_of_another_version_are_read_as_far_as_they_are_known(sweep):
+    told(sweep, a="12")
+    path = sweep / ledger.LEDGER
+    newer = {**json.loads(path.read_text()), "piece": "b", "job": "13", "more": 1}
+    older = {"at": newer["at"], "piece": "c", "job": "14", "stages": ["c"]}
+    for line in (newer, older, {"another": "kind of line"}, ["no"], {"token": "unheard of", "jobs": ["1"]}):
+        runs.append_line(path, line)
+    assert [(entry.piece, entry.job, entry.attempt) for entry in ledger.read(sweep)] == [
+        ("a", "12", 1), ("b", "13", 1), ("c", "14", 1)
+    ]  # fmt: skip
+
+
+def test_a_torn_answer_is_an_open_question(slurm, sweep):
+    ledger.intend(sweep, [ledger.Entry(provenance.now(), "a", ["a"], "", 1, "code", {}, "f" * 32)])
+    ledger.settle(sweep, "f" * 32, ["12"])
+    path = sweep / ledger.LEDGER
+    path.write_bytes(path.read_bytes()[:-9])
+    assert [(entry.piece, entry.job) for entry in ledger.read(sweep)] == [("a", "")]
+    ledger.settle(sweep, "f" * 32, ["12"])
+    assert [(entry.piece, entry.job) for entry in ledger.read(sweep)] == [("a", "12")]
+
+
+def test_a_number_that_another_submission_got_is_not_this_ones(slurm, sweep):
+    for token, name, number in (("a" * 32, "first", "12_0"), ("b" * 32, "second", "12")):
+        ledger.intend(sweep, [ledger.Entry(provenance.now(), name, [name], "", 1, "code", {}, token)])
+        ledger.settle(sweep, token, [number])
+    slurm.says("squeue", f"12|RUNNING|{NAME}|None\n")
+    assert {name: one.state for name, one in queue(sweep).items()} == {"first": "unknown", "second": "running"}
 
 
 def test_two_launchers_do_not_submit_at_once(slurm, runs_root, sweep, monkeypatch):

@@ -48,6 +48,15 @@ def test_an_arms_name_wins_over_its_labels_and_a_stage_over_both():
     assert given(Resources(mem_gb=1), Used("joint", {"a+b": ("a", "b"), "a+c": ("a", "c")})) == {"mem_gb": 1}
 
 
+def test_only_what_has_a_batch_is_trained_by_several_processes(sweep):
+    sweep.write_text(sweep.read_text().replace("  mem_gb: 4\n", "  mem_gb: 4\n  nodes: 2\n"))
+    planned = plan_sweep(sweep)
+    found = {one.stage: given(planned.asked.file.resources, one) for one in used(planned.trials, planned.runs).values()}
+    assert {stage: "nodes" in said for stage, said in found.items()} == {
+        "images": True, "joint": True, "baseline": False
+    }  # fmt: skip
+
+
 def test_no_resource_is_in_a_digest(sweep):
     before = set(plan_sweep(sweep).runs), read_sweep(sweep).digest
     sweep.write_text(tiny.SWEEP)
@@ -64,6 +73,12 @@ def test_no_resource_is_in_a_digest(sweep):
         ("{timeout_min: 90}", "{workers: 2}", "resources.stages.joint.workers: no such resource"),
         ("{mem_gb: 8}", "{mem_gb: 0}", "resources.arms.vq.mem_gb: must be greater than 0, not 0"),
         ("max_parallel: 3", "max_parallel: 0", "resources.max_parallel: must be greater than or equal to 1, not 0"),
+        ("slurm_partition: gpu", "slurm_partitoin: gpu", "ask.yaml:16: resources.slurm_partitoin: no option of a Slurm job; did you mean 'slurm_partition'?"),
+        ("slurm_partition: gpu", "slurm_time: 5", "resources.slurm_time: is no option here: say timeout_min"),
+        ("slurm_partition: gpu", "slurm_setup: module load x", "resources.slurm_setup: must be a list of texts, not 'module load x'"),
+        ("slurm_partition: gpu", "slurm_additional_parameters: [1]", "resources.slurm_additional_parameters: must be options of sbatch"),
+        ("{timeout_min: 90}", "{nodes: 1, tasks_per_node: 3}", "ask.yaml:19: resources.stages.joint.nodes: batch=2 of the stage 'joint' cannot be shared by 3 processes (nodes 1 x tasks_per_node 3): it must be a multiple of it"),
+        ("{timeout_min: 90}", "{nodes: 2, pack: 4}", "resources.stages.joint.nodes: pack=4: what several processes train together is a job of its own"),
         (
             "gpus_per_node: 2}",
             "slurm_partition: big}",

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from omnitok.cluster.asked import SLURM, option_fault
-from omnitok.spec import STRICT, Count, Fault, Map, Positive, near, refused_key
+from omnitok.cluster.submit import TOGETHER
+from omnitok.spec import STRICT, Count, Fault, Map, Mark, Positive, near, refused_key
 
 NEAR = ("slurm_partition", "slurm_account")
 
@@ -85,10 +86,12 @@ class Resources(JobResources):
 
 
 class Used(NamedTuple):
-    """A stage, and the arms that use it: {an arm's name: the labels of its values}."""
+    """A stage, and the arms that use it: {an arm's name: the labels of its values}. ``batch``: the samples of a batch that
+    several processes share; None where there is nothing to share, as for a baseline."""
 
     stage: str
     arms: Mapping[str, Iterable[str]]
+    batch: int | None = None
 
 
 def given(resources: Resources, used: Used) -> dict[str, Any]:
@@ -103,7 +106,8 @@ def given(resources: Resources, used: Used) -> dict[str, Any]:
         for option, value in _of_arm(resources, arm, labels).items():
             if option not in own:
                 asked[option] = _larger(used.stage, option, asked.get(option, value), value)
-    return asked | own
+    found = asked | own
+    return found if used.batch else {option: value for option, value in found.items() if option not in TOGETHER}
 
 
 def _larger(stage: str, option: str, one: Any, other: Any) -> Any:
@@ -137,9 +141,42 @@ def resource_faults(
             if name not in names:
                 mark = said["resources"][kind].marks[name]
                 faults.append(Fault(mark, f"resources.{kind}.{name}", f"{none} is called {name!r}{near(name, names)}"))
-    for used in stages if resources.arms and not faults else []:
+    for used in stages if not faults else []:
         try:
-            given(resources, used)
+            found = given(resources, used)
         except ValueError as error:
             return [Fault(said["resources"].marks["arms"], "resources.arms", str(error))]
+        if wrong := _together(used, found):
+            mark, path = _said_at(said["resources"], used)
+            faults.append(Fault(mark, path, wrong))
     return faults
+
+
+def _together(used: Used, found: Mapping[str, Any]) -> str:
+    """Why processes cannot train a stage together; "" where they can, or where one does."""
+    nodes, tasks = (found.get(name, 1) for name in TOGETHER)
+    if nodes * tasks == 1:
+        return ""
+    if used.batch is not None and used.batch % (nodes * tasks):
+        count = f"{nodes * tasks} processes (nodes {nodes} x tasks_per_node {tasks})"
+        return (
+            f"batch={used.batch} of the stage {used.stage!r} cannot be shared by {count}: it must be a multiple of it"
+        )
+    if found.get("pack", 1) > 1:
+        return (
+            f"pack={found['pack']}: what several processes train together is a job of its own; leave out one of the two"
+        )
+    return ""
+
+
+def _said_at(said: Map, used: Used) -> tuple[Mark, str]:
+    """Where it is said how many processes train a stage, in the order in which one wins over the other."""
+    arms = [label for arm, labels in used.arms.items() for label in (arm, *labels)]
+    for kind, names in (("stages", [used.stage]), ("arms", arms)):
+        for name in names:
+            here = said.get(kind, {}).get(name, {})
+            for option in TOGETHER:
+                if option in here:
+                    return here.marks[option], f"resources.{kind}.{name}.{option}"
+    option = next(option for option in reversed(TOGETHER) if option in said)
+    return said.marks[option], f"resources.{option}"
