@@ -163,12 +163,14 @@ def test_whoever_is_killed_is_replaced(
     assert exactly_once(sweep, cluster=cluster) == undisturbed(long(300), text())
 
 
-def kill(cluster: Cluster, draw: random.Random) -> None:
-    """One of the processes of jobs, or nobody where there is none."""
+def kill(cluster: Cluster, draw: random.Random) -> bool:
+    """One of the processes of jobs; False where there is none."""
     tasks = sorted(cluster.tasks(), key=lambda task: task.pid)
-    if tasks:
-        with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if tasks:
             draw.choice(tasks).kill()
+            return True
+    return False
 
 
 def test_launchers_of_one_sweep_at_once_double_nothing(
