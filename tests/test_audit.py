@@ -12,11 +12,15 @@ from click.testing import CliRunner
 from omnitok import runs
 from omnitok.cli import main
 from omnitok.cli.findings import size
+from omnitok.cluster import site
 from omnitok.spec import SpecError
-from omnitok.sweep.audit import audit, review
+from omnitok.sweep.audit import COLUMNS, audit
+from omnitok.sweep.difference import difference
 from omnitok.sweep.footprint import Footprints, _bytes
 from omnitok.sweep.launch import launch
 from omnitok.sweep.plan import plan_sweep
+from omnitok.sweep.review import Asked, review
+from omnitok.sweep.saved import sharing
 from omnitok.trial.failure import Stopped
 from omnitok.trial.train import create, run
 
@@ -102,9 +106,9 @@ def test_a_budget_refuses_and_says_where_nothing_is_known(sweep, runs_root):
     launch(sweep)
     timed(runs_root, 3600.0)
     planned = plan_sweep(sweep, ["seeds=[0, 1]"])
-    assert review(planned, 4.1).estimate.hours_left == pytest.approx(4)
+    assert review(planned, Asked(budget_hours=4.1)).estimate.hours_left == pytest.approx(4)
     with pytest.raises(SpecError, match=r"--budget-hours 3.5: what is left takes about 4 h of training on cpu"):
-        review(planned, 3.5)
+        review(planned, Asked(budget_hours=3.5))
     words = ["plan", str(sweep), "--set", "model.dim=48", "--budget-hours", "1"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0 and "cannot be held for 18 steps of unknown time" in result.output
@@ -171,6 +175,269 @@ def test_the_review_is_printed_and_in_the_json(sweep, runs_root):
     assert "stages: " in output and "disk: weights" in output
     data = json.loads(CliRunner().invoke(main, ["plan", str(sweep), "--json"]).output)["review"]
     assert data["estimate"]["status"]["done"] == 4 and data["audit"]["equal"]
+
+
+GPUS = "resources: {gpus_per_node: 1, stages: {joint: {gpus_per_node: 4, nodes: 2}}}\n"
+
+
+def test_gpu_hours_are_hours_times_the_gpus_of_each_stage_and_a_budget_of_them_refuses(sweep, runs_root):
+    launch(sweep)
+    timed(runs_root, 3600.0, "some GPU")
+    sweep.write_text(ONE + GPUS)
+    planned = plan_sweep(sweep, ["seeds=[1]"])
+    found = review(planned).estimate
+    assert found.hours_left == pytest.approx(4) and found.gpu_hours_left == pytest.approx(2 * 1 + 2 * 8)
+    with pytest.raises(SpecError, match=r"--budget-gpu-hours 17: what is left takes about 18 GPU hours of training"):
+        review(planned, Asked(budget_gpu_hours=17))
+    with pytest.raises(SpecError) as both:
+        review(planned, Asked(budget_hours=1, budget_gpu_hours=17))
+    assert len(both.value.faults) == 2
+    words = ["plan", str(sweep), "--set", "seeds=[1]", "--budget-gpu-hours"]
+    assert CliRunner().invoke(main, [*words, "17"]).exit_code == 2
+    output = CliRunner().invoke(main, [*words, "18.1"]).output
+    assert (
+        "budget of 18.1 GPU hours: is held" in output and "hours of some GPU, 18 GPU hours (training alone)" in output
+    )
+
+
+def test_no_gpu_is_counted_where_none_is_asked_for_and_none_was_used(sweep, runs_root):
+    launch(sweep)
+    planned = plan_sweep(sweep, ["seeds=[1]"])
+    assert review(planned).estimate.gpu_hours_left == 0
+    timed(runs_root, 3600.0, "some GPU")
+    assert review(planned).estimate.gpu_hours_left == pytest.approx(4)
+
+
+def test_a_probe_tells_what_no_run_does_and_leaves_nothing(sweep, runs_root):
+    planned, said = plan_sweep(sweep, ["seeds=[0, 1]"]), []
+    threads = torch.get_num_threads()
+    found = review(planned, Asked(probe=True), said.append).estimate
+    assert found.unknown == 1 and len(said) == 4  # of two seeds once; the baseline trains nothing
+    assert found.device == "cpu" and found.hours_left > 0 and torch.get_num_threads() == threads
+    assert {pace.stage for pace in found.paces} == {"images", "joint"} and all(pace.probed >= 3 for pace in found.paces)
+    assert not runs_root.exists() or not list(runs_root.iterdir())
+    output = CliRunner().invoke(main, ["plan", str(sweep), "--probe"]).output
+    assert "s a step, measured in a probe of " in output and "steps on cpu" in output
+
+
+def test_what_is_known_is_not_probed(sweep, runs_root):
+    launch(sweep)
+    timed(runs_root, 36.0)
+    said = []
+    found = review(plan_sweep(sweep, ["seeds=[0, 1]"]), Asked(probe=True), said.append).estimate
+    assert not said and found.hours_left == pytest.approx(4 * 36 / 3600)
+
+
+def test_a_probe_looks_at_the_middle_and_the_end_of_a_stage_too(tmp_path, runs_root, monkeypatch):
+    from omnitok.sweep import probed
+
+    experiment = tiny.EXPERIMENT.replace("steps: 4", "steps: 40")
+    schedule = "  stages.joint.schedule:\n    a: {type: progressive, frames: 3, first_share: 1.0, last_share: 0.0}\n    b: joint\n"
+    path = tiny.write(tmp_path, experiment, ONE.replace("  stages.joint.schedule.image_share: [0.5]\n", schedule))
+    planned = plan_sweep(path)
+    first = []
+    real = probed._timed
+    monkeypatch.setattr(probed, "_timed", lambda task, place: (first.append((task.steps, place)), real(task, place))[1])
+    review(planned, Asked(probe=True))
+    assert {place for steps, place in first if steps == 40} == {0, 18, 36}
+
+
+def test_processes_that_share_a_stage_are_timed_as_one_of_them():
+    from omnitok.sweep.probed import _share
+
+    said = _share({"batch": 256, "validate_every": 10, "steps": 500, "resolution": 64}, 32)
+    assert said == {"batch": 8, "validate_every": 500, "steps": 500, "resolution": 64}
+
+
+def test_shared_stages_are_paid_for_once(tmp_path, runs_root):
+    planned = plan_sweep(tiny.write(tmp_path))
+    steps = review(planned).steps
+    whole = 2 * 4 * (5 + 4) + 1  # seeds, arms, stages; and the baseline
+    assert (steps.whole, steps.once) == (whole, whole - 2 * 2 * 5)  # two shares of images stand on one first stage
+    assert steps.saved == pytest.approx(20 / 73)
+    assert "shared stages: 53 of 73 steps are trained, 27.4 % less" in CliRunner().invoke(main, ["plan", str(tmp_path / "ask.yaml")]).output  # fmt: skip
+
+
+def test_several_plans_share_what_they_have_in_common(tmp_path, runs_root):
+    one = plan_sweep(tiny.write(tmp_path))
+    other = plan_sweep(tmp_path / "ask.yaml", ["seeds=[1, 2]"])
+    weights = dict.fromkeys({**one.runs, **other.runs}, 1.0)
+    both = sharing([one, other], weights)
+    assert both.whole == 2 * (8 * 2 + 1) and both.once == len({**one.runs, **other.runs}) < len(one.runs) + len(
+        other.runs
+    )
+
+
+def test_flops_of_a_stage_are_those_of_every_batch(tmp_path, runs_root):
+    planned = plan_sweep(tiny.write(tmp_path, sweep=ONE))
+    images = next(run for run in planned.runs.values() if run.name == "images")
+    prints, trial = Footprints(), planned.trials[0]
+    from omnitok.model.cost import cost
+
+    seen = prints.seen(images)
+    codec = next(iter(prints.codecs.values()))
+    assert prints.flops(images) == 3 * (seen.images * cost(codec, 1, 16).flops)
+    baseline = planned.runs[planned.trials[-1].stages[0]]
+    assert prints.flops(baseline) == 0 and trial.kind == "arm"
+
+
+@pytest.mark.parametrize(
+    ("vary", "differs"),
+    [
+        ("  model.dim: [12, 24]\n", {"parameters", "FLOPs"}),
+        ("  stages.joint.steps: [4, 8]\n", {"steps", "images", "clips", "tokens seen"}),
+        ("  stages.joint.batch: [2, 4]\n", {"images", "clips", "tokens seen"}),
+        ("  stages.joint.schedule.image_share: [0.0, 0.5]\n", {"images", "clips", "tokens seen"}),
+        ("  stages.images.resolution: [16, 24]\n", {"FLOPs", "tokens seen"}),
+        ("  model.quantizer.code_dim: [4, 2]\n", {"parameters", "FLOPs"}),
+        ("  model.quantizer.codebook_size: [16, 32]\n", {"FLOPs", "bits a token"}),
+        ("  optimizer.lr: [0.001, 0.002]\n", set()),
+    ],
+)
+def test_each_column_of_the_audit_tells_arms_apart_by_itself(tmp_path, runs_root, vary, differs):
+    text = tiny.SWEEP[: tiny.SWEEP.index("vary:")] + "vary:\n" + vary + "seeds: [0]\n"
+    found = audit(plan_sweep(tiny.write(tmp_path, sweep=text)), Footprints())
+    assert set(found.columns) == differs and set(found.equal) | differs == set(COLUMNS)
+
+
+def test_other_columns_are_told_apart_too(sweep):
+    planned = plan_sweep(sweep)
+    found = audit(planned, Footprints(), {"trials searched": {"vq+0.5": 20, "fsq+0.5": 30}})
+    rows = {row.name: row.cells["trials searched"] for row in found.unequal}
+    assert rows == {"vq+0.5": (20, 1.0), "fsq+0.5": (30, 1.5)}
+    assert "trials searched" in audit(planned, Footprints(), {"trials searched": {"vq+0.5": 5, "fsq+0.5": 5}}).equal
+
+
+def test_what_is_not_measured_or_trained_alike_is_said(tmp_path, runs_root):
+    text = ONE.replace("baselines: [mean_colour]", "baselines: [{type: mean_colour, on: [photos]}]").replace(
+        "evaluate:\n", "evaluate:\n  - {name: clips, data: {type: embedded, short_side: 32}, frames: 3, resolution: 16, metrics: [psnr]}\n"
+    )  # fmt: skip
+    text = text.replace("metric: psnr, better", "metric: psnr, on: photos, better")
+    found = audit(plan_sweep(tiny.write(tmp_path, sweep=text)), Footprints())
+    assert found.protocols == ("mean_colour is measured by photos alone",)
+    text = tiny.SWEEP[: tiny.SWEEP.index("vary:")]
+    data = "{a: {type: embedded, short_side: 32}, b: moving_shapes}"
+    path = tiny.write(tmp_path, sweep=f"{text}vary:\n  stages.joint.data: {data}\nseeds: [0]\n")
+    assert audit(plan_sweep(path), Footprints()).protocols == ("not trained on the data of a: b",)
+
+
+def test_a_difference_is_what_a_launch_would_do_and_the_exit_code_says_whether(sweep, runs_root):
+    done = CliRunner().invoke(main, ["plan", str(sweep), "--diff"])
+    assert done.exit_code == 3 and "to submit 3, queued 0, running 0, done 0 of 8 stages and evaluations" in done.output
+    assert "+ joint vq+0.5/0" in done.output and not runs_root.exists()
+    launch(sweep)
+    done = CliRunner().invoke(main, ["plan", str(sweep), "--diff"])
+    assert done.exit_code == 0 and "nothing to do" in done.output and "done 8 of 8" in done.output
+    last = plan_sweep(sweep).trials[0].stages[-1]
+    (runs_root / last / runs.RESULT).unlink()
+    (runs_root / last / runs.ERROR).write_text("nan: the loss is nan at step 3\n\n")
+    found = difference(runs_root, plan_sweep(sweep))
+    assert [item.label for item in found.submit] == ["joint vq+0.5/0"] and found.done == 7
+    assert [item.why for item in found.failed] == ["nan: the loss is nan at step 3"]
+    assert found.arms["vq+0.5"] == {"done": 1, "failed": 1} and found.arms["fsq+0.5"] == {"done": 2}
+    data = json.loads(CliRunner().invoke(main, ["plan", str(sweep), "--diff", "--json"]).output)
+    assert [item["label"] for item in data["submit"]] == ["joint vq+0.5/0"] and data["failed"][0]["why"].startswith(
+        "nan"
+    )
+    assert "failed before: nan" in CliRunner().invoke(main, ["plan", str(sweep), "--diff"]).output
+    with runs.lease(runs_root / last):
+        found = difference(runs_root, plan_sweep(sweep))
+    assert not found.submit and [item.label for item in found.running] == ["joint vq+0.5/0"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--diff", "--probe"], "--diff says nothing else; leave out --probe"),
+        (["--diff", "--budget-hours", "3", "--plot", "a.png"], "leave out --budget-hours, --plot"),
+        (["--budget-gpu-hours", "-1"], "is not in the range x>=0"),
+        (["--cluster", "local"], "is not 'slurm'"),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused(sweep, words, said):
+    done = CliRunner().invoke(main, ["plan", str(sweep), *words])
+    assert done.exit_code == 2 and said in done.output, done.output
+
+
+def test_a_disk_that_is_too_small_is_said_with_both_numbers(sweep, monkeypatch):
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=1000))
+    found = review(plan_sweep(sweep)).room
+    assert found.short and found.free == 1000 and found.wanted > 1000
+    output = CliRunner().invoke(main, ["plan", str(sweep)]).output
+    assert "would be written at once, and 1 kB are free; see omnitok gc" in output
+
+
+def profile(**changes) -> site.Site:
+    usual = site.Partition("gpu", True, True, 600, 4, 2, "REQUEUE", 30)
+    whole = site.Site("now", "here", "22.05.8", 3, 100, (usual,), True, True, True, 30, 300, "")
+    return whole._replace(**changes)
+
+
+def test_a_profile_gives_the_arrays_within_its_limits(sweep, runs_root):
+    assert review(plan_sweep(sweep)).layout is None
+    site.write(runs_root, profile())
+    planned = plan_sweep(sweep, ["seeds=[0, 1, 2, 3]"])
+    found = review(planned).layout
+    assert found.jobs == 4 * 2 + 1 and max(len(array.jobs) for array in found.arrays) <= 3 and not found.left
+    named = {piece.id for array in found.arrays for job in array.jobs for piece in job}
+    assert len(named) == found.jobs
+    output = CliRunner().invoke(main, ["plan", str(sweep), "--set", "seeds=[0, 1, 2, 3]"]).output
+    assert f"jobs: {found.jobs} jobs in {len(found.arrays)} arrays" in output and "#1: 3 tasks, at once: " in output
+    site.write(runs_root, profile(submitted=5))
+    found = review(planned).layout
+    assert found.jobs == 5 and len(found.left) == 4
+    assert "4 pieces for which the site has no room now" in CliRunner().invoke(main, ["plan", str(sweep), "--set", "seeds=[0, 1, 2, 3]"]).output  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("{timeout_min: 601}", "timeout_min=601: the partition gpu lets a job take 600 minutes"),
+        ("{gpus_per_node: 3}", "gpus_per_node=3: a node of the partition gpu has 2"),
+        ("{slurm_partition: gpus}", "slurm_partition='gpus': no such partition; did you mean 'gpu'?"),
+    ],
+)
+def test_what_a_site_would_never_run_is_said(sweep, runs_root, said, sentence):
+    site.write(runs_root, profile())
+    sweep.write_text(f"{ONE}resources: {said}\n")
+    (found,) = review(plan_sweep(sweep)).unfit
+    assert found.startswith(sentence)
+    sweep.write_text(f"{ONE}resources: {{timeout_min: 600, gpus_per_node: 2, slurm_partition: gpu}}\n")
+    assert not review(plan_sweep(sweep)).unfit
+
+
+def test_a_profile_that_is_none_is_refused_with_the_way_to_a_new_one(sweep, runs_root):
+    runs_root.mkdir()
+    for text in ("{", "[]", '{"partitions": [], "nodes": []}'):
+        (runs_root / site.SITE).write_text(text)
+        done = CliRunner().invoke(main, ["plan", str(sweep)])
+        assert done.exit_code == 2 and "write it anew with: omnitok doctor --cluster slurm" in done.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "level", "said"),
+    [
+        ({}, "accounting", "ok", "sacct answers"),
+        ({"silent": "sacct: no"}, "accounting", "warning", "sacct: no; how a job ended is known for 300 s only"),
+        ({"requeue": False}, "requeue", "warning", "JobRequeue=0"),
+        ({"array": 1}, "arrays", "warning", "each job is submitted by itself"),
+        ({"preempts": False}, "preemption", "ok", "jobs are not preempted"),
+        ({"user_signal": False}, "preemption", "ok", "only SIGTERM comes"),
+        ({"partitions": ()}, "partitions", "warning", "each sweep says resources.slurm_partition"),
+    ],
+)
+def test_what_a_site_is_has_a_level_and_its_cost(changes, what, level, said):
+    found = {one.what: one for one in site.findings(profile(**changes))}
+    assert found[what].level == level and said in found[what].seen
+
+
+@pytest.mark.parametrize(
+    ("said", "minutes"),
+    [("UNLIMITED", None), ("NONE", None), ("00:30:00", 30), ("1-01:00:00", 1500), ("2-00:00:30", 2880)],
+)
+def test_times_of_slurm_are_whole_minutes(said, minutes):
+    assert site.minutes_of(said) == minutes
 
 
 @pytest.mark.parametrize(

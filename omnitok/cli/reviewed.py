@@ -183,7 +183,7 @@ def print_difference(found: Any) -> None:
             out.print(f"[{style}]{sign}[/] {escape(f'{item.label}{why}'.rstrip())}", soft_wrap=True)
     again = f" ({len(found.failed)} of them failed before)" if found.failed else ""
     parts = [f"to submit {len(found.submit)}{again}", f"queued {len(found.queued)}", f"running {len(found.running)}"]
-    parts += [f"done {found.done} of {found.total} pieces of work"]
+    parts += [f"done {found.done} of {found.total} stages and evaluations"]
     out.print(", ".join(parts))
     if found.unwanted:
         said = f"{counted(len(found.unwanted), 'job')} of this sweep as it was, which it no longer asks for; a launch leaves them alone"

@@ -81,7 +81,16 @@ def _protocols(plan: Plan) -> list[str]:
         for trial in {trial.name: trial for trial in plan.trials}.values()
         if trial.on is not None and set(trial.on) != set(names)
     ]
-    return [*found, *_clipped(plan)]
+    return [*found, *_trained_on(plan), *_clipped(plan)]
+
+
+def _trained_on(plan: Plan) -> list[str]:
+    """Arms whose stages see other files than those of the first arm."""
+    seen = {trial.name: {data for digest in trial.stages for data in plan.runs[digest].fingerprints.values()}
+            for trial in plan.trials if trial.kind == "arm"}  # fmt: skip
+    first = next(iter(seen), "")
+    others = [name for name, prints in seen.items() if prints != seen[first]]
+    return [f"not trained on the data of {first}: {', '.join(others)}"] if others else []
 
 
 def _clipped(plan: Plan) -> list[str]:

@@ -2,13 +2,14 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 
+from omnitok.runs import Record
 from omnitok.spec import resolve
 from omnitok.sweep.estimate import Pace, Timed, key
 from omnitok.sweep.plan import Plan, used
@@ -84,7 +85,7 @@ def _share(spec: Mapping[str, Any], shares: int) -> dict[str, Any]:
 def _timed(task: Task, first: int) -> list[float]:
     """Seconds of some steps from one on. The first has what is done once, and counts only where there is no other."""
     marks = [time.monotonic()]
-    with closing(task.train(first)) as steps:
+    with closing(cast(Generator[Record], task.train(first))) as steps:  # its workers end with it
         for _ in islice(steps, STEPS + 1):
             marks.append(time.monotonic())
     spent = [after - before for before, after in zip(marks, marks[1:], strict=False)]

@@ -101,7 +101,7 @@ def _gpu_hours(plan: Plan, found: Timed) -> Sharing | None:
     if not found.paces.keys() >= {digest for digest, run in plan.runs.items() if "steps" in run.spec}:
         return None
     hours = {
-        digest: run.spec["steps"] * found.paces[digest].seconds / 3600 * gpus[digest] if digest in found.paces else 0.0
+        digest: run.spec.get("steps", 1) * found.paces[digest].seconds / 3600 * gpus[digest] if digest in found.paces else 0.0
         for digest, run in plan.runs.items()
     }
     return sharing([plan], hours) if any(hours.values()) else None
