@@ -98,7 +98,9 @@ def test_a_pool_that_one_may_only_read_is_borrowed_from(sweep, pool):
     with tempfile.TemporaryDirectory(prefix="omnitok-pool-") as name:
         place, home = Path(name), Path(name) / "home"
         shutil.copytree(pool, place / "shared")
-        shutil.copytree(sweep.parent, place / "asked", ignore=lambda *_: ["shared", "theirs", "data", "runs"])
+        (place / "asked").mkdir()
+        for path in sweep.parent.glob("*.yaml"):
+            shutil.copy(path, place / "asked")
         home.mkdir()
         words = [sys.executable, "-c", code, str(place / "asked" / sweep.name)]
         if os.geteuid() == 0:
@@ -106,9 +108,14 @@ def test_a_pool_that_one_may_only_read_is_borrowed_from(sweep, pool):
                 pytest.skip("none but root may read this checkout and its environment")
             os.chown(home, 65534, 65534)
             words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *words]
-        for path in [*(place / "shared").rglob("*"), place / "shared", place]:
+        for path in [
+            *(place / "shared").rglob("*"),
+            *(place / "asked").iterdir(),
+            place / "shared",
+            place / "asked",
+            place,
+        ]:
             path.chmod(0o555 if path.is_dir() else 0o444)
-        home.chmod(0o755)
         before = stood(place / "shared")
         variables = {"RUNS": home / "runs", "DATA": home / "data", "POOLS": place / "shared"}
         environment = {**os.environ, **{f"OMNITOK_{name}": str(path) for name, path in variables.items()}}
