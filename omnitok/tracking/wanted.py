@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from omnitok import runs, spec
 from omnitok.tracking.store import TrackingError
+from omnitok.tracking.suggested import Suggestion, stopped, suggestions
 
 DIGEST: Final = re.compile("[0-9a-f]{16}")  # of a stage run's folder; others are links and leftovers of a kill
 EVALUATION: Final = "omnitok.evaluation."  # a tag an evaluation: its digest -> the metric that has its value
@@ -47,10 +48,12 @@ class Sweep(NamedTuple):
     trials: list[dict[str, Any]]
     evaluations: dict[str, dict[str, dict[str, str]]]
     keys: dict[str, str]  # of an evaluation by its name
+    suggested: dict[str, list[Suggestion]]  # of its searches, by the digest of a stage run
 
     def member(self, digest: str) -> list[str]:
-        """The arms that a stage run belongs to, in the order of the plan."""
-        return list(dict.fromkeys(trial["name"] for trial in self.trials if digest in trial["stages"]))
+        """The arms that a stage run belongs to, in the order of the plan; then those whose search suggested it."""
+        trained = [trial["name"] for trial in self.trials if digest in trial["stages"]]
+        return list(dict.fromkeys([*trained, *(one.arm for one in self.suggested.get(digest, ()))]))
 
 
 def metric_name(key: str) -> str:
@@ -85,7 +88,8 @@ def sweeps(root: Path) -> list[Sweep]:
             ]
             asked = {held(root, digest): of for digest, of in plan["evaluation_digests"].items()}
             keys = {one["name"]: one["key"] for one in plan["evaluations"]}
-            found.append(Sweep(sweep["digest"], sweep["name"], sweep["question"], trials, asked, keys))
+            suggested = {held(root, digest): of for digest, of in suggestions(path.parent, plan).items()}
+            found.append(Sweep(sweep["digest"], sweep["name"], sweep["question"], trials, asked, keys, suggested))
     return found
 
 
@@ -109,6 +113,8 @@ def stage_run(folder: Path, member_of: Sequence[Sweep]) -> Wanted:
         **_said(commit=provenance["commit"], **{"mlflow.source.git.commit": provenance["commit"]}),
         **{f"omnitok.parent.{role}": parent for role, parent in experiment["parents"].items()},
         **_membership({sweep.digest: (sweep.name, arms) for sweep in member_of if (arms := sweep.member(digest))}),
+        **_suggestions([one for sweep in member_of for one in sweep.suggested.get(digest, ())]),
+        **stopped(folder),
     }
     measured = evaluations(folder)
     tags |= {f"{EVALUATION}{number.evaluation}": name for name, number in measured.items()}
@@ -206,6 +212,15 @@ def _membership(arms: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, str]
         "arm": joined(list(dict.fromkeys(arm for _, names in arms.values() for arm in names))),
         "omnitok.sweep_digest": joined(list(arms)),
     }
+
+
+def _suggestions(found: Sequence[Suggestion]) -> dict[str, str]:
+    """Which suggestions a stage run is a stage of, and what became of them; nothing where it is of none."""
+    if not found:
+        return {}
+    states = dict.fromkeys(one.state for one in found)
+    named = [f"{one.arm} {one.number}" for one in found]
+    return {"omnitok.suggestion": joined(named), "omnitok.suggestion_state": joined(list(states))}
 
 
 def _values(measured: Mapping[str, Number]) -> dict[str, float]:
