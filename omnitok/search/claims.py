@@ -85,14 +85,18 @@ class Claims:
         runs, and the winner is known then; False where others are still at work."""
         self.prepared = read(self.folder)
         claimed = self._claimed(held)
-        every = self._every()
-        self.board.publish(self.prepared, every, held)
-        self.passing("published")
-        if claimed is None and all(one.state.is_finished() for one in every):
-            self.board.crown(self.prepared, held)
-            self.passing("crowned")
-            return True
-        return claimed or False
+        with ExitStack() as stack:
+            if claimed is not None:
+                stack.enter_context(claimed.lease)  # what fails here must not keep it
+            every = self._every()
+            over = claimed is None and self._met(every) and all(one.state.is_finished() for one in every)
+            self.board.publish(self.prepared, every, held, last=over)
+            self.passing("published")
+            if over:
+                self.board.crown(self.prepared, held)
+                self.passing("crowned")
+            stack.pop_all()
+        return claimed or over
 
     def _claimed(self, held: runs.Held) -> Claimed | None:
         every = self._every()

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -14,7 +14,8 @@ from omnitok.search.patching import plain_values, shown
 from omnitok.search.prepare import Prepared
 from omnitok.search.standing import STANDING, TRIALS, WINNER, Standing
 
-STATES = {
+NOTES: Final = "ended"  # the attribute of a trial with all that is known at its end, told in one write
+STATES: Final = {
     TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
     TrialState.RUNNING: "running", TrialState.WAITING: "running",
 }  # fmt: skip
@@ -22,7 +23,7 @@ STATES = {
 
 def row_of(search: Search, one: FrozenTrial) -> dict[str, Any]:
     """A trial as data; ``feasible``: whether it keeps every constraint that is known of it."""
-    said = one.user_attrs
+    said = one.user_attrs | one.user_attrs.get(NOTES, {})
     metrics = [objective.metric for objective in search.objective]
     values = dict(zip(metrics, one.values, strict=True)) if one.state == TrialState.COMPLETE and one.values else {}
     return {
@@ -67,12 +68,18 @@ class Board:
         self.ended: dict[int, tuple[dict[str, Any], bytes]] = {}
         self.rows: list[dict[str, Any]] = []
 
-    def publish(self, prepared: Prepared, every: Sequence[FrozenTrial], held: runs.Held) -> None:
-        """Write ``trials.jsonl`` and ``standing.json``."""
+    def publish(self, prepared: Prepared, every: Sequence[FrozenTrial], held: runs.Held, last: bool) -> None:
+        """Write ``trials.jsonl`` and ``standing.json``; what is not the ``last`` need not outlive a power failure."""
         told = [self._told(prepared.search, one) for one in every]
         self.rows = [row for row, _ in told]
-        held.write(self.folder / TRIALS, b"".join(line for _, line in told))
-        held.write_json(self.folder / STANDING, standing_of(prepared.search, self.rows)._asdict())
+        stands = json.dumps(standing_of(prepared.search, self.rows)._asdict(), indent=1, sort_keys=True).encode()
+        for name, content in [(TRIALS, b"".join(line for _, line in told)), (STANDING, stands + b"\n")]:
+            if last:
+                held.write(self.folder / name, content)
+            else:
+                draft = held.place / name
+                draft.write_bytes(content)
+                draft.rename(self.folder / name)
 
     def crown(self, prepared: Prepared, held: runs.Held) -> None:
         """Write ``winner.json``, from what was published."""

@@ -19,6 +19,7 @@ from omnitok.search.asked import storage_refusal
 from omnitok.search.claims import LOOK_S, Claimed, Claims
 from omnitok.search.prepare import Prepared, read
 from omnitok.search.pruners import PRUNERS
+from omnitok.search.ranking import NOTES
 from omnitok.search.standing import WINNER
 from omnitok.search.storage import Unanswered, open_storage, patiently
 from omnitok.search.told import Outcome, Told, Train
@@ -143,17 +144,16 @@ class _Worker:
         """What is to be known of a trial beside its values, told before its end."""
         digests = trial.user_attrs.get("runs", [])
         found = [line.get("restarted", "") for digest in digests for line in runs.attempts(self.root / digest)]
+        told = {one.metric for one in self.claims.prepared.search.objective} if outcome.ended == "complete" else {}
         notes = {
             "attempts": len(tries),
             "seconds": round(seconds, 3),
-            "values": outcome.values,
+            "values": {metric: value for metric, value in outcome.values.items() if metric not in told},
             "reason": outcome.reason,
             "infeasible": outcome.ended == "infeasible",
             "deviations": [one for one in found if one],
         }
-        for key, value in notes.items():
-            if value:
-                self._patiently(partial(trial.set_user_attr, key, value))
+        self._patiently(partial(trial.set_user_attr, NOTES, {key: value for key, value in notes.items() if value}))
         for name, amount in outcome.broken.items():
             self._patiently(partial(trial.set_constraint, name, amount))
         self.passing("noted")
