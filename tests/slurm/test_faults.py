@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import psutil
 import pytest
@@ -179,10 +180,11 @@ def test_launchers_of_one_sweep_at_once_double_nothing(
     """Two submit jobs, a third trains here."""
     sweep = tiny.write(tmp_path, long(100), text())
     places = (["slurm"], ["slurm"], ["local", "--workers", "1"])
-    begun = [subprocess.Popen([*OMNITOK, "launch", str(sweep), "--cluster", *place], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, text=True) for place in places]  # fmt: skip
-    for process in begun:
-        assert process.wait(120) == 0, process.communicate()[1]
+    with contextlib.ExitStack() as stack:
+        words = [[*OMNITOK, "launch", str(sweep), "--cluster", *place] for place in places]
+        begun = [stack.enter_context(subprocess.Popen(one, stdout=PIPE, stderr=PIPE, text=True)) for one in words]
+        said = [process.communicate(timeout=300) for process in begun]
+    assert [process.returncode for process in begun] == [0, 0, 0], said
     finish(sweep, cluster)
     assert exactly_once(sweep, cluster=cluster) == undisturbed(long(100), text())
     [ledger] = runs_root.glob(f"sweeps/*/{LEDGER}")

@@ -75,7 +75,11 @@ def test_the_page_on_mlflow(reader: Reader, database: str, tmp_path: Path) -> No
     sweep = tiny.write(tmp_path, long(3), text(shares="[0.5]"))
     reader.does(f"omnitok launch {sweep} --cluster debug")
     *first, last = blocks("mlflow.md", "sh")
-    told = {"BACKEND": database, "PORT": str(free_ports(1)), "PLACE": str(reader.home / "mlflow")}
+    told = {
+        "BACKEND": database.replace("://", "+psycopg2://"),
+        "PORT": str(free_ports(1)),
+        "PLACE": str(reader.home / "mlflow"),
+    }
     said = reader.does("set +m", 'trap "kill $(cat $PLACE/pid 2>/dev/null) 2>/dev/null || true" ERR',
                        *first, "omnitok sync", last, "wait || true", **told)  # fmt: skip
     assert "3 stage runs and 2 trials in http://127.0.0.1" in said and "nothing to do" in said
