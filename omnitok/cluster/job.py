@@ -143,13 +143,14 @@ class _Attempt(threading.Thread):
         own = _failure(self.error) if self.error is not None else None
         if not self.first and own:
             meeting.tell(failed=list(own))
-        until = time.monotonic() + LAST_S
-        while time.monotonic() < until and not (self.ended and meeting.silent):
+        until = time.monotonic() + (LAST_S if self.first else 5 * LAST_S)
+        while time.monotonic() < until and not (self.ended and (meeting.silent or meeting.over)):
             meeting.look(LOOK_S)
         reason = meeting.reason(own)
         if reason and self.folder and not meeting.over and (self.first or meeting.silent) and not self.asked:
             _write_down(self.folder, reason)
-        meeting.tell(over=True)
+        if self.first:
+            meeting.tell(over=True)
         if not isinstance(self.error, runs.Busy):
             self.error = Failed(f"{reason.kind}: {reason.sentence}" if reason else "another process ended it")
         if threading.current_thread() is threading.main_thread():

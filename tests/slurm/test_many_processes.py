@@ -42,7 +42,7 @@ def task(job: str, rank: int) -> psutil.Process | None:
         try:
             said = process.environ()
             mine = said.get("SLURM_JOB_ID") == job and said.get("SLURM_PROCID") == str(rank)
-            if mine and "omnitok.cluster.start" in process.cmdline():
+            if mine and process.cmdline()[1:4] == ["-u", "-m", "omnitok.cluster.start"]:  # not the srun that began it
                 return process
         except psutil.Error:
             continue
@@ -95,7 +95,9 @@ def test_when_one_task_is_killed_all_end_at_once_and_it_is_said_which(
     process = task(submitted.job, rank)
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
-    until(lambda: queue(sweep)[names[-1]].state == "failed", 60, "the job has failed")
+    until(lambda: queue(sweep)[names[-1]].state == "failed", 120, "the job has failed")
+    for log in sorted((sweep / "jobs").glob("*_log.*")):
+        print(log, log.read_text(), sep="\n")
     found = runs.failure(runs_root / names[0])
     assert found is not None
     assert (found.kind, found.sentence) == ("killed", f"process {rank} of 4 died")
