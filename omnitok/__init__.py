@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from omnitok.sweep.plan import Plan
     from omnitok.sweep.review import Review
     from omnitok.sweep.stored import State
+    from omnitok.sweep.watched import Watch
     from omnitok.tokenization import Tokenized, Tokens
     from omnitok.tracking import Synced
 
 __all__ = [
     "cancel_sweep", "check_folder", "collect_garbage", "compare_plan", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
     "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
-    "render_report", "replay_run", "retry_sweep", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize",
+    "render_report", "replay_run", "retry_sweep", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize", "watch_sweep",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -171,6 +172,13 @@ def retry_sweep(
     return retry_sweep(
         runs.root(), str(sweep), trials, kind=kind, cluster=cluster, workers=workers, wait=wait, view=view, told=told
     )
+
+
+def watch_sweep(sweep: Path | str, sets: Sequence[str] = ()) -> "Watch":
+    """``omnitok status --watch``: ``look()`` as often as you like: trials, what runs and how fast, jobs, hours."""
+    from omnitok.sweep.watched import Watch
+
+    return Watch(str(sweep), sets)
 
 
 def read_logs(run: str, *, lines: int = 10) -> "Logs":

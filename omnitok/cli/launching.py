@@ -1,5 +1,6 @@
 """The commands that run a sweep, here or on a cluster, and say how it stands."""
 
+import json
 import shlex
 import sys
 from collections.abc import Iterable
@@ -137,14 +138,41 @@ def cancel(sweep: str, arms: tuple[str, ...], sets: tuple[str, ...], yes: bool) 
         click.echo(f"cancelled {count}")
 
 
-@click.command("status", epilog=example("omnitok status sweeps/quickstart.yaml"))
+@click.command(
+    "status", epilog=example("omnitok status sweeps/quickstart.yaml", "omnitok status quickstart --watch --every 10")
+)
 @click.argument("sweep")
 @SETS
-def status(sweep: str, sets: tuple[str, ...]) -> None:
+@click.option("--watch", is_flag=True, help="Go on looking until nothing of it runs or waits, or ctrl-C.")
+@click.option("--every", type=click.FloatRange(min=0.2), default=5.0, show_default=True, metavar="SECONDS",
+              help="How often to look (--watch).")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="List every trial, however many and however done.")
+@click.option("--json", "as_json", is_flag=True, help="Trials, what runs, jobs and hours as JSON.")
+def status(sweep: str, sets: tuple[str, ...], watch: bool, as_json: bool, **how: Any) -> None:
     """How every trial of a launched SWEEP (file, name or digest) stands, with its job. Exit code 1 if one failed."""
-    from omnitok import sweep_states
+    from omnitok import sweep_states, watch_sweep
     from omnitok.cli.tables import print_states
 
-    states = sweep_states(sweep, sets)
-    print_states(states)
+    if watch and as_json:
+        raise click.UsageError("--watch and --json: say one of them")
+    if watch:
+        states = _watched(watch_sweep(sweep, sets), how["every"])
+    elif as_json:
+        glance = watch_sweep(sweep, sets).look()
+        click.echo(json.dumps(glance.to_json(), indent=1))
+        states = glance.states
+    else:
+        states = sweep_states(sweep, sets)
+        print_states(states, everything=how["everything"])
     sys.exit(1 if any(state.status in {"failed", "blocked"} for state in states) else 0)
+
+
+def _watched(watch: Any, every_s: float) -> list[Any]:
+    """How the trials stand at the end."""
+    from omnitok.cli.watching import watched
+
+    try:
+        return list(watched(iter(watch.look, None), every_s).states)
+    except KeyboardInterrupt:
+        click.echo("no longer watched; what runs goes on", err=True)
+        sys.exit(130)

@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,17 @@ from rich.table import Table
 from omnitok import runs
 from omnitok.spec import counted, flow
 
-STYLES = {"done": "green", "failed": "red", "blocked": "yellow", "running": "cyan", "interrupted": "yellow", "cancelled": "yellow"}
+STYLES = {
+    "done": "green",
+    "failed": "red",
+    "blocked": "yellow",
+    "running": "cyan",
+    "interrupted": "yellow",
+    "cancelled": "yellow",
+}
 
 MANY = 30  # classes, files and the like that are listed one by one
+LONG = 200  # trials that are
 
 
 def console() -> Console:
@@ -40,25 +48,26 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
     solved = (match["solve"], "off") if match else ()
     numbers = ("stages", "parameters", "GFLOPs", "tokens", "bits a token", *solved, "done")
     table = table_of("arm", "seeds", *numbers, right=numbers)
-    names = list(dict.fromkeys(trial["name"] for trial in plan["trials"]))
-    for name in names:
-        trials = [trial for trial in plan["trials"] if trial["name"] == name]
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for trial in plan["trials"]:
+        arms.setdefault(trial["name"], []).append(trial)
+    finished = {digest for digest in plan["stages"] if (root / digest / runs.RESULT).exists()}
+    for name, trials in list(arms.items())[:LONG]:
         seeds = ", ".join(str(trial["seed"]) for trial in trials if trial["seed"] is not None) or "-"
         stages = [stage for trial in trials for stage in trial["stages"]]
-        done = sum((root / stage / runs.RESULT).exists() for stage in stages)
+        done = sum(stage in finished for stage in stages)
         costs = _costs(trials[0], bool(match))
         table.add_row(escape(name), seeds, str(len(stages)), *costs, f"{done} of {len(stages)}")
     out.print(table)
+    if len(arms) > LONG:
+        out.print(f"... and {counted(len(arms) - LONG, 'arm')} more; --json lists all")
     if match:
         out.print(f"\n{escape(_matched(plan))}")
     asked = [stage for trial in plan["trials"] for stage in trial["stages"]]
-    done = sum((root / stage / runs.RESULT).exists() for stage in plan["stages"])
-    steps = sum(
-        stage["steps"] for digest, stage in plan["stages"].items() if not (root / digest / runs.RESULT).exists()
-    )
+    steps = sum(stage["steps"] for digest, stage in plan["stages"].items() if digest not in finished)
     shared = len(asked) - len(plan["stages"])
     out.print(f"\n{counted(len(plan['trials']), 'trial')}, {counted(len(plan['stages']), 'stage')} to train once "
-              f"({shared} shared), {done} of them done; {counted(steps, 'step')} to go")  # fmt: skip
+              f"({shared} shared), {len(finished)} of them done; {counted(steps, 'step')} to go")  # fmt: skip
     for one in plan["evaluations"]:
         labels = ", ".join(metric["label"] for metric in one["metrics"])
         out.print(f"evaluation {escape(one['name'])}: {labels} on {escape(one['key'])}")
@@ -95,19 +104,36 @@ def _matched(plan: dict[str, Any]) -> str:
     )
 
 
-def print_states(states: Sequence[Any], only_open: bool = False) -> None:
-    """A line a trial, then how many of each status."""
+def print_states(states: Sequence[Any], only_open: bool = False, everything: bool = False) -> None:
+    """A line a trial, then how many of each status. Of many trials only some that are not done, first what needs somebody,
+    unless ``everything`` is to be listed."""
     out = console()
+    listed = [state for state in states if not (only_open and state.status == "done")]
+    left = 0
+    if len(listed) > LONG and not everything:
+        found = sorted((state for state in states if state.status != "done"), key=_urgency)
+        listed, left = found[:LONG], max(0, len(found) - LONG)
     table = table_of("trial", "seed", "status", "why")
-    for state in states:
-        if not (only_open and state.status == "done"):
-            style = STYLES.get(state.status, "default")
-            seed = "-" if state.trial["seed"] is None else str(state.trial["seed"])
-            table.add_row(escape(state.trial["name"]), seed, f"[{style}]{state.status}[/]", escape(state.reason))
+    for state in listed:
+        style = STYLES.get(state.status, "default")
+        seed = "-" if state.trial["seed"] is None else str(state.trial["seed"])
+        table.add_row(escape(state.trial["name"]), seed, f"[{style}]{state.status}[/]", escape(state.reason))
     if table.row_count:
         out.print(table)
-    counts = Counter(state.status for state in states)
-    out.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    if left:
+        out.print(f"... and {left:,} more that are not done; omnitok status --all lists every trial")
+    out.print(counts_of(states))
+
+
+def counts_of(states: Iterable[Any]) -> str:
+    """3 done, 1 failed."""
+    return ", ".join(f"{count:,} {status}" for status, count in Counter(state.status for state in states).items())
+
+
+def _urgency(state: Any) -> int:
+    """First what failed, then what goes on, then what waits."""
+    order = ("failed", "blocked", "cancelled", "interrupted", "running", "searching", "queued")
+    return order.index(state.status) if state.status in order else len(order)
 
 
 def print_checked(checked: Any) -> None:

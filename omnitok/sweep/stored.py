@@ -1,7 +1,8 @@
 """What a launch leaves beside the runs: ``runs/sweeps/<digest>/`` with the effective sweep and its plan. Loads no torch."""
 
+import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,14 +128,25 @@ def unmeasured(folder: Path) -> list[str]:
 
 def states(folder: Path) -> list[State]:
     """How every trial of a stored sweep stands, read off the folders."""
-    root = folder.parent.parent
-    plan = runs.read_json(folder / PLAN)
-    return [_state(root, plan, trial) for trial in plan["trials"]]
+    root, plan = folder.parent.parent, plan_of(folder)
+    status = functools.cache(lambda stage: runs.status(root / stage))  # many trials may stand on one stage
+    return [_state(root, plan, trial, status) for trial in plan["trials"]]
+
+
+def plan_of(folder: Path) -> dict[str, Any]:
+    """The plan of a stored sweep, to be read and left as it is; read again where it was written again."""
+    stat = (folder / PLAN).stat()
+    return _plan(folder / PLAN, stat.st_mtime_ns, stat.st_ino)
+
+
+@functools.lru_cache(maxsize=2)
+def _plan(path: Path, *_: int) -> dict[str, Any]:
+    return dict(runs.read_json(path))
 
 
 def searches(folder: Path) -> list[State]:
     """How the search of every arm stands that has no trials yet."""
-    plan = runs.read_json(folder / PLAN)
+    plan = plan_of(folder)
     trained = {trial["name"] for trial in plan["trials"] if trial["kind"] == "arm"}
     return [_searching(folder, one) for one in plan.get("searches", ()) if one["arm"] not in trained]
 
@@ -168,29 +180,28 @@ def found_so_far(stands: Standing) -> str:
     return ", ".join([*parts, *([f"best {best}"] if best else [])])
 
 
-def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
-    stages = [root / digest for digest in trial["stages"]]
+def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any], status_of: Callable[[str], str]) -> State:
+    stages = trial["stages"]
     for i, stage in enumerate(stages):
-        status = runs.status(stage)
-        if status == "failed":
-            died = runs.failure(stage)
-            assert died is not None
-            name = plan["stages"][stage.name]["stage"]
+        status = status_of(stage)
+        if status == "failed" and (died := runs.failure(root / stage)):  # else it is tried again by now
+            name = plan["stages"][stage]["stage"]
             blocked = i < len(stages) - 1
             return State(trial, "blocked" if blocked else "failed", f"stage {name!r}: {died.kind}: {died.sentence}")
         if status != "done":
             begun = status == "planned" and i > 0
             return State(trial, "interrupted" if begun else status, "")
-    return _measured(stages[-1], plan, trial)
+    return _measured(root / stages[-1], plan, trial)
 
 
 def _measured(last: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> State:
     wanted = plan["evaluation_digests"].get(trial["stages"][-1], {})
+    place = last / runs.EVALUATIONS
     missing = {
-        name: [one for one in metrics.values() if not (last / runs.EVALUATIONS / f"{one}.json").exists()]
+        name: [one for one in metrics.values() if not (place / f"{one}.json").exists()]
         for name, metrics in wanted.items()
     }
-    for evaluation in plan["evaluations"]:
+    for evaluation in plan["evaluations"] if any(missing.values()) else ():
         died = runs.failure(last, runs.evaluation_error(evaluation["key"]))
         if died and missing.get(evaluation["name"]):
             return State(trial, "failed", f"evaluation {evaluation['name']!r}: {died.kind}: {died.sentence}")
