@@ -22,6 +22,7 @@ from omnitok.runs import Failure
 
 MEET_S = 600.0  # how long a task waits for the others to come
 LOOK_S: Final = 0.1
+LONGEST: Final = 256  # bytes of who says that it came
 FOR_EVER: Final = timedelta(days=30)  # for a sum over all: who does not answer is noticed here
 
 
@@ -65,6 +66,12 @@ class Meeting:
         else:
             self._go()
 
+    def close(self) -> None:
+        """Hang up on all."""
+        for line in [*self.lines.values(), *([self.server] if self.server else [])]:
+            line.close()
+        self.lines.clear()
+
     def look(self, seconds: float) -> None:
         """Listen for so long, or until something was said."""
         ready, _, _ = select.select(list(self.lines.values()), [], [], seconds) if self.lines else ([], [], [])
@@ -107,7 +114,7 @@ class Meeting:
             is_master=rank == 0,
             timeout=FOR_EVER,
             wait_for_workers=False,
-            master_listen_fd=os.dup(self.server.fileno()) if self.server else None,
+            master_listen_fd=self.server.detach() if self.server else None,
         )
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=FOR_EVER)
         yield
@@ -134,7 +141,12 @@ class Meeting:
         """Who says what only this job knows, and who it is."""
         line.settimeout(10.0)
         try:
-            said = json.loads(line.makefile().readline(4096))
+            word = b""
+            while (
+                not word.endswith(b"\n") and len(word) < LONGEST and (got := line.recv(1))
+            ):  # what follows stays there
+                word += got
+            said = json.loads(word)
             known = secrets.compare_digest(str(said["nonce"]), nonce) and 0 < said["rank"] < self.place.world
         except (OSError, ValueError, LookupError, TypeError):
             known = False
