@@ -41,7 +41,7 @@ def searched(sweep: Sweep) -> Searches | None:
     goals = ", ".join(f"{one['metric']} ({one['goal']})" for one in said[0]["objectives"])
     caption = (
         f"What was searched in each arm for {goals} on the validation split, with training seed {sweep.plan['seeds'][0]}. "
-        "Only what won was trained on every seed and stands in the ablation."
+        "Only what won was trained on every seed and stands in the ablation; with that seed its run is the search's own."
     )
     rows = tuple(_row(one, stands[one["arm"]], won[one["arm"]]) for one in said)
     heads = ("arm", "sampler", "pruner", *COUNTS, "best", "what won")

@@ -1,5 +1,6 @@
 """Which stage runs a sweep's searches suggested, read off their files."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,7 +23,9 @@ def suggestions(folder: Path, plan: Mapping[str, Any]) -> dict[str, list[Suggest
     """{digest of a stage run: the suggestions that it is a stage of}. ``folder``: of a stored sweep."""
     found: dict[str, list[Suggestion]] = {}
     for one in plan.get("searches", ()):
-        for trial in runs.lines(folder / one["folder"] / TRIALS):
+        path = folder / one["folder"] / TRIALS
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            trial = json.loads(line)
             for digest in trial.get("runs") or ():
                 suggestion = Suggestion(one["arm"], trial["number"], trial["state"])
                 found.setdefault(digest, []).append(suggestion)
