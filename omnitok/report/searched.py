@@ -40,12 +40,13 @@ def searched(sweep: Sweep) -> Searches | None:
     won = {one["arm"]: winner(sweep.stored / one["folder"]) or {} for one in said}
     goals = ", ".join(f"{one['metric']} ({one['goal']})" for one in said[0]["objectives"])
     caption = (
-        f"What was searched in each arm for {goals} on the validation split, with training seed {sweep.plan['seeds'][0]}. "
+        f"What was searched in each arm for {goals} on the validation split, by {said[0]['sampler']}, pruned by "
+        f"{said[0]['pruner']}, with training seed {sweep.plan['seeds'][0]}. "
         "Only what won was trained on every seed and stands in the ablation; with that seed its run is the search's own."
     )
     rows = tuple(_row(one, stands[one["arm"]], won[one["arm"]]) for one in said)
-    heads = ("arm", "sampler", "pruner", *COUNTS, "best", "what won")
-    numeric = tuple(range(3, 3 + len(COUNTS)))
+    heads = ("arm", "sampler", *COUNTS, "best", "what won")
+    numeric = tuple(range(2, 2 + len(COUNTS)))
     arms = Plain(f"{sweep.slug}-searches", caption, heads, rows, numeric)
     return Searches(arms, _space(sweep, said), pd.DataFrame(_suggestions(sweep, said)))
 
@@ -63,7 +64,7 @@ def _row(said: Mapping[str, Any], stands: Standing, won: Mapping[str, Any]) -> t
     words = ", ".join(f"{path} {_value(value)}" for path, value in values.items())
     why = "" if won.get("trial", 0) is not None else f"nothing: {won['reason']}"
     counts = (tried, *(str(getattr(stands, name)) for name in COUNTS[1:]))
-    return (said["arm"], said["sampler"], said["pruner"], *counts, best or "—", words or why or "—")
+    return (said["arm"], said["sampler"].partition(" ")[0], *counts, best or "—", words or why or "—")
 
 
 def _value(value: Any) -> str:
