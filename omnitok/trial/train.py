@@ -24,6 +24,7 @@ from omnitok.training.stage import StageRun, data_root, from_json, spec_of
 from omnitok.trial.failure import Stopped, failing_into
 
 CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
+SEEN_S = 60.0  # how long a checkpoint that another process has read may not be seen here
 DONE, BUSY = "done", "busy"  # what the first of several processes tells the others, where it begins no attempt
 
 
@@ -81,13 +82,25 @@ def follow(folder: Path) -> None:
     if token == BUSY:
         raise runs.Busy(f"{folder.name}: another process works in this folder")
     with failing_into(folder, held=runs.Held(folder, token)):
-        task = task_of(folder)
-        start, _ = _resume(task, folder)
+        task, start = _resumed_at(int(told("")), folder)
         if start == 0:
             _inherit(task, folder)
         with in_order():
             for _ in task.train(start):
                 pass
+
+
+def _resumed_at(first: int, folder: Path) -> tuple[Task, int]:
+    """The task at the step at which the first process goes on. Raises DataError where another checkpoint is seen here."""
+    until = time.monotonic() + SEEN_S
+    while True:
+        task = task_of(folder)
+        start, _ = _resume(task, folder)
+        if start == first:
+            return task, start
+        if time.monotonic() > until:
+            raise DataError(f"{folder.name}: goes on at step {first} in the first process, and here at {start}")
+        time.sleep(1)  # a network file system may show an older file for a while
 
 
 def _train(
@@ -96,6 +109,7 @@ def _train(
     folder = held.folder
     task = task_of(folder)
     start, restarted = _resume(task, folder)
+    told(str(start))
     if start == 0:
         _inherit(task, folder)
     ran = provenance.provenance(device_name(device()), torch.get_num_threads(), packages(_spec(folder)))
