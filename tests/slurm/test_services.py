@@ -77,3 +77,45 @@ def test_a_policy_that_was_there_stays_and_ours_goes(monkeypatch: pytest.MonkeyP
     with nothing_starts():
         pass
     assert packages.POLICY.read_text() == "theirs"
+
+
+APT = """#!/bin/sh
+# As on a fresh machine: what there is to install is not known before somebody asks.
+here=$(dirname "$0")
+echo "$*" >> "$here/said"
+case "$*" in
+  update) touch "$here/lists" ;;
+  *install*) [ -e "$here/lists" ] || { echo "E: Unable to locate package no-such-package" >&2; exit 100; }
+    printf '#!/bin/sh\\n' > "$here/no-such-daemon"; chmod +x "$here/no-such-daemon" ;;
+esac
+"""
+
+
+def test_on_a_fresh_machine_the_lists_of_packages_are_fetched_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = tmp_path / "bin"
+    place.mkdir()
+    (place / "apt-get").write_text(APT)
+    (place / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(packages, "POLICY", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    need("A daemon", {"no-such-daemon": "no-such-package", "sh": "dash"})
+    said = (place / "said").read_text().splitlines()
+    assert [line.split()[-1] for line in said] == ["no-such-package", "update", "no-such-package"]
+    assert all("--no-install-recommends" in line for line in said if "install" in line)
+    need("A daemon", {"no-such-daemon": "no-such-package"})
+    assert len((place / "said").read_text().splitlines()) == 3  # what is there is not installed again
+
+
+def test_a_package_that_cannot_be_had_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place = tmp_path / "bin"
+    place.mkdir()
+    (place / "apt-get").write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
+    (place / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(packages, "POLICY", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(Missing, match="no-such-package failed: E: no network"):
+        need("A daemon", {"no-such-daemon": "no-such-package"})
