@@ -8,6 +8,7 @@ from typing import NamedTuple
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, Trial
 
+SUGGESTED = "suggestions"  # of the search of an arm: who is tuned longer wins more easily
 COLUMNS = ("parameters", "FLOPs", "steps", "images", "clips", "tokens seen", "bits a token")
 
 
@@ -36,9 +37,13 @@ def audit(
 ) -> Audit:
     """Of the arms, whose seeds are alike; baselines are not compared, but what measures them is.
 
-    ``more``: other columns, {what it is: {arm: how much}}, such as the trials that were searched for each."""
+    Of an arm whose search is not over only the number of its suggestions is known. ``more``: other columns, {what it is:
+    {arm: how much}}."""
     arms = {trial.name: trial for trial in plan.trials if trial.kind == "arm"}
-    found = {name: _of(plan, trial, prints) for name, trial in arms.items()}
+    found: dict[str, dict[str, float | None]] = {one.name: dict.fromkeys(COLUMNS) for one in plan.searches}
+    found |= {name: _of(plan, trial, prints) for name, trial in arms.items()}
+    if plan.searches:
+        more = {SUGGESTED: {one.name: one.search.trials for one in plan.searches}, **more}
     found = {name: values | {what: of.get(name) for what, of in more.items()} for name, values in found.items()}
     columns = (*COLUMNS, *more)
     differing = [one for one in columns if len({values[one] for values in found.values()}) > 1]
@@ -48,7 +53,11 @@ def audit(
         for name, values in found.items()
     ]
     return Audit(
-        tuple(one for one in columns if one not in differing), tuple(rows) if differing else (), tuple(_protocols(plan))
+        tuple(
+            one for one in columns if one not in differing and any(values[one] is not None for values in found.values())
+        ),
+        tuple(rows) if differing else (),
+        tuple(_protocols(plan)),
     )
 
 

@@ -11,6 +11,7 @@ from omnitok.cluster.ledger import LEDGER, newest
 from omnitok.cluster.piece import ACTIVE
 from omnitok.sweep.enqueue import lacking
 from omnitok.sweep.plan import Plan
+from omnitok.sweep.searching import search_pieces
 from omnitok.sweep.settled import Settled, found, wanted
 from omnitok.sweep.stored import SWEEP, folder_of
 
@@ -46,7 +47,8 @@ class Difference(NamedTuple):
 def difference(root: Path, plan: Plan) -> Difference:
     """``root``: the runs' folder. Raises SpecError where jobs were submitted and Slurm does not answer."""
     settled = found(root, plan)
-    missing, pieces = lacking(root, settled)
+    missing, trained = lacking(root, settled)
+    pieces = [*trained, *search_pieces(root, plan)]
     folder = folder_of(root, plan.asked.digest)
     jobs = queue(folder) if (folder / LEDGER).exists() else {}
     active = {piece: job for piece, job in jobs.items() if job.state in ACTIVE}
@@ -90,7 +92,8 @@ def _failed(root: Path, pieces: Iterable[Piece], jobs: Mapping[str, Queued]) -> 
 
 def _unwanted(root: Path, settled: Settled, folder: Path, active: Mapping[str, Queued]) -> Iterator[Item]:
     """Jobs that wait or run, for this sweep or for what its name stood for before, in folders that it does not ask for."""
-    asked, name = set(settled.names.values()), settled.planned.asked.name
+    asked = set(settled.names.values()) | {str(one.folder.relative_to(root)) for one in settled.planned.searches}
+    name = settled.planned.asked.name
     for path in sorted((root / "sweeps").glob(f"*/{LEDGER}")):
         other = path.parent
         if other != folder and (not (other / SWEEP).exists() or runs.read_json(other / SWEEP)["name"] != name):

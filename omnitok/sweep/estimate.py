@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omnitok import runs
-from omnitok.spec import Fault, Mark, SpecError, counted
+from omnitok.spec import Fault, Mark, SpecError, counted, plain
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, used
 from omnitok.sweep.resources import given
+from omnitok.sweep.searched import Searched
 from omnitok.sweep.stored import PLAN
 from omnitok.training.stage import StageRun, from_json
 
@@ -100,18 +101,24 @@ def estimate(plan: Plan, found: Timed, prints: Footprints) -> Estimate:
     hours = {digest: left[digest] * pace.seconds / 3600 for digest, pace in paces.items()}
     gpus = gpus_of(plan, paces, device)
     held = {digest: prints.held(run) for digest, run in plan.runs.items()}
+    searching = sum(_most_steps(one) for one in plan.searches if not one.over)
     return Estimate(
         status={name: list(status.values()).count(name) for name in dict.fromkeys(status.values())},
         device=device, threads=threads,
         hours_left=math.fsum(hours.values()),
-        steps_left=sum(left.values()),
-        unknown=sum(count for digest, count in left.items() if digest not in paces),
+        steps_left=sum(left.values()) + searching,
+        unknown=sum(count for digest, count in left.items() if digest not in paces) + searching,
         paces=tuple(dict.fromkeys(pace for digest, pace in paces.items() if left[digest])),
         kept=sum(one.kept for one in held.values()),
         to_write=sum(one.kept for digest, one in held.items() if status[digest] != "done"),
         checkpoint=max((one.checkpoint for digest, one in held.items() if status[digest] != "done"), default=0),
         gpu_hours_left=math.fsum(hours[digest] * gpus[digest] for digest in paces),
     )  # fmt: skip
+
+
+def _most_steps(searched: Searched) -> int:
+    """Of a search if nothing is pruned; how long they take depends on what is suggested."""
+    return searched.search.trials * sum(int(plain(stage.spec).get("steps", 1)) for stage in searched.stages)
 
 
 def gpus_of(plan: Plan, paces: Mapping[str, Pace], device: str) -> dict[str, int]:

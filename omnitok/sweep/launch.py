@@ -18,6 +18,7 @@ from omnitok.sweep.plan import plan, plan_one
 from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.queued import asked_states
+from omnitok.sweep.review import refuse_unfit
 from omnitok.sweep.searching import search_here, tell, unfinished, wait_for_searches
 from omnitok.sweep.settled import Settled, created, settle, training, works
 from omnitok.sweep.stored import State, find_asked, store
@@ -85,6 +86,8 @@ def launch_asked(
     folder, settled = prepared(root, asked)
     with _environment(asked.file.resources.environment):
         if cluster == "slurm":
+            if wish.by_hand:
+                refuse_unfit(settled.planned, root)
             return _submitted(root, folder, settled, view if wait else None, told, wish=wish)
         return _here(root, folder, settled, 0 if cluster == "debug" else _count(asked, workers), view, wish=wish)
 

@@ -89,6 +89,14 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
     )
 
 
+def refuse_unfit(plan: Plan, root: Path) -> None:
+    """Raises SpecError where, by the profile that is kept in ``root``, a job of the plan would never run."""
+    known = site.read(root)
+    if known and (wrong := dict.fromkeys(_unfit(plan, known))):
+        said = f"(examined {known.examined}; if the site has changed: omnitok doctor --cluster slurm)"
+        raise SpecError([Fault(Mark("--cluster slurm"), "resources", f"{sentence} {said}") for sentence in wrong])
+
+
 def _unfit(plan: Plan, known: Site) -> list[str]:
     resources = plan.asked.file.resources
     every = [{**resources.job, **given(resources, one)} for one in used(plan.trials, plan.runs).values()]
@@ -101,7 +109,9 @@ def _gpu_hours(plan: Plan, found: Timed) -> Sharing | None:
     if not found.paces.keys() >= {digest for digest, run in plan.runs.items() if "steps" in run.spec}:
         return None
     hours = {
-        digest: run.spec.get("steps", 1) * found.paces[digest].seconds / 3600 * gpus[digest] if digest in found.paces else 0.0
+        digest: run.spec.get("steps", 1) * found.paces[digest].seconds / 3600 * gpus[digest]
+        if digest in found.paces
+        else 0.0
         for digest, run in plan.runs.items()
     }
     return sharing([plan], hours) if any(hours.values()) else None
