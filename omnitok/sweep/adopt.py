@@ -46,13 +46,13 @@ def borrow(root: Path, wanted: Sequence[StageRun]) -> None:
     faults: list[Fault] = []
     for run in wanted:
         _look_after((root / run.digest).resolve(), faults)
-    for digest, (pool, name) in lent(root, wanted).items():
+    for digest, (pool, name) in lendable(root, wanted).items():
         _take((root / digest).resolve(), pool / name, faults, measured=name == digest)
     if faults:
         raise SpecError(faults)
 
 
-def lent(root: Path, wanted: Sequence[StageRun]) -> dict[str, tuple[Path, str]]:
+def lendable(root: Path, wanted: Sequence[StageRun]) -> dict[str, tuple[Path, str]]:
     """What is not done here and is in a pool: {wanted digest: (pool, name of the folder there)}. Nothing is made."""
     missing = {run.digest: run for run in wanted if not _done(root / run.digest)}
     found: dict[str, tuple[Path, str]] = {}
@@ -66,11 +66,11 @@ def lent(root: Path, wanted: Sequence[StageRun]) -> dict[str, tuple[Path, str]]:
 
 def lendings(root: Path, wanted: Sequence[StageRun]) -> list[str]:
     """What a plan says of pools: how much is borrowed already, and how much a launch would borrow."""
-    pools_of = Counter(said["pool"] for run in wanted if (said := pools.borrowed(root / run.digest)))
-    found = [f"{counted(count, 'stage is', 'stages are')} borrowed from {pool}" for pool, count in pools_of.items()]
-    waiting = Counter(str(pool) for pool, _ in lent(root, wanted).values())
-    said = "{} finished in {}: a launch borrows them"
-    return found + [said.format(counted(count, "stage is", "stages are"), pool) for pool, count in waiting.items()]
+    here = Counter(lent["pool"] for run in wanted if (lent := pools.borrowed(root / run.digest)))
+    there = Counter(str(pool) for pool, _ in lendable(root, wanted).values())
+    found = [f"{counted(count, 'stage is', 'stages are')} borrowed from {pool}" for pool, count in here.items()]
+    words = [(counted(count, "stage is", "stages are"), pool) for pool, count in there.items()]
+    return found + [f"{count} finished in {pool}: a launch borrows them" for count, pool in words]
 
 
 def _pools() -> tuple[Path, ...]:
