@@ -1,9 +1,11 @@
 """The doctor on a real cluster: its profile is what the cluster is set to, and what is broken is named."""
 
 import contextlib
+import json
 import stat
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from omnitok.cli import main
 from omnitok.cluster import site
 from omnitok.cluster.probe import Asked, probe
 from omnitok.spec import SpecError
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import tiny
 
 
 def call(*words: object, code: int = 0) -> str:
@@ -140,3 +145,61 @@ def test_a_partition_that_is_not_there_is_refused_before_anything_is_submitted(
 ) -> None:
     with pytest.raises(SpecError, match="no partition lowest"):
         probe(runs_root, site.asked(), Asked(partition="lowest"))
+
+
+SWEEP = tiny.SWEEP.replace("baselines: [mean_colour]\n", "")
+RESOURCES = "resources: {timeout_min: 60, mem_gb: 1, keeper: false}\n"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, runs_root: Path) -> Path:
+    """Two quantizers, two shares of images, two seeds: 4 first stages with 2 children each."""
+    return tiny.write(tmp_path, sweep=SWEEP + RESOURCES)
+
+
+def test_a_plan_has_the_arrays_that_a_launch_then_submits(cluster: Cluster, sweep: Path, runs_root: Path) -> None:
+    cluster.configure(MaxArraySize=3)
+    cluster.ask("scontrol", "update", "nodename=node[1-4]", "state=drain", "reason=test")
+    output = call("plan", sweep, "--cluster", "slurm")
+    assert "jobs: 12 jobs in 6 arrays" in output and not runs_root.exists()
+    planned = json.loads(call("plan", sweep, "--cluster", "slurm", "--json"))["review"]["layout"]
+    assert sorted(len(array["jobs"]) for array in planned) == [1, 2, 2, 2, 2, 3]
+    call("launch", sweep, "--cluster", "slurm")
+    queued = cluster.ask("squeue", "--noheader", "--array", "--format=%F").split()
+    assert sorted(Counter(queued).values()) == [1, 2, 2, 2, 2, 3]
+
+
+def test_a_difference_names_what_is_queued_and_what_is_no_longer_wanted(
+    cluster: Cluster, sweep: Path, runs_root: Path
+) -> None:
+    cluster.ask("scontrol", "update", "nodename=node[1-4]", "state=drain", "reason=test")
+    assert "to submit 12, queued 0" in call("plan", sweep, "--diff", code=3)
+    call("launch", sweep, "--cluster", "slurm")
+    output = call("plan", sweep, "--diff")
+    assert "to submit 0, queued 12, running 0" in output and "nothing to do" in output and output.count("= ") == 12
+    sweep.write_text((SWEEP + RESOURCES).replace("[0.0, 0.5]", "[0.0]"))
+    data = json.loads(call("plan", sweep, "--diff", "--json", code=3))
+    wanted = {one["piece"] for one in data["submit"]}
+    assert len(wanted) == 4 and not data["queued"]  # a first stage and its only child are one piece now
+    left = {one["label"] for one in data["unwanted"]}
+    assert len(data["unwanted"]) == 4 and all(label.startswith("joint ") for label in left)
+    before = cluster.ask("squeue", "--noheader", "--array", "--format=%i")
+    output = call("plan", sweep, "--diff", code=3)
+    assert "4 jobs of this sweep as it was" in output and output.count("cancel it with: scancel ") == 4
+    assert cluster.ask("squeue", "--noheader", "--array", "--format=%i") == before  # nobody was cancelled
+
+
+def test_what_a_site_would_never_run_is_refused_before_it_is_submitted(
+    cluster: Cluster, sweep: Path, runs_root: Path
+) -> None:
+    sweep.write_text(SWEEP + "resources: {timeout_min: 90, gpus_per_node: 3, slurm_partition: lwo}\n")
+    assert "slurm_partition='lwo': no such partition; did you mean 'low'?" in call(
+        "plan", sweep, "--cluster", "slurm", code=2
+    )
+    sweep.write_text(SWEEP + "resources: {timeout_min: 90, gpus_per_node: 3, slurm_partition: low}\n")
+    assert "gpus_per_node=3: a node of the partition low has 2" in call("plan", sweep, "--cluster", "slurm", code=2)
+    call("doctor", "--cluster", "slurm")
+    assert "jobs would never run: gpus_per_node=3" in call("plan", sweep)
+    refused = call("launch", sweep, "--cluster", "slurm", code=2)
+    assert "gpus_per_node=3" in refused and "if the site has changed: omnitok doctor --cluster slurm" in refused
+    assert not cluster.ask("squeue", "--noheader")
