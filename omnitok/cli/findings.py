@@ -57,6 +57,8 @@ def print_cell(cell: Any) -> None:
             out.print(f"  code: {escape(_code(one.ran))}", soft_wrap=True)
         if one.file.exists():
             out.print(f"  measured: {one.file}", soft_wrap=True)
+    if cell.searched:
+        out.print(f"won its search: {escape(flow(cell.searched))}", soft_wrap=True)
     if cell.arm == cell.base:
         out.print("the arm that the others are held against")
         return

@@ -30,7 +30,7 @@ class Behind(NamedTuple):
 
 class Cell(NamedTuple):
     """A number of a table: its mean over seeds, what is behind it, and how its arm differs from ``base``, by the name of a
-    stage and the dotted path of a choice: (as there, as here)."""
+    stage and the dotted path of a choice: (as there, as here). ``searched``: {path: value} of what won the arm's search."""
 
     sweep: str
     arm: str
@@ -41,6 +41,7 @@ class Cell(NamedTuple):
     seeds: tuple[Behind, ...]
     base: str
     changed: dict[str, tuple[Any, Any]]
+    searched: dict[str, Any]
 
 
 def explain_cell(root: Path, sweep: str, arm: str, metric: str) -> Cell:
@@ -67,6 +68,7 @@ def explain_cell(root: Path, sweep: str, arm: str, metric: str) -> Cell:
         seeds=seeds,
         base=base,
         changed=_changed(root, first["stages"], mine[0].trial["stages"]),
+        searched=mine[0].trial.get("searched", {}),
     )
 
 
