@@ -9,7 +9,8 @@ from omnitok.cluster.ledger import LEDGER
 from omnitok.runs import Failure
 from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep import enqueue as room
-from omnitok.sweep import queued
+from omnitok.sweep import queued, verdicts
+from omnitok.sweep import watch as watching
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.settled import settle
 
@@ -30,8 +31,8 @@ class Heard(Silent):
 @pytest.fixture
 def sweep(tmp_path, runs_root, monkeypatch):
     """Two arms that share a first stage, and a baseline; a Slurm that takes what it is given and answers in ``told``."""
-    monkeypatch.setattr(room, "ASK_S", 0.0)
-    monkeypatch.setattr(room, "LOOK_S", 0.01)
+    monkeypatch.setattr(watching, "ASK_S", 0.0)
+    monkeypatch.setattr(watching, "LOOK_S", 0.01)
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
 
     def submit(root, folder, pieces, resources):
@@ -52,8 +53,8 @@ def answering(monkeypatch, *answers):
             raise SpecError([Fault(Mark("--cluster slurm"), "", "Slurm does not answer")])
         return answer
 
-    monkeypatch.setattr(room, "queue", queue)
-    monkeypatch.setattr(queued, "queue", queue)
+    for module in (room, queued, watching):
+        monkeypatch.setattr(module, "queue", queue)
 
 
 def stages(sweep, root):
@@ -70,20 +71,53 @@ def states(sweep):
 
 def test_what_is_lost_is_said_and_what_waited_for_it_is_blocked(sweep, runs_root, monkeypatch):
     first, left, right, flat = stages(sweep, runs_root)
-    lost = Queued("1", "lost", "Slurm does not know it")
-    cancelled = Queued("2_0", "cancelled", "DependencyNeverSatisfied")
-    failed = Queued("3", "failed", "OUT_OF_MEMORY")
+    lost = Queued("1", "lost", "Slurm does not know it", "lost")
+    cancelled = Queued("2_0", "cancelled", "DependencyNeverSatisfied", "cancelled")
+    failed = Queued("3", "failed", "OUT_OF_MEMORY", "out_of_memory")
     pending = dict.fromkeys((first, left, right, flat), Queued("1", "pending", "Priority"))
-    answering(monkeypatch, pending, None, {first: lost, left: cancelled, right: cancelled, flat: failed})
+    answering(
+        monkeypatch, pending, pending, pending, None, {first: lost, left: cancelled, right: cancelled, flat: failed}
+    )
     heard = Heard()
-    done = launch_sweep(sweep, cluster="slurm", wait=True, view=heard)
+    never = ["failures={lost: {retry: 0}, out_of_memory: {retry: 0}}", "resources={keeper: false}"]
+    done = launch_sweep(sweep, never, cluster="slurm", wait=True, view=heard)
     assert dict(heard.said) == {
-        "images fsq+0.0/0": Failure("job", "job 1 is lost: Slurm does not know it", ""),
-        "baseline mean_colour": Failure("job", "job 3 is failed: OUT_OF_MEMORY", ""),
+        "images fsq+0.0/0": Failure("lost", "job 1 is lost: Slurm does not know it", "", "1"),
+        "baseline mean_colour": Failure("out_of_memory", "job 3 is failed: OUT_OF_MEMORY", "", "3"),
     }
     assert (done.trained, done.measured, done.interrupted) == (0, 0, False)
-    blocked = ("blocked", "job 1 is lost: Slurm does not know it")
-    assert states(sweep) == [blocked, blocked, ("failed", "job 3 is failed: OUT_OF_MEMORY")]
+    blocked = ("blocked", "lost: job 1 is lost: Slurm does not know it")
+    assert states(sweep) == [blocked, blocked, ("failed", "out_of_memory: job 3 is failed: OUT_OF_MEMORY")]
+
+
+def test_what_ends_badly_is_submitted_again_and_what_waited_for_it_with_it(sweep, runs_root, monkeypatch):
+    first, left, right, flat = stages(sweep, runs_root)
+    waits = Queued("2", "pending", "Dependency")
+    begun = {
+        first: Queued("1", "running", "RUNNING"),
+        left: waits,
+        right: waits,
+        flat: Queued("3", "running", "RUNNING"),
+    }
+    gone = Queued("2", "cancelled", "DependencyNeverSatisfied", "cancelled")
+    ended = {first: Queued("1", "failed", "NODE_FAIL", "node", "node2"), left: gone, right: gone, flat: begun[flat]}
+    answering(monkeypatch, {}, {}, begun, ended)
+    asked = []
+
+    def submit(root, folder, pieces, resources):
+        (folder / LEDGER).touch()
+        asked.append({piece.id: piece.resources.get("slurm_exclude") for piece in pieces})
+        if len(asked) > 1:  # the second time everything ends well
+            for one in stages(sweep, runs_root):
+                runs.write_json(runs_root / one / runs.RESULT, {})
+        return [Submitted(piece.id, str(len(asked) * 10 + i)) for i, piece in enumerate(pieces)]
+
+    monkeypatch.setattr(room, "submit", submit)
+    launch_sweep(sweep, ["resources={keeper: false}", "evaluate=[]", "claims=[]"], cluster="slurm", wait=True)
+    assert asked[:2] == [dict.fromkeys((first, left, right, flat)), {first: "node2"}]
+    assert asked[2].items() >= dict.fromkeys((left, right)).items()
+    (verdict,) = verdicts.history(next(runs_root.glob("sweeps/*"))).verdicts.values()
+    assert (verdict.kind, verdict.does, verdict.given) == ("node", "retry", {"slurm_exclude": "node2"})
 
 
 def test_a_trial_is_where_the_job_of_its_first_open_stage_is(sweep, runs_root, monkeypatch):
@@ -105,7 +139,7 @@ def test_a_trial_is_where_the_job_of_its_first_open_stage_is(sweep, runs_root, m
 
 
 def test_a_queue_that_is_silent_for_long_ends_the_watch(sweep, runs_root, monkeypatch):
-    monkeypatch.setattr(room, "SILENCE_S", 0.05)
+    monkeypatch.setattr(watching, "SILENCE_S", 0.05)
     answering(monkeypatch, None)
     with pytest.raises(SpecError, match="Slurm does not answer"):
         launch_sweep(sweep, cluster="slurm", wait=True)
@@ -114,7 +148,7 @@ def test_a_queue_that_is_silent_for_long_ends_the_watch(sweep, runs_root, monkey
 def test_what_the_site_has_no_room_for_is_not_waited_for(sweep, runs_root, monkeypatch):
     monkeypatch.setattr(room, "submit", lambda root, folder, pieces, resources: [Submitted(pieces[0].id, "1")])
     first, left, right, flat = stages(sweep, runs_root)
-    answering(monkeypatch, {first: Queued("1", "lost", ""), flat: Queued("9", "running", "RUNNING")}, {})
+    answering(monkeypatch, {first: Queued("1", "lost", ""), flat: Queued("9", "running", "RUNNING")})
     told = []
     launch_sweep(sweep, cluster="slurm", told=told.append)
     (jobs,) = told

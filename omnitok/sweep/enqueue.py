@@ -80,9 +80,9 @@ def enqueue(root: Path, folder: Path, settled: Settled, wish: Wish) -> Jobs:
     with alone(folder):
         if wish.by_hand:
             verdicts.go_on(folder)
-            jobs = queue(folder)
             names = {piece.id for piece in todo.pieces}
-            verdicts.forgive(folder, {name: job.job for name, job in jobs.items() if name in names})
+            ended = {name: None if job.state in ACTIVE else job.job for name, job in queue(folder).items()}
+            verdicts.forgive(folder, {name: job for name, job in ended.items() if name in names})
         return _act(root, folder, settled, todo)
 
 

@@ -54,8 +54,8 @@ def history(folder: Path) -> History:
         with suppress(ValueError, TypeError, AttributeError):
             said = json.loads(line)
             if "forgiven" in said:
-                anew = {str(piece): str(job) for piece, job in said["forgiven"].items()}
-                forgiven |= set(anew.items())
+                anew = said["forgiven"]
+                forgiven |= {(piece, job) for piece, job in anew.items() if job is not None}
                 found = {key: one for key, one in found.items() if one.piece not in anew}
             else:
                 one = Verdict(**said)
@@ -69,8 +69,9 @@ def add(folder: Path, verdicts: Iterable[Verdict]) -> None:
         runs.append_line(folder / VERDICTS, one._asdict())
 
 
-def forgive(folder: Path, jobs: Mapping[str, str]) -> None:
-    """A person launches: the counts of these pieces begin anew, and their jobs of before ({piece: job}) are no failures."""
+def forgive(folder: Path, jobs: Mapping[str, str | None]) -> None:
+    """A person launches: the counts of these pieces begin anew, and their jobs that have ended are no failures. ``jobs``: {piece:
+    job}, None where that waits or runs."""
     if jobs:
         runs.append_line(folder / VERDICTS, {"forgiven": dict(jobs), "at": provenance.now()})
 
