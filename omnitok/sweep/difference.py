@@ -9,6 +9,7 @@ from omnitok import runs
 from omnitok.cluster import Piece, Queued, queue
 from omnitok.cluster.ledger import LEDGER, newest
 from omnitok.cluster.piece import ACTIVE
+from omnitok.cluster.questions import elsewhere
 from omnitok.sweep.enqueue import lacking
 from omnitok.sweep.plan import Plan
 from omnitok.sweep.searching import search_pieces
@@ -58,9 +59,10 @@ def difference(root: Path, plan: Plan) -> Difference:
     open_ = [piece for piece in pieces if piece.id not in active and piece.id not in here]
     waiting = [piece for piece in pieces if piece.id in active and active[piece.id].state != "running"]
     busy = [piece for piece in pieces if piece.id in here or (piece.id in active and piece not in waiting)]
+    others = elsewhere(folder, {one for piece in open_ for one in piece.folders})
     total = sum(1 for _ in wanted(settled))
     return Difference(
-        submit=tuple(_item(piece, jobs) for piece in open_),
+        submit=tuple(_item(piece, jobs)._replace(why=_waits(piece, others)) for piece in open_),
         queued=tuple(_item(piece, jobs) for piece in waiting),
         running=tuple(_item(piece, jobs) for piece in busy),
         failed=tuple(_failed(root, open_, jobs)),
@@ -77,6 +79,12 @@ def difference(root: Path, plan: Plan) -> Difference:
 def _item(piece: Piece, jobs: Mapping[str, Queued]) -> Item:
     job = jobs.get(piece.id)
     return Item(piece.id, piece.label, job.job if job else "", job.reason if job and job.state in ACTIVE else "")
+
+
+def _waits(piece: Piece, others: Mapping[str, set[str]]) -> str:
+    """The jobs of other sweeps, or of this one as it was, that work in the same folders and are waited for."""
+    jobs = sorted(set().union(*(others.get(one, ()) for one in piece.folders)))
+    return f"waits for {', '.join(jobs)}, which another sweep has there" if jobs else ""
 
 
 def _failed(root: Path, pieces: Iterable[Piece], jobs: Mapping[str, Queued]) -> Iterator[Item]:

@@ -181,6 +181,7 @@ def test_a_difference_names_what_is_queued_and_what_is_no_longer_wanted(
     data = json.loads(call("plan", sweep, "--diff", "--json", code=3))
     wanted = {one["piece"] for one in data["submit"]}
     assert len(wanted) == 4 and not data["queued"]  # a first stage and its only child are one piece now
+    assert all("which another sweep has there" in one["why"] for one in data["submit"])
     left = {one["label"] for one in data["unwanted"]}
     assert len(data["unwanted"]) == 4 and all(label.startswith("joint ") for label in left)
     before = cluster.ask("squeue", "--noheader", "--array", "--format=%i")
