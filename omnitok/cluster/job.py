@@ -18,7 +18,6 @@ from omnitok import runs
 from omnitok.cluster.meeting import Meeting, Place
 from omnitok.cluster.progress import check_progress
 from omnitok.runs import Failure
-from omnitok.runs.leases import PLACE
 
 LOOK_S: Final = 0.1
 BUSY_S: Final = 600.0  # how long a folder that another attempt holds is waited for
@@ -101,7 +100,7 @@ class _Attempt(threading.Thread):
         self.root, self.pieces, self.resources = Path(job.root), job.pieces, job.resources
         self.asked = self.measuring = self.ended = self.stopped = False
         self.error: BaseException | None = None
-        self.folder: Path | None = None  # of the stage that is trained
+        self.held: runs.Held | None = None  # the attempt at the stage that is trained
         self.failed: list[Failure] = []
         self.place, self.meeting = job.place, None
         if job.place:
@@ -147,8 +146,8 @@ class _Attempt(threading.Thread):
         while time.monotonic() < until and not (self.ended and (meeting.silent or meeting.over)):
             meeting.look(LOOK_S)
         reason = meeting.reason(own)
-        if reason and self.folder and not meeting.over and (self.first or meeting.silent) and not self.asked:
-            _write_down(self.folder, reason)
+        if reason and self.held and not meeting.over and (self.first or meeting.silent) and not self.asked:
+            self._write_down(self.held, reason)
         if self.first:
             meeting.tell(over=True)
         if not isinstance(self.error, runs.Busy):
@@ -156,6 +155,15 @@ class _Attempt(threading.Thread):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(END_S)
+
+    def _write_down(self, held: runs.Held, reason: Failure) -> None:
+        """In the name of the attempt that these tasks are, whose lease the first of them may still hold, have died with,
+        or have left with less to say. If somebody took it over there is nothing to say."""
+        try:
+            runs.fail_held(held, reason)
+        except runs.Fenced:
+            if self.first and not isinstance(self.error, runs.Busy):
+                runs.fail(held.folder, reason)
 
     def run(self) -> None:
         # what this thread starts inherits its mask: a signal to all processes of the task must not kill the loader's
@@ -209,11 +217,12 @@ class _Attempt(threading.Thread):
         if piece["search"]:
             self._search(self.root / piece["search"], piece["id"])
         for stage in piece["stages"]:
-            self.folder = self.root / stage
+            begin = partial(setattr, self, "held")
             every_s = self.resources["checkpoint_every_s"]
-            lead = partial(trial.run, self.folder, checkpoint_every_s=every_s, stop=lambda: self.asked)
-            self._patiently(lead if self.first else partial(trial.follow, self.folder), piece["id"])
-        self.folder = None
+            lead = partial(trial.run, checkpoint_every_s=every_s, stop=lambda: self.asked, on_begin=begin)
+            work = lead if self.first else partial(trial.follow, on_begin=begin)
+            self._patiently(partial(work, self.root / stage), piece["id"])
+            self.held = None
 
     def _search(self, folder: Path, name: str) -> None:
         """As one worker of it, until its target is met."""
@@ -250,18 +259,6 @@ class _Attempt(threading.Thread):
                 if time.monotonic() > until:
                     raise runs.Busy(f"{busy}, and has for {BUSY_S / 60:.0f} minutes") from None
             time.sleep(LOOK_S)
-
-
-def _write_down(folder: Path, reason: Failure) -> None:
-    """In the name of the attempt that these tasks are, whose lease the first of them may still hold, or have died with."""
-    held = next((runs.Held(folder, place.name) for place in (folder / PLACE).glob("*")), None)
-    try:
-        if held:
-            runs.fail_held(held, reason)
-            return
-    except runs.Fenced:
-        pass
-    runs.fail(folder, reason)
 
 
 def _failure(error: BaseException) -> Failure:

@@ -43,8 +43,9 @@ def run(
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     stop: Callable[[], bool] = lambda: False,
     on_record: Callable[[Record], None] = lambda record: None,
+    on_begin: Callable[[runs.Held], None] = lambda held: None,
 ) -> dict[str, float]:
-    """Start, resume or do nothing, as the folder says. -> what is in ``result.json``.
+    """Start, resume or do nothing, as the folder says. -> what is in ``result.json``. ``on_begin`` hears of the attempt.
 
     Raises Busy where another process trains it, Stopped where ``stop`` said so, and whatever training raises, after
     ``error.txt`` has it.
@@ -61,6 +62,7 @@ def run(
             told(DONE)
             return dict(runs.read_json(folder / runs.RESULT))
         told(held.token)
+        on_begin(held)
         with failing_into(folder, held=held):
             return _train(held, checkpoint_every_s, stop, on_record)
 
@@ -73,7 +75,7 @@ def _done(folder: Path) -> bool:
     return done
 
 
-def follow(folder: Path) -> None:
+def follow(folder: Path, *, on_begin: Callable[[runs.Held], None] = lambda held: None) -> None:
     """Train as one of several processes beside the one that runs ``run``, in that one's attempt, and write nothing but why
     it died. Raises Busy where that one does."""
     token = told("")
@@ -81,7 +83,9 @@ def follow(folder: Path) -> None:
         return
     if token == BUSY:
         raise runs.Busy(f"{folder.name}: another process works in this folder")
-    with failing_into(folder, held=runs.Held(folder, token)):
+    held = runs.Held(folder, token)
+    on_begin(held)
+    with failing_into(folder, held=held):
         task, start = _resumed_at(int(told("")), folder)
         if start == 0:
             _inherit(task, folder)
