@@ -1,5 +1,6 @@
 """Which trial a worker works on: each is one worker's at a time, and none is begun beyond the target."""
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,17 +22,18 @@ from omnitok.search.standing import trials
 from omnitok.spec import resolve
 
 LOOK_S: Final = 1.0  # between two looks whether another worker's trial has ended, or its worker has died
-CLAIM_S: Final = 0.02  # between two tries to claim
+CLAIM_S: Final = (0.02, 0.1)  # between two tries to claim, at random so that nobody is always late
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
 
 class Claimed(NamedTuple):
-    """One trial that is this worker's until ``lease`` is closed."""
+    """One trial that is this worker's until ``lease`` is closed. ``drawn``: it, if it is new."""
 
     trial: Trial
     labels: Values
     held: runs.Held
     lease: ExitStack
+    drawn: FrozenTrial | None = None
 
 
 class Claims:
@@ -45,6 +47,7 @@ class Claims:
         self.prepared = read(folder)
         self.parameters = made(self.prepared.search.space)
         self.board = Board(folder)
+        self.shared: Study | None = None
 
     @contextmanager
     def alone(self, stop: Callable[[], bool]) -> Iterator[runs.Held | None]:
@@ -55,7 +58,7 @@ class Claims:
                 try:
                     held = stack.enter_context(runs.lease(self.folder))
                 except runs.Busy:
-                    time.sleep(CLAIM_S)
+                    time.sleep(random.uniform(*CLAIM_S))
             yield held
 
     def begin(self, held: runs.Held) -> None:
@@ -76,21 +79,24 @@ class Claims:
 
     def study(self, number: int) -> Study:
         """The study as the trial of this number sees it."""
+        if self.shared is None:
+            self.shared = load_study(study_name=self.prepared.study, storage=self.storage, pruner=self.pruner)
         search = self.prepared.search
-        sampler = resolve(search.sampler)(seed_of(search.seed, number))
-        return load_study(study_name=self.prepared.study, storage=self.storage, sampler=sampler, pruner=self.pruner)
+        self.shared.sampler = resolve(search.sampler)(seed_of(search.seed, number))
+        return self.shared
 
     def claim(self, held: runs.Held) -> Claimed | bool:
         """A trial whose worker died, else one that waits, else a new one. Else True where the target is met and nothing
         runs, and the winner is known then; False where others are still at work."""
         self.prepared = read(self.folder)
-        claimed = self._claimed(held)
+        every = self.study(0).get_trials(deepcopy=False)
+        claimed = self._claimed(held, every)
         with ExitStack() as stack:
             if claimed is not None:
                 stack.enter_context(claimed.lease)  # what fails here must not keep it
-            every = self._every()
             over = claimed is None and self._met(every) and all(one.state.is_finished() for one in every)
-            self.board.publish(self.prepared, every, held, last=over)
+            new = [claimed.drawn] if claimed is not None and claimed.drawn is not None else []
+            self.board.publish(self.prepared, [*every, *new], held, last=over)
             self.passing("published")
             if over:
                 self.board.crown(self.prepared, held)
@@ -98,15 +104,11 @@ class Claims:
             stack.pop_all()
         return claimed or over
 
-    def _claimed(self, held: runs.Held) -> Claimed | None:
-        every = self._every()
+    def _claimed(self, held: runs.Held, every: list[FrozenTrial]) -> Claimed | None:
         for one in every:
             if one.state in OPEN and (claimed := self._adopted(one)):
                 return claimed
-        return None if self._met(every) else self._asked(held, len(every))
-
-    def _every(self) -> list[FrozenTrial]:
-        return self.study(0).get_trials(deepcopy=False)
+        return None if self._met(every) else self._asked(held, every)
 
     def _met(self, every: list[FrozenTrial]) -> bool:
         """Whether nothing more is to be begun."""
@@ -133,19 +135,19 @@ class Claims:
             trial = Trial(self.study(one.number), one._trial_id)
             return Claimed(trial, draw(trial, self.parameters), lease.held, lease.pop_all())
 
-    def _asked(self, held: runs.Held, number: int) -> Claimed | None:
+    def _asked(self, held: runs.Held, every: list[FrozenTrial]) -> Claimed | None:
         """A new trial. Its lease is held before it is there, so nobody takes it for one whose worker died."""
-        if (lease := self._leased(number)) is None:
+        if (lease := self._leased(len(every))) is None:
             return None
         self.passing("leased")
         with lease:
-            study = self.study(number)
-            one = drawn(study, number, self.parameters)
+            study = self.study(len(every))
+            one = drawn(study, every, self.parameters)
             self.passing("drawn")
             held.check()
             trial_id = self.storage.create_new_trial(study._study_id, template_trial=one)
             self.passing("asked")
-            return Claimed(Trial(study, trial_id), dict(one.params), lease.held, lease.pop_all())
+            return Claimed(Trial(study, trial_id), dict(one.params), lease.held, lease.pop_all(), one)
 
     def _leased(self, number: int) -> "_Lease | None":
         folder = self.folder / "trials" / str(number)

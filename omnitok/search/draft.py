@@ -17,16 +17,17 @@ DRAFT = -1  # an id that no storage gives
 
 
 class Draft(BaseStorage):
-    """A study's storage as it would be with one trial more, which is here alone. All else is the storage's."""
+    """A study's storage as it would be with one trial more, which is here alone. ``every``: the trials as they were read
+    last, so that a sampler that looks often does not ask a database as often. All else is the storage's."""
 
-    def __init__(self, storage: BaseStorage, study_id: int, number: int) -> None:
-        self.storage, self.study_id, self.number = storage, study_id, number
+    def __init__(self, storage: BaseStorage, study_id: int, every: Sequence[FrozenTrial]) -> None:
+        self.storage, self.study_id, self.every = storage, study_id, every
         self.trial: FrozenTrial | None = None
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         attributes: dict[str, Any] = {"user_attrs": {}, "system_attrs": {}, "intermediate_values": {}}
         self.trial = FrozenTrial(
-            number=self.number,
+            number=len(self.every),
             state=TrialState.RUNNING,
             value=None,
             datetime_start=datetime.now(),  # noqa: DTZ005, as Optuna writes it
@@ -61,9 +62,9 @@ class Draft(BaseStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        found = self.storage.get_all_trials(study_id, deepcopy, states)
-        mine = [self.drawn] if self.trial is not None and (states is None or self.trial.state in states) else []
-        return [*found, *(copy.deepcopy(mine) if deepcopy else mine)]
+        known = [*self.every, self.drawn] if self.trial is not None else self.every
+        found = [one for one in known if states is None or one.state in states]
+        return copy.deepcopy(found) if deepcopy else found
 
     # What is not of the trial
 
@@ -109,9 +110,9 @@ class Draft(BaseStorage):
         self.drawn.user_attrs[key] = value
 
 
-def drawn(study: Study, number: int, parameters: dict[str, Parameter]) -> FrozenTrial:
-    """The trial of this number as the study's sampler suggests it, which is in no storage yet."""
-    draft = Draft(study._storage, study._study_id, number)
+def drawn(study: Study, every: Sequence[FrozenTrial], parameters: dict[str, Parameter]) -> FrozenTrial:
+    """The trial after ``every`` as the study's sampler suggests it, which is in no storage yet."""
+    draft = Draft(study._storage, study._study_id, every)
     beside = Study(study.study_name, draft, sampler=study.sampler, pruner=study.pruner)
     draw(beside.ask(), parameters)
     return draft.drawn

@@ -72,8 +72,7 @@ def open_storage(folder: Path) -> BaseStorage:
     _refuse_elsewhere(folder, url)
     if not url:
         return JournalStorage(Journal(str(folder / JOURNAL)))
-    # pre_ping: a connection of before the database was started again is made anew
-    engine: dict[str, Any] = {"pool_pre_ping": True}
+    engine: dict[str, Any] = {}
     if url.startswith("postgresql"):
         url = "postgresql+psycopg2://" + url.partition("://")[2]
         # a database whose machine is gone is found so in half a minute, not in the kernel's quarter of an hour
