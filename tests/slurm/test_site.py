@@ -2,11 +2,10 @@
 
 import contextlib
 import json
-import stat
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +43,20 @@ def covered(cluster: Cluster, node: str, place: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run([*inside, "umount", str(place)], check=True)
+
+
+@pytest.fixture
+def failing(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
+    """Makes a command of Slurm's fail in some case, here and on the nodes."""
+
+    def make(command: str, case: str, said: str) -> None:
+        path, real = tmp_path / "bin" / command, cluster.ask("sh", "-c", f"command -v {command}")
+        path.parent.mkdir()
+        path.write_text(f'#!/bin/sh\ncase {case}) echo "{said}" >&2; exit 1;; esac\nexec {real} "$@"\n')
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{path.parent}:{cluster.environment['PATH']}")
+
+    return make
 
 
 def test_the_profile_is_what_the_cluster_is_set_to(cluster: Cluster, runs_root: Path) -> None:
@@ -117,14 +130,9 @@ def test_a_node_without_the_folder_and_one_without_python_are_named(cluster: Clu
 
 
 def test_a_job_that_cannot_be_requeued_is_named_and_gone(
-    cluster: Cluster, runs_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, runs_root: Path, failing: Callable[[str, str, str], None]
 ) -> None:
-    refusing = tmp_path / "bin" / "scontrol"
-    refusing.parent.mkdir()
-    real = cluster.ask("sh", "-c", "command -v scontrol")
-    refusing.write_text(f'#!/bin/sh\n[ "$1" = requeue ] && {{ echo "Requested operation is presently disabled" >&2; exit 1; }}\nexec {real} "$@"\n')  # fmt: skip
-    refusing.chmod(refusing.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{refusing.parent}:{cluster.environment['PATH']}")
+    failing("scontrol", '"$1" in requeue', "Requested operation is presently disabled")
     found = probe(runs_root, site.asked(), Asked(nodes=1, seconds=200))
     seen = {one.what: one for one in found.nodes}
     assert seen["signal"].level == "ok" and seen["requeued job"].level == "refused"
@@ -204,3 +212,17 @@ def test_what_a_site_would_never_run_is_refused_before_it_is_submitted(
     refused = call("launch", sweep, "--cluster", "slurm", code=2)
     assert "gpus_per_node=3" in refused and "if the site has changed: omnitok doctor --cluster slurm" in refused
     assert not cluster.ask("squeue", "--noheader")
+
+
+def test_what_nodes_may_not_do_and_cannot_reach_is_said_with_what_it_costs(
+    cluster: Cluster, runs_root: Path, failing: Callable[[str, str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing("sbatch", '"$(uname -n)" in node*', "Access denied")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("OMNITOK_STUDY", "postgresql://me:secret@127.0.0.1:9/study")
+    found = probe(runs_root, site.asked(), Asked(nodes=1, seconds=200))
+    said = next(one for one in found.nodes if one.what.startswith("node "))
+    assert said.level == "warning" and "secret" not in str(found)
+    assert "jobs there may not submit (Access denied): what failed goes on only with the next launch" in said.seen
+    assert "MLflow cannot be reached" in said.seen and "the study's PostgreSQL cannot be reached" in said.seen
+    assert all(one.level != "refused" for one in found.nodes)
