@@ -91,6 +91,7 @@ def _mirrored_once(root: Path, sweep: str, plan: dict[str, Any]) -> None:
     stages = Counter(run.data.tags.get("omnitok.digest") for run in found)
     trials = Counter(run.data.tags.get("omnitok.trial") for run in found)
     assert all(stages[digest] == 1 for digest in plan["stages"]), stages
+    assert all(count == 1 for digest, count in stages.items() if digest), stages  # suggestions of searches, too
     keys = [f"{sweep}/{trial['name']}/{trial['seed']}" for trial in plan["trials"]]
     assert all(trials[key] == 1 for key in keys), trials
     assert sum(count for key, count in trials.items() if key and key.startswith(f"{sweep}/")) == len(keys), trials

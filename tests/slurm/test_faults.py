@@ -19,9 +19,9 @@ import tiny
 from cluster import Cluster
 from daemons import Failed, until
 from once import appended, at_rest, exactly_once, settled, tear
-from services import Mlflow
+from services import Mlflow, Postgres
 
-from omnitok import launch_sweep, runs, sync
+from omnitok import launch_sweep, runs, search, sync
 from omnitok.cluster.ledger import LEDGER, read
 from omnitok.tracking import TrackingError
 
@@ -63,7 +63,7 @@ def trains(root: Path, least: int = 20) -> None:
     until(lambda: steps(root) >= least, 120, "it trains", pause=0.1)
 
 
-def finish(sweep: Path, cluster: Cluster, seconds: float = 240) -> None:
+def finish(sweep: Path, cluster: Cluster, seconds: float = 600) -> None:
     """Wait until all is done, and launch again, as a person would, whenever nothing is left in the queue."""
     end = time.monotonic() + seconds
     while not settled(sweep):
@@ -273,6 +273,35 @@ def _mirrored(server: Mlflow) -> int:
     client = MlflowClient(server.url)
     found = client.get_experiment_by_name("omnitok")
     return len(client.search_runs([found.experiment_id])) if found else 0
+
+
+SEARCH = """\
+search:
+  space: {optimizer.lr: {type: float, low: 1e-4, high: 1e-2, log: true}}
+  objective: val/psnr
+  trials: 6
+"""
+
+
+def test_a_study_whose_database_is_away_for_a_while_is_complete_afterwards(
+    mirror: str, postgres: Postgres, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMNITOK_STUDY", database)
+    sweep = tiny.write(tmp_path, long(60), text(shares="[0.25, 0.5]") + SEARCH)
+    with subprocess.Popen(
+        [*OMNITOK, "launch", str(sweep), "--workers", "2"], stdout=PIPE, stderr=PIPE, text=True
+    ) as one:
+        trains(runs.root(), 100)
+        postgres.crash()
+        time.sleep(3)
+        postgres.start()
+        said = one.communicate(timeout=400)
+    assert one.returncode == 0, said
+    exactly_once(sweep)
+    for folder in runs.root().glob("sweeps/*/search/*"):
+        told = [(one["number"], one["state"]) for one in search.trials(folder)]
+        assert told == [(number, "complete") for number in range(6)], told
+    assert len(list(runs.root().glob("sweeps/*/search/*/winner.json"))) == 2
 
 
 # ---- disks

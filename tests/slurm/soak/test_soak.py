@@ -32,7 +32,7 @@ def test_fifty_kills_at_random_moments_lose_and_double_nothing(
             killed += kill(cluster, draw)
             if not cluster.ask("squeue", "--noheader", strict=False):
                 launch_sweep(sweep, cluster="slurm")
-        finish(sweep, cluster, 600)
+        finish(sweep, cluster)
         assert exactly_once(sweep, cluster=cluster) == undisturbed(experiment, said)
     assert killed > KILLS // 2, "most moments were such that nobody was there"
     assert len(list(runs.root().glob("sweeps/*/plan.json"))) == ROUNDS
