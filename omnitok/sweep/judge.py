@@ -61,6 +61,8 @@ def judge(case: Case, policies: Failures) -> Judged:
         if any(parent in found.over or parent in found.blocked for parent in piece.after):
             found.blocked.add(piece.id)
             continue
+        if _rests(case, piece):
+            continue
         verdict = None
         if (job := _ended(case, piece, past)) is not None:
             verdict = past.verdicts.get((piece.id, job.job))
@@ -74,6 +76,15 @@ def judge(case: Case, policies: Failures) -> Judged:
         given |= {piece.id: verdict.given} if verdict else {}
         found.ready.append(piece._replace(resources={**piece.resources, **given.get(piece.id, {})}))
     return found._replace(stop=_stop([*past.verdicts.values(), *found.new], policies))
+
+
+def _rests(case: Case, piece: Piece) -> bool:
+    """Whether a worker of a search has found nothing more to do while others are still at it."""
+    job = case.queued.get(piece.id)
+    if not piece.search or job is None or job.state != "done":
+        return False
+    beside = [case.queued.get(one.id) for one in case.pieces if one.search == piece.search]
+    return any(one is not None and one.state in ACTIVE for one in beside)
 
 
 def _ended(case: Case, piece: Piece, past: History) -> Queued | None:

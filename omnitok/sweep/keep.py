@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from omnitok import provenance, runs
+from omnitok.cluster.submit import WINNER
 from omnitok.spec import SpecError
 from omnitok.sweep import verdicts
 from omnitok.sweep.enqueue import Jobs, Wish
 from omnitok.sweep.launch import launch_asked
-from omnitok.sweep.stored import asked_of
+from omnitok.sweep.stored import SEARCHES, asked_of
 
 PATIENCE_S: Final = 1800.0  # how long a controller may be silent, or another launcher be at it
 PAUSE_S: Final = 20.0
@@ -24,8 +25,10 @@ def keep(folder: Path, patience_s: float = PATIENCE_S) -> None:
     until = time.monotonic() + patience_s
     while not (why := verdicts.stopped(folder)):
         try:
+            won = _won(folder)
             launch_asked(asked_of(folder), cluster="slurm", told=_say, wish=Wish(by_hand=False))
-            return
+            if _won(folder) == won:  # else a search has ended meanwhile, and nobody would wake for it
+                return
         except (SpecError, runs.Busy) as error:
             silent = isinstance(error, runs.Busy) or "does not answer" in str(error) or "is not known" in str(error)
             if not silent or time.monotonic() > until:
@@ -33,6 +36,11 @@ def keep(folder: Path, patience_s: float = PATIENCE_S) -> None:
             print(f"{provenance.now()} {error}; again in {PAUSE_S:.0f} seconds", flush=True)
             time.sleep(PAUSE_S)
     print(f"{provenance.now()} {why}")
+
+
+def _won(folder: Path) -> int:
+    """How many searches are over."""
+    return len(list((folder / SEARCHES).glob(f"*/{WINNER}")))
 
 
 def _say(jobs: Jobs) -> None:

@@ -139,7 +139,8 @@ def _submitted(
     if view is None:
         return Launched(folder, asked_states(folder), 0, 0, interrupted=False, jobs=jobs)
     if unfinished(settled.planned):
-        if wait_for_searches(root, folder, settled.planned, view):
+        here = settled
+        if wait_for_searches(root, folder, here.planned, view, lambda: enqueue(root, folder, here, policed)):
             return Launched(folder, asked_states(folder), 0, 0, interrupted=True, jobs=jobs)
         folder, settled = prepared(root, settled.planned.asked)
         jobs = enqueue(root, folder, settled, policed)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import torch
 from omnitok.cluster import Piece
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
-from omnitok.runs import Failure
+from omnitok.runs import Busy, Failure
 from omnitok.search import prepare, winner
 from omnitok.search.worker import work
 from omnitok.spec import SpecError
@@ -25,6 +26,7 @@ from omnitok.sweep.work import Outcome, Work
 
 LOOK_S: Final = 0.25  # how often the view looks
 ASK_S: Final = 5.0  # how often the queue is asked
+SURE: Final = 2  # answers in a row without a job: files of another machine are seen late
 AGAIN: Final = 3  # how often a worker of an arm that died is replaced
 WORKERS: Final = 4  # of an arm's search on a cluster
 
@@ -188,8 +190,10 @@ class _Processes:
             self.view.ended(piece(self.root, one), outcome)
 
 
-def wait_for_searches(root: Path, folder: Path, planned: Plan, view: View) -> bool:
-    """Until every search is over or no job is left that searches; ctrl-C leaves the jobs alone. -> whether it came."""
+def wait_for_searches(root: Path, folder: Path, planned: Plan, view: View, again: Callable[[], object]) -> bool:
+    """Until every search is over or no job is left that searches; ctrl-C leaves the jobs alone. -> whether it came.
+
+    ``again``: submits what of the workers that ended badly may be tried again."""
     waiting = {one.name: one for one in unfinished(planned)}
     ids = {name: [piece.id for piece in search_pieces(root, planned) if piece.id.startswith(f"search.{name}.")]
            for name in waiting}  # fmt: skip
@@ -203,7 +207,10 @@ def wait_for_searches(root: Path, folder: Path, planned: Plan, view: View) -> bo
             if time.monotonic() - asked > ASK_S and waiting:
                 asked = time.monotonic()
                 gone = _gone(folder, ids, gone)
-            for name in [name for name in waiting if gone[name] > 1]:
+                if any(gone[name] == SURE for name in waiting):
+                    with suppress(SpecError, Busy):  # a controller that is silent, a keeper that is at it
+                        again()
+            for name in [name for name in waiting if gone[name] > 2 * SURE]:
                 view.ended(piece(root, waiting.pop(name)), Failure("job", "no job is left that searches", ""))
             time.sleep(LOOK_S)
     except KeyboardInterrupt:

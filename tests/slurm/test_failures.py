@@ -84,8 +84,11 @@ def test_a_job_that_is_killed_for_its_memory_is_tried_again_with_more_while_nobo
     trained_once(runs_root)
 
 
-def test_a_job_whose_node_fails_is_tried_again_on_another(cluster: Cluster, runs_root: Path, tmp_path: Path) -> None:
-    how = resources(slurm_additional_parameters={"no-requeue": True}, checkpoint_every_s=0.5)
+def test_a_job_whose_node_fails_is_tried_again_on_another(
+    cluster: Cluster, runs_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_NO_REQUEUE", "1")  # else Slurm itself does it
+    how = resources(checkpoint_every_s=0.5)
     done = launch_sweep(tiny.write(tmp_path, experiment=LONG, sweep=ONE + how), cluster="slurm")
     first = next(state.trial["stages"][0] for state in done.states)
     until((runs_root / first / runs.CHECKPOINT).exists, MINUTES, "it trains")
