@@ -112,7 +112,7 @@ def test_jobs_whose_time_is_over_go_on_later(cluster: Cluster, runs_root: Path, 
     sweep = tiny.write(tmp_path, long(1500), text(shares="[0.5]", timeout_min=1, slurm_signal_delay_s=50))
     jobs = launch_sweep(sweep, cluster="slurm").jobs
     assert jobs is not None
-    finish(sweep, cluster)
+    finish(sweep, cluster, 1200)
     exactly_once(sweep, cluster=cluster)
     assert any(len(cluster.attempts(one.job)) > 1 for one in jobs.submitted)
 

@@ -36,8 +36,11 @@ class Reader:
         command.write_text(OMNITOK.format(sys.executable))
         command.chmod(0o755)
         path = [str(home / "bin"), str(Path(sys.executable).parent), search_path()]
-        self.environment = {**os.environ, "HOME": str(home), "PATH": os.pathsep.join(path)}
-        self.environment.pop("PGPASSFILE", None)
+        self.own = {"HOME": str(home), "PATH": os.pathsep.join(path)}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**{name: value for name, value in os.environ.items() if name != "PGPASSFILE"}, **self.own}
 
     def does(self, *scripts: str, **more: str) -> str:
         """Types them in one shell, where the first command that fails ends it. -> what it said."""
