@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from omnitok import runs, tracking
 from omnitok.tracking import store, wanted
+from omnitok.tracking.rows import Rows
 
 CREATED = "2026-11-23T16:00:00+00:00"
 CREATED_MS = 1795449600000
@@ -267,8 +268,8 @@ def test_a_sync_killed_after_any_write_is_completed_by_the_next(root: Path, monk
     tracking.sync(clean)
     folders(root)
 
-    def fatal(name: str):  # noqa: ANN202
-        whole = getattr(MlflowClient, name)
+    def fatal(of: type, name: str):  # noqa: ANN202
+        whole = getattr(of, name)
 
         def killed(*args: object, **options: object) -> None:
             whole(*args, **options)
@@ -278,37 +279,55 @@ def test_a_sync_killed_after_any_write_is_completed_by_the_next(root: Path, monk
 
     kills = 0
     with monkeypatch.context() as patch:
-        for name in ("create_run", "set_terminated", "log_batch"):
-            patch.setattr(MlflowClient, name, fatal(name))
+        patch.setattr(MlflowClient, "create_run", fatal(MlflowClient, "create_run"))
+        patch.setattr(Rows, "batch", fatal(Rows, "batch"))
         while kills < 50:
             try:
                 tracking.sync(root)
                 break
             except KeyboardInterrupt:
                 kills += 1
-    assert 8 < kills < 50
+    assert 4 < kills < 50
     assert Mlflow(root).rows() == Mlflow(clean).rows()
 
 
-def test_a_kill_between_the_values_and_the_cursor_doubles_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
+def test_values_and_cursor_are_written_together_or_not_at_all(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(root, "aa" * 8, b"".join(line(step, loss=step) for step in range(30)))
+    whole = Rows._put
 
-    whole = SqlAlchemyStore._set_tags
-
-    def killed(self: object, run_id: str, tags: list[object]) -> None:
-        if tags:
+    def killed(self: Rows, session: object, name: str, rows: list[object], *, over: bool = False) -> None:
+        if name == "tags":
             raise KeyboardInterrupt
-        whole(self, run_id, tags)
+        whole(self, session, name, rows, over=over)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqlAlchemyStore, "_set_tags", killed)
+        patch.setattr(Rows, "_put", killed)
         with pytest.raises(KeyboardInterrupt):
             tracking.sync(root)
-    assert len(Mlflow(root).curve("joint aaaaaaaa", "train/loss")) == 30
+    assert Mlflow(root).curve("joint aaaaaaaa", "train/loss") == []
     tracking.sync(root)
     assert len(Mlflow(root).curve("joint aaaaaaaa", "train/loss")) == 30
+
+
+@pytest.mark.parametrize("most", [7, 10_000])
+def test_rows_are_what_the_client_would_have_written(root: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    odd = b"".join(line(step, loss=value) for step, value in enumerate((1.0, float("nan"), float("inf"), -0.5)))
+    text = b"".join(line(step, loss=step / 3, psnr=-step) for step in range(25)) + odd.replace(b"Infinity", b"1e999")
+    write(start(root, "aa" * 8, text) / runs.RESULT, {"steps": 25})
+    evaluate(root / ("aa" * 8), "e1", PSNR, 21.0)
+    theirs = root.parent / "theirs"
+    shutil.copytree(root, theirs, copy_function=shutil.copy2)
+    with monkeypatch.context() as patch:
+        patch.setattr("omnitok.tracking.rows.MOST", most)
+        tracking.sync(root)
+    with monkeypatch.context() as patch:
+        patch.setattr("omnitok.tracking.rows.of", lambda client: None)
+        tracking.sync(theirs)
+    assert repr(Mlflow(root).rows()) == repr(Mlflow(theirs).rows())
+    for name in ("train/loss", "train/psnr"):
+        ours = Mlflow(root).curve("joint aaaaaaaa", name)
+        assert repr(ours) == repr(Mlflow(theirs).curve("joint aaaaaaaa", name)) and len(ours) >= 25
+    assert tracking.sync(root).writes == 0
 
 
 def test_a_stage_shared_by_two_arms_is_one_run_that_both_trials_link_to(root: Path) -> None:

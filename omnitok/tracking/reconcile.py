@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from omnitok import runs
 from omnitok.spec import counted
 from omnitok.tracking.curves import cursor_of, rewritten, unpushed
-from omnitok.tracking.store import MAX_METRICS, Store, is_server, opened, shown, tracking_uri
+from omnitok.tracking.store import Said, Store, is_server, opened, shown, tracking_uri
 from omnitok.tracking.wanted import EVALUATION, Wanted, metric_name, stage_run, stages, sweeps, trial_run
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class _Sync:
         self._finish(self._run(wanted), wanted)
 
     def _run(self, wanted: Wanted, stale: bool = False) -> "Run":
-        """The run of that key with its parameters; made anew where it is stale, for MLflow takes nothing back."""
+        """The run of that key; made anew where it is stale, for MLflow takes nothing back."""
         run = self.found.get(wanted.key)
         if run is None:
             self.created += 1
@@ -126,14 +126,12 @@ class _Sync:
             self.store.delete(run.info.run_id)
             self.replaced += 1
             run = None
-        run = run or self.store.create(wanted.name, wanted.start, dict([wanted.key]))
-        self.store.params(run.info.run_id, _missing(wanted.params, run.data.params))
-        return run
+        return run or self.store.create(wanted.name, wanted.start, dict([wanted.key]))
 
     def _curves(self, run: "Run", folder: Path) -> None:
         """A value's time is the run's start plus its step: pushed twice it is the same row."""
         cursor = cursor_of(run.data.tags.get(CURSOR))
-        for records, after in unpushed(folder, cursor, MAX_METRICS):
+        for records, after in unpushed(folder, cursor, self.store.most):
             points = [
                 _metric(metric_name(name), value, run.info.start_time, record.step)
                 for record in records
@@ -152,13 +150,11 @@ class _Sync:
 
     def _finish(self, run: "Run", wanted: Wanted) -> None:
         finals = _missing(wanted.finals, run.data.metrics)
-        if finals:
-            points = [_metric(name, value, run.info.start_time, 0) for name, value in finals.items()]
-            self.store.metrics(run.info.run_id, points)
-            self.points += len(points)
-        self.store.tags(run.info.run_id, _missing(wanted.tags, run.data.tags))
-        if run.info.status != wanted.status:
-            self.store.status(run.info.run_id, wanted.status, wanted.end)
+        points = [_metric(name, value, run.info.start_time, 0) for name, value in finals.items()]
+        params, tags = _missing(wanted.params, run.data.params), _missing(wanted.tags, run.data.tags)
+        status = wanted.status if run.info.status != wanted.status else ""
+        self.store.finish(run.info.run_id, Said(params, tags, status, wanted.end), points)
+        self.points += len(points)
 
 
 def _missing(wanted: Mapping[str, T], found: Mapping[str, T]) -> dict[str, T]:

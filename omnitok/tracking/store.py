@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from omnitok.tracking import rows
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,11 +57,27 @@ def is_server(uri: str) -> bool:
     return not urlsplit(uri).scheme.startswith(("sqlite", "postgresql", "mysql", "mssql"))
 
 
+class Said(NamedTuple):
+    """What of a run is not in MLflow yet. ``status``: empty where it is; ``end``: Unix milliseconds."""
+
+    params: dict[str, str]
+    tags: dict[str, str]
+    status: str
+    end: int
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in ("RUNNING", "SCHEDULED")
+
+
 class Store:
-    """The experiment ``omnitok`` of one MLflow store. ``writes`` counts the calls that changed something."""
+    """The experiment ``omnitok`` of one MLflow store. ``writes`` counts the calls that changed something; ``most``: values
+    that one of them may have."""
 
     def __init__(self, client: "MlflowClient", experiment: str) -> None:
         self.client, self.experiment, self.writes = client, experiment, 0
+        self.rows = rows.of(client)
+        self.most = MAX_METRICS if self.rows is None else rows.MOST
 
     def runs(self) -> "Iterator[Run]":
         """Every run that is not deleted, with its newest metrics, in few requests."""
@@ -88,15 +106,33 @@ class Store:
         from mlflow.entities import RunTag
 
         after = [RunTag(name, value) for name, value in (tags or {}).items()]
-        chunks = _chunks(points, MAX_METRICS) or [[]]
+        chunks = _chunks(points, self.most) or [[]]
         for chunk in chunks:
             self._batch(run_id, metrics=chunk, tags=after if chunk is chunks[-1] else ())
 
-    def params(self, run_id: str, params: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
+    def finish(self, run_id: str, said: "Said", points: "Sequence[Metric]") -> None:
+        """What a run is beside its curves: in one write where a database is written into."""
+        from mlflow.entities import Param, RunTag
 
-        for chunk in _chunks([Param(*item) for item in params.items()], MAX_PARAMS):
+        params = [Param(*item) for item in said.params.items()]
+        tags = [RunTag(*item) for item in said.tags.items()]
+        if self.rows is not None:
+            stands = said.status and {"status": said.status} | ({"end_time": said.end} if said.ended else {})
+            if params or points or tags or stands:
+                self._batch(run_id, metrics=points, params=params, tags=tags, stands=stands)
+            return
+        for chunk in _chunks(params, MAX_PARAMS):
             self._batch(run_id, params=chunk)
+        if points:
+            self.metrics(run_id, points)
+        for chunk in _chunks(tags, MAX_TAGS):
+            self._batch(run_id, tags=chunk)
+        if said.status:
+            self.writes += 1
+            if said.ended:
+                self.client.set_terminated(run_id, said.status, said.end)
+            else:
+                self.client.update_run(run_id, status=said.status)
 
     def tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -104,20 +140,16 @@ class Store:
         for chunk in _chunks([RunTag(*item) for item in tags.items()], MAX_TAGS):
             self._batch(run_id, tags=chunk)
 
-    def status(self, run_id: str, status: str, end: int) -> None:
-        self.writes += 1
-        if status in ("RUNNING", "SCHEDULED"):
-            self.client.update_run(run_id, status=status)
-        else:
-            self.client.set_terminated(run_id, status, end)
-
     def pictures(self, run_id: str, folder: Path, path: str) -> None:
         self.writes += 1
         self.client.log_artifacts(run_id, str(folder), path)
 
     def _batch(self, run_id: str, **parts: Any) -> None:
         self.writes += 1
-        self.client.log_batch(run_id, **parts)
+        if self.rows is None:
+            self.client.log_batch(run_id, **parts)
+        else:
+            self.rows.batch(run_id, **parts)
 
 
 @contextmanager

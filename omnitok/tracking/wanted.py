@@ -1,5 +1,6 @@
 """What MLflow should say, read off the folders: plain data, no MLflow."""
 
+import functools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -56,6 +57,7 @@ class Sweep(NamedTuple):
         return list(dict.fromkeys([*trained, *(one.arm for one in self.suggested.get(digest, ()))]))
 
 
+@functools.cache
 def metric_name(key: str) -> str:
     """A metric's key in MLflow's alphabet; other characters become ``:hex:``, so that no two become one."""
     return re.sub(r"[^\w./ -]", lambda found: f":{ord(found[0]):x}:", key)
