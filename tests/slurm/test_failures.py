@@ -104,6 +104,18 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
     trained_once(runs_root)
 
 
+def test_a_job_that_ends_at_its_limit_before_it_could_save_is_tried_again(
+    cluster: Cluster, runs_root: Path, tmp_path: Path
+) -> None:
+    hangs = f"test -e {tmp_path}/once || {{ touch {tmp_path}/once; sleep 600; }}"  # before there is anybody to signal
+    how = resources(stages={"images": {"timeout_min": 1, "slurm_setup": [hangs]}})
+    done = launch_sweep(tiny.write(tmp_path, sweep=ONE + how), cluster="slurm")
+    rests(cluster, done.folder)
+    assert set(statuses(done.folder).values()) == {"done"}
+    assert verdicts(done.folder) == [("time_out", "retry")]
+    trained_once(runs_root)
+
+
 def test_what_is_not_installed_stops_the_sweep_after_two_jobs_and_the_rest_is_cancelled(
     cluster: Cluster, runs_root: Path, tmp_path: Path
 ) -> None:
