@@ -261,6 +261,34 @@ def test_a_dead_workers_trial_is_adopted_while_others_wait(tmp_path):
     assert trials(folder)[0]["attempts"] == 2
 
 
+def test_a_worker_that_thaws_tells_nothing_of_a_trial_that_is_anothers(tmp_path, monkeypatch):
+    monkeypatch.setattr("omnitok.runs.leases.STALE_S", 4.0)
+    folder = begin(tmp_path, 1)
+    thawed = tmp_path / "thawed"
+
+    def freezes(labels, told):
+        (tmp_path / "begun").touch()
+        while not thawed.exists():
+            time.sleep(0.01)
+        return Outcome("complete", {"val/psnr": 1e6})
+
+    process = FORK.Process(target=work, args=(folder,), kwargs={"train": freezes})
+    process.start()
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGSTOP)
+    work(folder, train=stand_in(folder))
+    before = (winner(folder), trials(folder))
+    thawed.touch()
+    os.kill(process.pid, signal.SIGCONT)
+    process.join(120)
+    assert process.exitcode == 0
+    assert before == (winner(folder), trials(folder))
+    assert before[0]["objectives"]["val/psnr"] < 1e6
+    ends = [json.loads(line) for line in (folder / "journal.log").read_bytes().splitlines()]
+    assert len([line for line in ends if line["op_code"] == 6]) == 1
+
+
 def test_what_kills_every_worker_counts_as_failed_after_three(tmp_path):
     folder = begin(tmp_path, 2)
 

@@ -4,6 +4,9 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import tiny
@@ -185,6 +188,37 @@ def test_a_search_whose_workers_are_killed_ends_with_what_an_undisturbed_one_doe
     assert [(row["labels"], row["runs"]) for row in trials(folder)] == [
         (row["labels"], row["runs"]) for row in trials(searched)
     ]
+
+
+def test_after_so_many_hours_no_trial_is_begun_and_more_hours_go_on(tmp_path):
+    search = "space: {optimizer.lr: {type: float, low: 1e-4, high: 1e-2}}\nobjective: val/psnr\ntrials: 3\nhours: "
+    folder = asked(tmp_path, search + "1e-9\n", ONE_STAGE)
+    work(folder)
+    assert standing(folder).started == 1
+    assert winner(folder)["trial"] == 0
+    asked(tmp_path, search + "1\n", ONE_STAGE)
+    assert winner(folder) is None
+    work(folder)
+    assert standing(folder).started == 3
+
+
+def test_a_worker_is_also_a_process_that_a_signal_asks_to_save(tmp_path):
+    text = ONE_STAGE.replace("steps: 5", "steps: 4000")
+    folder = asked(
+        tmp_path, "space: {optimizer.lr: {type: float, low: 1e-4, high: 1e-2}}\nobjective: val/psnr\ntrials: 1\n", text
+    )
+    command = [sys.executable, "-m", "omnitok.search.worker", str(tmp_path), str(folder), "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    records = []
+    while not any(map(runs.last_record, records)):
+        assert process.poll() is None
+        records = [path.parent for path in tmp_path.glob("*/records.jsonl")]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=120)[0].endswith("ended 0 trials, and was asked to stop\n")
+    assert process.returncode == 0
+    assert (records[0] / "checkpoint.pt").exists()
+    assert standing(folder).running == 1
 
 
 # Whether a search and its arm go together

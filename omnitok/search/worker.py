@@ -3,6 +3,7 @@ is one as a process, which SIGTERM asks to save and end."""
 
 import argparse
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
@@ -23,7 +25,8 @@ from omnitok.search.ranking import NOTES
 from omnitok.search.standing import WINNER
 from omnitok.search.storage import Unanswered, open_storage, patiently
 from omnitok.search.told import Outcome, Told, Train
-from omnitok.spec import Fault, Mark, SpecError, resolve
+from omnitok.spec import Fault, Mark, SpecError, counted, resolve
+from omnitok.training.environment import check_environment
 from omnitok.training.studies import study_url
 
 DEATHS: Final = 3  # how many attempts in a row may die at the same step before the trial counts as failed
@@ -118,8 +121,8 @@ class _Worker:
                 if outcome.ended != "stopped" and self._tell(claimed.trial, outcome):
                     self.ended.append(claimed.trial.number)
                     self.passing("told")
-        except runs.Fenced as fenced:
-            print(fenced, flush=True)
+        except (runs.Fenced, UpdateFinishedTrialError) as fenced:
+            print(f"trial {claimed.trial.number} is another worker's now: {fenced}", flush=True)
 
     def _outcome(self, claimed: Claimed) -> Outcome:
         trial, held, begun = claimed.trial, claimed.held, time.monotonic()
@@ -137,6 +140,7 @@ class _Worker:
         if outcome.ended == "stopped":
             held.append_line(path, {"stopped": provenance.now(), "seconds": spent})
             return outcome
+        held.check()
         self.passing("trained")
         return self._noted(trial, outcome, [*tries, {}], spent)
 
@@ -164,11 +168,8 @@ class _Worker:
         metrics = [objective.metric for objective in self.claims.prepared.search.objective]
         values = [outcome.values[metric] for metric in metrics] if outcome.ended == "complete" else None
         state = STATES[outcome.ended]
-        try:
-            tell = partial(trial.study.tell, trial.number, values, state, skip_if_finished=True)
-            return bool(self._patiently(tell).state == state)
-        except UpdateFinishedTrialError:
-            return False
+        tell = partial(trial.study.tell, trial.number, values, state, skip_if_finished=True)
+        return bool(self._patiently(tell).state == state)
 
     def _told(self, trial: Trial) -> Told:
         def began(digests: tuple[str, ...]) -> None:
@@ -244,17 +245,29 @@ def _died(before: list[dict[str, Any]], progress: list[int]) -> int:
     return count if count >= DEATHS else 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m omnitok.search.worker", description=work.__doc__)
+def main() -> int:
+    """-> 0; 1 where the search cannot be worked at, which is said in a line each."""
+    parser = argparse.ArgumentParser(
+        prog="python -m omnitok.search.worker", description="One worker of an arm's search."
+    )
     parser.add_argument("root", type=Path, help="where runs live")
     parser.add_argument("folder", type=Path, help="the search of one arm")
+    parser.add_argument("--threads", type=int, help="of PyTorch")
     said = parser.parse_args()
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda number, _: asked.append(number))
-    done = work(said.folder, lambda: bool(asked), root=said.root)
-    print(f"{said.folder.name}: ended {len(done.trials)} trials{', and was asked to stop' if done.stopped else ''}")
+    if said.threads:
+        torch.set_num_threads(said.threads)
+    try:
+        check_environment()
+        done = work(said.folder, lambda: bool(asked), root=said.root)
+    except SpecError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{said.folder.name}: ended {counted(len(done.trials), 'trial')}{', and was asked to stop' * done.stopped}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
