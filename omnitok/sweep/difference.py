@@ -11,6 +11,7 @@ from omnitok.cluster.ledger import LEDGER, newest
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import elsewhere
 from omnitok.sweep.enqueue import lacking
+from omnitok.sweep.estimate import statuses
 from omnitok.sweep.plan import Plan
 from omnitok.sweep.searching import search_pieces
 from omnitok.sweep.settled import Settled, found, wanted
@@ -123,8 +124,7 @@ def _label(root: Path, stages: Iterable[str]) -> str:
 def _arms(root: Path, settled: Settled, active: Mapping[str, str]) -> dict[str, dict[str, int]]:
     """How the stages of every trial of an arm stand; a stage counts for each trial that stands on it."""
     stands: dict[str, str] = {}
-    for name in settled.names.values():
-        status = runs.status(root / name)
+    for name, status in statuses(root, settled.names.values()).items():
         stands[name] = status if status in ("done", "running") else active.get(name, status)
     found: dict[str, Counter[str]] = {}
     for trial in settled.planned.trials:

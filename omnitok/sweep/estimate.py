@@ -81,7 +81,7 @@ class _Past(NamedTuple):
 
 def timed(plan: Plan, root: Path) -> Timed:
     """A plan by the runs under ``root``, on the machine that most of what is left has been timed on."""
-    status = {digest: runs.status(root / digest) for digest in plan.runs}
+    status = statuses(root, plan.runs)
     left = {digest: 0 if status[digest] == "done" else int(run.spec.get("steps", 1)) - _at(root / digest)
             for digest, run in plan.runs.items()}  # fmt: skip
     costs = _costs({trial.stages: (trial.facts.parameters, _flops(trial.facts.flops, trial.facts.largest))
@@ -114,6 +114,12 @@ def estimate(plan: Plan, found: Timed, prints: Footprints) -> Estimate:
         checkpoint=max((one.checkpoint for digest, one in held.items() if status[digest] != "done"), default=0),
         gpu_hours_left=math.fsum(hours[digest] * gpus[digest] for digest in paces),
     )  # fmt: skip
+
+
+def statuses(root: Path, names: Iterable[str]) -> dict[str, runs.Status]:
+    """How the runs of these names stand; of those without a folder no file is looked for."""
+    there = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    return {name: runs.status(root / name) if name in there else "planned" for name in names}
 
 
 def _most_steps(searched: Searched) -> int:

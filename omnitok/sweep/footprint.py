@@ -17,6 +17,8 @@ from omnitok.training.stage import StageRun, spec_of
 
 HELD = ("task", "model", "adversary", "average", "frozen")  # the choices that bytes depend on, beside the optimizer
 
+SEEN = ("model", "schedule", "step", "steps", "batch", "resolution")  # and those that samples and tokens depend on
+
 
 class Held(NamedTuple):
     """Bytes of a stage: what it leaves (weights, their average, the adversary), and its checkpoint while it runs, which has
@@ -63,7 +65,7 @@ class Footprints:
 
     def seen(self, run: StageRun) -> Seen | None:
         """None of a stage that has no schedule, such as a baseline."""
-        memo = json.dumps(run.spec)
+        memo = json.dumps({name: run.spec.get(name) for name in SEEN})
         if memo not in self.seen_by:
             self.seen_by[memo] = self._seen(run) if {"model", "schedule"} <= run.spec.keys() else None
         return self.seen_by[memo]
