@@ -122,6 +122,8 @@ WRONG = [
     ("when: {model.quantizer: fsq}", "when: {model.quantizer: fsk}", "ask.yaml:11: search.space.model.quantizer.levels.when: model.quantizer has no 'fsk'; did you mean 'fsq'?"),
     ("when: {model.quantizer: fsq}", "when: {optimizer.beta1: fsq}", "no 'optimizer.beta1' is searched"),
     ("objective: val/psnr", "objective: test/psnr", "a search looks at the validation split alone"),
+    ("objective: val/psnr", "objective: {metric: val/psnr_clips, goal: maximize}", "ask.yaml:12: search.objective: the last stage measures no val/psnr_clips; did you mean 'val/psnr'?"),
+    ("objective: val/psnr", "objective: {metric: val/ssim, goal: maximize}", "the last stage measures no val/ssim"),
     ("trials: 3", "trials: 0", "ask.yaml:13: search.trials"),
     ("seeds: [0, 1]", "match: {by: bits, solve: model.quantizer, to: 4}\nseeds: [0, 1]", "ask.yaml:7: search: match solves a choice"),
     ("  pruner:", "  warm_start: [nobody]\n  pruner:", "search.warm_start[0]: nobody names no launched sweep"),

@@ -108,7 +108,7 @@ class Searching:
             raise SpecError(faults)
         stages = read_stages(text)
         self.rehearsal.stages(stages)
-        self._rehearse(text, said, made(search.space))
+        self._rehearse(text, said, made(search.space), set(self._watched(stages)))
         folder = self.stored / SEARCHES / name
         stands, won = self._stands(folder)
         return Searched(name, arm, search, said, text, tuple(stages), folder, self._warm(name), stands, won)
@@ -121,18 +121,34 @@ class Searching:
             self.checked[memo] = search, refusals(search, said)
         return self.checked[memo]
 
-    def _rehearse(self, text: Map, said: Map, parameters: Mapping[str, Parameter]) -> None:
+    def _watched(self, stages: Sequence[Stage]) -> tuple[str, ...]:
+        return self.rehearsal.meet(stages[-1]).task.watched()
+
+    def _rehearse(self, text: Map, said: Map, parameters: Mapping[str, Parameter], watched: set[str]) -> None:
+        """Builds what stands at the ends of the space; ``watched``: what the arm's own records say, to which what theirs
+        say is added."""
         faults = []
         for path, drawn in corners(parameters):
             values = {at: parameters[at].value(one) for at, one in drawn.items()}
             try:
-                self.rehearsal.stages(read_stages(suggested(text, said, values)))
+                stages = read_stages(suggested(text, said, values))
+                self.rehearsal.stages(stages)
+                watched.update(self._watched(stages))
             except SpecError as error:
                 first, mark = error.faults[0], said["space"].marks[path]
                 why = f"the suggestion {drawn[path]} cannot be built: {first.path}: {first.sentence}"
                 faults.append(Fault(mark, f"search.space.{path}", why))
+        faults = faults or [*self._unseen(watched)]
         if faults:
             raise SpecError(faults)
+
+    def _unseen(self, watched: set[str]) -> Iterator[Fault]:
+        """What is sought and nobody measures."""
+        for key, some in (("objective", self.search.objective), ("constraints", self.search.constraints)):
+            for one in some:
+                if one.metric.startswith("val/") and one.metric not in watched:
+                    said = f"the last stage measures no {one.metric}{near(one.metric, sorted(watched))}"
+                    yield Fault(self.said.marks[key], f"search.{key}", said)
 
     def _stands(self, folder: Path) -> tuple[Standing, dict[str, Any] | None]:
         """How the search stands, and what has won unless the sweep now asks for more suggestions than before."""

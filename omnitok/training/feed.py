@@ -102,5 +102,10 @@ def held_out(data: Dataset, frames: list[int], resolution: int) -> dict[str, Ten
         chosen = range(0, items, max(1, math.ceil(items / VALIDATION_ITEMS)))
         clips = [data.item(i, count, resolution) for i in chosen]
         if clips:
-            held["val/psnr" if count == 1 else "val/psnr_clips"] = torch.stack(clips).to(device())
+            held[held_key(count)] = torch.stack(clips).to(device())
     return held
+
+
+def held_key(frames: int) -> str:
+    """What the fidelity of held-out items of so many frames is called in records."""
+    return "val/psnr" if frames == 1 else "val/psnr_clips"

@@ -24,7 +24,7 @@ from omnitok.spec import REQUIRED, Count, Positive
 from omnitok.training.adversary import AdversaryPart, NoAdversary
 from omnitok.training.average import AveragePart, NoAverage, lent
 from omnitok.training.devices import compiler, device, recomputes
-from omnitok.training.feed import Feed, Places, Size, held_out
+from omnitok.training.feed import Feed, Places, Size, held_key, held_out
 from omnitok.training.loader import loading
 from omnitok.training.optimizers import OptimizerPart, adamw
 from omnitok.training.step import Batch, Learner, SharedForward, StepPart, Values
@@ -117,6 +117,10 @@ class Reconstruct(Task):
 
     def weights(self, kind: str = "raw") -> dict[str, Tensor]:
         return dict(self.codec.state_dict() if kind == "raw" else self.average.weights())
+
+    def watched(self) -> tuple[str, ...]:
+        keys = dict.fromkeys(map(held_key, self.places.frames()))
+        return (*keys, *(f"{key}_ema" for key in keys if self.averages))
 
     def judges(self) -> nn.Module:
         return self.adversary

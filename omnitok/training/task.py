@@ -86,6 +86,10 @@ class Task(ABC):
         """What a child stage or an evaluation takes over: ``raw`` as trained, or ``ema``, their average."""
         return self.codec.state_dict()
 
+    def watched(self) -> tuple[str, ...]:
+        """What its records say of the validation split: ``val/psnr`` and the like, by which a search can go."""
+        return ()
+
     def judges(self) -> nn.Module:
         """What judged the codec; a child stage may take it over. It has no weights where nobody did."""
         return nn.Module()
