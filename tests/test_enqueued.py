@@ -35,7 +35,7 @@ def sweep(tmp_path, runs_root, monkeypatch):
     monkeypatch.setattr(watching, "LOOK_S", 0.01)
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
 
-    def submit(root, folder, pieces, resources):
+    def submit(root, folder, pieces, resources, spare):
         (folder / LEDGER).touch()
         return [Submitted(piece.id, str(i)) for i, piece in enumerate(pieces, 1)]
 
@@ -104,7 +104,7 @@ def test_what_ends_badly_is_submitted_again_and_what_waited_for_it_with_it(sweep
     answering(monkeypatch, {}, {}, begun, ended)
     asked = []
 
-    def submit(root, folder, pieces, resources):
+    def submit(root, folder, pieces, resources, spare):
         (folder / LEDGER).touch()
         asked.append({piece.id: piece.resources.get("slurm_exclude") for piece in pieces})
         if len(asked) > 1:  # the second time everything ends well
@@ -146,7 +146,7 @@ def test_a_queue_that_is_silent_for_long_ends_the_watch(sweep, runs_root, monkey
 
 
 def test_what_the_site_has_no_room_for_is_not_waited_for(sweep, runs_root, monkeypatch):
-    monkeypatch.setattr(room, "submit", lambda root, folder, pieces, resources: [Submitted(pieces[0].id, "1")])
+    monkeypatch.setattr(room, "submit", lambda root, folder, pieces, resources, spare: [Submitted(pieces[0].id, "1")])
     first, left, right, flat = stages(sweep, runs_root)
     answering(monkeypatch, {first: Queued("1", "lost", ""), flat: Queued("9", "running", "RUNNING")})
     told = []

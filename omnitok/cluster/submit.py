@@ -48,13 +48,15 @@ class Array(NamedTuple):
     given: dict[str, Any]
 
 
-def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resources) -> list[Submitted]:
+def submit(
+    root: Path, folder: Path, pieces: Sequence[Piece], resources: Resources, *, spare: int = 0
+) -> list[Submitted]:
     """Submit what is neither done nor with Slurm already, parents before children, and return at once.
 
     root: the runs' folder, shared by all nodes; folder: the sweep's in it, which keeps ``jobs.jsonl``. -> what was
     submitted now; pieces that share a job have its id. Where the site lets one user have so many jobs and no more, the
     rest is left for another launch. Raises SpecError where Slurm does not answer or refuses, Busy where another launcher
-    is at it, Moving. What Slurm did not say whether it has it is written down: it counts as submitted until it is found,
+    is at it, Moving. ``spare``: jobs of that room that are left for others. What Slurm did not say whether it has it is written down: it counts as submitted until it is found,
     or for two minutes.
     """
     root, folder = root.resolve(), folder.resolve()
@@ -67,6 +69,7 @@ def submit(root: Path, folder: Path, pieces: Sequence[Piece], resources: Resourc
             return []
         site = limits()
         room = site.submitted - submitted()
+        room -= min(spare, room // 4)
         code = freeze(root)
         others = elsewhere(folder, {one for piece in wanted for one in _open(root, piece)})
         shared = {parent for piece in pieces for parent in piece.after}

@@ -22,6 +22,8 @@ from omnitok.sweep.searching import search_pieces
 from omnitok.sweep.settled import Settled, Wanted, trial_name, wanted
 from omnitok.sweep.work import Work
 
+KEEPERS: Final = 3  # jobs that are left to keepers, of those that the site lets one user have
+
 
 class Jobs(NamedTuple):
     """What was submitted now, how many pieces were queued or running already, and how many the site has no room for.
@@ -177,7 +179,7 @@ def _waits(piece: Piece, queued: Mapping[str, Queued]) -> bool:
 
 def _submitted(root: Path, folder: Path, some: Sequence[Piece], resources: Resources) -> list[Submitted]:
     try:
-        return submit(root, folder, some, resources)
+        return submit(root, folder, some, resources, spare=KEEPERS if resources.keeper else 0)
     except Moving as error:
         raise SpecError([Fault(Mark("--cluster slurm"), "", str(error))]) from None
 
