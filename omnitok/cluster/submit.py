@@ -56,8 +56,8 @@ def submit(
     root: the runs' folder, shared by all nodes; folder: the sweep's in it, which keeps ``jobs.jsonl``. -> what was
     submitted now; pieces that share a job have its id. Where the site lets one user have so many jobs and no more, the
     rest is left for another launch. Raises SpecError where Slurm does not answer or refuses, Busy where another launcher
-    is at it, Moving. ``spare``: jobs of that room that are left for others. What Slurm did not say whether it has it is written down: it counts as submitted until it is found,
-    or for two minutes.
+    is at it, Moving. ``spare``: jobs of that room that are left for others. What Slurm did not say whether it has it is
+    written down: it counts as submitted until it is found, or for two minutes.
     """
     root, folder = root.resolve(), folder.resolve()
     with alone(folder.parent):
