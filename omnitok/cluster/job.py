@@ -134,20 +134,16 @@ class _Attempt(threading.Thread):
     def conclude(self) -> None:
         """Of several tasks: say to the others how this one ended, hear from them, and write down why."""
         meeting = self.meeting
-        if meeting is None:
-            return
-        if self.ended and self.error is None and not meeting.lost:
+        if meeting and self.ended and self.error is None and not meeting.lost:
             meeting.tell(bye=True)
-            return
-        own = _failure(self.error) if self.error is not None else None
-        if not self.first and own:
-            meeting.tell(failed=list(own))
-        until = time.monotonic() + (LAST_S if self.first else 5 * LAST_S)
-        while time.monotonic() < until and not (self.ended and (meeting.silent or meeting.over)):
-            meeting.look(LOOK_S)
-        reason = meeting.reason(own)
-        if reason and self.held and not meeting.over and (self.first or meeting.silent) and not self.asked:
-            self._write_down(self.held, reason)
+        elif meeting:
+            self._end_with(meeting)
+
+    def _end_with(self, meeting: Meeting) -> None:
+        """They cannot go on together: each ends, also where torch would wait for the others."""
+        reason = self._why(meeting)
+        if reason and self.folder and not meeting.over and (self.first or meeting.silent) and not self.asked:
+            _write_down(self.folder, reason)
         if self.first:
             meeting.tell(over=True)
         if not isinstance(self.error, runs.Busy):
@@ -156,14 +152,15 @@ class _Attempt(threading.Thread):
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(END_S)
 
-    def _write_down(self, held: runs.Held, reason: Failure) -> None:
-        """In the name of the attempt that these tasks are, whose lease the first of them may still hold, have died with,
-        or have left with less to say. If somebody took it over there is nothing to say."""
-        try:
-            runs.fail_held(held, reason)
-        except runs.Fenced:
-            if self.first and not isinstance(self.error, runs.Busy):
-                runs.fail(held.folder, reason)
+    def _why(self, meeting: Meeting) -> Failure | None:
+        """What this one died of, unless another was first."""
+        own = _failure(self.error) if self.error is not None else None
+        if not self.first and own:
+            meeting.tell(failed=list(own))
+        until = time.monotonic() + (LAST_S if self.first else 5 * LAST_S)
+        while time.monotonic() < until and not (self.ended and (meeting.silent or meeting.over)):
+            meeting.look(LOOK_S)
+        return meeting.reason(own)
 
     def run(self) -> None:
         # what this thread starts inherits its mask: a signal to all processes of the task must not kill the loader's

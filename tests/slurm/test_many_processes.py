@@ -10,13 +10,20 @@ import torch
 from cluster import Cluster
 from daemons import until
 from safetensors.torch import load_file
-from test_jobs import Resources, done, stages, steps, weights
+from test_jobs import Resources, broken, done, stages, steps, weights
 from tiny import EXPERIMENT
 
 from omnitok import runs, trial
 from omnitok.cluster import Piece, queue, submit
 
 WHOLE = EXPERIMENT.replace("batch: 2", "batch: 4")
+PHOTOS = {
+    "type": "reconstruction",
+    "data": {"type": "embedded", "short_side": 32},
+    "frames": 1,
+    "resolution": 16,
+    "metrics": [{"type": "psnr"}],
+}
 LONG = WHOLE.replace("steps: 5", "steps: 120").replace("validate_every: 2", "validate_every: 120")
 MANY = {"nodes": 2, "tasks_per_node": 2, "mem_gb": 3}
 
@@ -53,7 +60,8 @@ def test_four_tasks_on_two_nodes_come_to_the_numbers_of_one_process(
     cluster: Cluster, runs_root: Path, sweep: Path, tmp_path: Path
 ) -> None:
     first, last = stages(runs_root, WHOLE)
-    submit(runs_root, sweep, [piece(first, last)], Resources())
+    measured = piece(first, last)._replace(evaluations=((last, PHOTOS),))
+    submit(runs_root, sweep, [measured], Resources())
     done(sweep, [first, last], 300)
     alone = tmp_path / "alone"
     for name in stages(alone, WHOLE):
@@ -63,6 +71,9 @@ def test_four_tasks_on_two_nodes_come_to_the_numbers_of_one_process(
             mine = load_file(runs_root / name / runs.WEIGHTS)[key]
             torch.testing.assert_close(mine, value, rtol=1e-3, atol=1e-4)
     until(lambda: queue(sweep)[last].state == "done", 60, "the job is done")
+    assert (
+        len(list((runs_root / last / runs.EVALUATIONS).glob("*.json"))) == 1
+    )  # by the first, when the others had left
 
 
 def test_four_tasks_that_are_preempted_go_on_to_the_bits_of_four_that_are_not(
@@ -102,3 +113,34 @@ def test_when_one_task_is_killed_all_end_at_once_and_it_is_said_which(
     assert found is not None
     assert (found.kind, found.sentence) == ("killed", f"process {rank} of 4 died")
     assert not any(task(submitted.job, other) for other in range(4))
+
+
+def test_what_one_of_four_cannot_do_ends_all_and_is_what_is_said(
+    cluster: Cluster, runs_root: Path, sweep: Path
+) -> None:
+    names = stages(runs_root, WHOLE)
+    broken(runs_root, names[1])
+    submit(runs_root, sweep, [piece(*names)], Resources())
+    until(lambda: queue(sweep)[names[-1]].state == "failed", 200, "the job has failed")
+    found = runs.failure(runs_root / names[1])
+    assert found is not None and "steps: must be a whole number" in found.sentence
+    assert runs.status(runs_root / names[0]) == "done"
+
+
+def test_when_a_node_of_two_crashes_all_go_on_elsewhere(cluster: Cluster, runs_root: Path, sweep: Path) -> None:
+    names = stages(runs_root, LONG)
+    [submitted] = submit(runs_root, sweep, [piece(*names)], Resources(checkpoint_every_s=1.0))
+    until(lambda: steps(runs_root / names[0]) > 20, 200, "it trains")
+    first, second = cluster.ask("scontrol", "show", "hostnames", _nodes(cluster, submitted.job)).split()
+    assert first != second
+    cluster.crash(second)
+    done(sweep, list(names), 400)
+    assert set(cluster.ask("scontrol", "show", "hostnames", _nodes(cluster, submitted.job)).split()).isdisjoint(
+        {second}
+    )
+    begun = runs.attempts(runs_root / names[0])
+    assert begun[-1]["ended"] == "done" and begun[-1]["from_step"] > 0
+
+
+def _nodes(cluster: Cluster, job: str) -> str:
+    return cluster.ask("squeue", "--noheader", "--states=all", "--format=%N", f"--jobs={job}").strip()
