@@ -93,7 +93,8 @@ def test_the_page_on_slurm(reader: Reader, cluster: Cluster, tmp_path: Path) -> 
     (reader.home / "sweeps" / "tiny.yaml").write_text(long(5))
     (reader.home / "sweeps" / "mine.yaml").write_text(text())
     said = reader.does(*blocks("slurm.md", "sh"))
-    assert "done" in said and "report: " in said
+    assert "report: " in said and "cancelled " in said
+    assert "3 done" in said.rpartition("cancelled ")[2]
     assert not cluster.ask("squeue", "--noheader")
 
 
