@@ -19,6 +19,7 @@ from omnitok.cluster import freeze as freezing
 from omnitok.cluster import job as jobs
 from omnitok.cluster.freeze import Moving, freeze
 from omnitok.cluster.job import Failed, Job
+from omnitok.cluster.progress import IDLE, Stuck, check_progress, idle
 from omnitok.data import DataError
 from omnitok.spec import read_value
 from omnitok.spec.plugins import Claim, Origin
@@ -137,6 +138,63 @@ def test_what_cannot_be_measured_fails_the_task_after_all_else_is_done(runs_root
         made(runs_root, names, [[names[1], PHOTOS], [names[1], PHOTOS | {"resolution": 8}]])()
     assert runs.status(runs_root / names[1]) == "done"
     assert len(list((runs_root / names[1] / runs.EVALUATIONS).glob("*.error.txt"))) == 2
+
+
+def test_of_pieces_in_one_task_one_fails_alone(runs_root, names, monkeypatch):
+    def one(folder, **_):
+        if folder.name == names[0]:
+            raise DataError("no such clip")
+        tried.append(folder.name)
+
+    tried, whole = [], {"threads": 1, "environment": {}, "checkpoint_every_s": 9.0, "save_s": 1.0}
+    monkeypatch.setattr(trial, "run", one)
+    monkeypatch.setattr(trial, "evaluate_run", lambda folder, spec: tried.append(f"measured {folder.name}"))
+    pieces = [data([names[0], "after it"], [[names[0], PHOTOS]]), data([names[1]], [[names[1], PHOTOS]])]
+    with pytest.raises(Failed, match="^data: no such clip$"):
+        Job(str(runs_root), pieces, whole)()
+    assert tried == [names[1], f"measured {names[1]}"]
+
+
+def test_a_task_may_be_a_worker_of_a_search_that_saves_when_told_to(runs_root, names, monkeypatch):
+    worked = []
+
+    def work(folder, stop):
+        worked.append(folder)
+        while not stop():
+            time.sleep(0.005)
+
+    monkeypatch.setattr("omnitok.search.worker.work", work)
+    job = made(runs_root, names)
+    job.pieces = [{**data(names), "stages": [], "search": "sweeps/x/search/arm"}]
+    teller = threading.Thread(target=lambda: (until_true(lambda: worked), job.checkpoint()))
+    teller.start()
+    with pytest.raises(trial.Stopped):
+        job()
+    teller.join()
+    assert worked == [runs_root / "sweeps" / "x" / "search" / "arm"]
+
+
+def until_true(what):
+    while not what():
+        time.sleep(0.005)
+
+
+def test_starts_that_find_nothing_new_are_counted_from_the_last_that_did():
+    assert [idle(seen) for seen in ([0], [0, 0], [0, 5, 5, 5], [0, 5, 3, 5, 6], [7, 0, 0])] == [0, 1, 2, 0, 2]
+
+
+def test_a_job_ends_that_is_requeued_without_a_new_step_and_not_one_that_gets_on(runs_root, names, tmp_path):
+    pieces = [data(names)]
+    path = runs_root / names[0] / runs.RECORDS
+    for step in range(2 * IDLE):  # one new step each time, and all that is forgotten again
+        path.write_bytes(runs.encode(runs.Record(step, {})))
+        check_progress(tmp_path / "12_3.0", runs_root, pieces)
+    for _ in range(IDLE - 1):
+        check_progress(tmp_path / "12_3.0", runs_root, pieces)
+    with pytest.raises(Stuck, match="requeued 5 times without a new step: a job is too short for it"):
+        check_progress(tmp_path / "12_3.0", runs_root, pieces)
+    assert runs.failure(runs_root / names[0]).kind == "time_out"
+    check_progress(tmp_path / "12_4.0", runs_root, pieces)  # another task of the array
 
 
 def test_a_folder_that_another_attempt_holds_is_waited_for_and_then_given_up(runs_root, names, monkeypatch):
