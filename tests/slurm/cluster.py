@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from daemons import Daemon, Daemons, Failed, free_ports, locked, until
+from daemons import Daemon, Daemons, Failed, called, free_ports, locked, until
 from packages import SLURM, Missing, need, program, search_path
 from settings import Layout
 
@@ -249,7 +249,7 @@ class Cluster:
         for name in nodes or self.nodes:
             family = self.daemons.family(name)  # unshare, its shell, slurmd, and what that started
             slurmd = self.daemons.worker(name)
-            found += [process for process in family[2:] if process != slurmd and _called(process) != "slurmstepd"]
+            found += [process for process in family[2:] if process != slurmd and called(process) != "slurmstepd"]
         return found
 
     @property
@@ -307,14 +307,6 @@ class Cluster:
             except Failed:  # somebody took a port in between, or the machine was too busy: other ports, once more
                 self.up()
             yield self
-
-
-def _called(process: psutil.Process) -> str:
-    """Its name; empty if it is gone."""
-    try:
-        return process.name()
-    except psutil.NoSuchProcess:
-        return ""
 
 
 def main(command: str = "", folder: str = "", part: str = "") -> str:

@@ -142,7 +142,7 @@ class Daemons:
         process, inside = self.process(name), self._held(name).get("inside")
         if process is None or not inside:
             return process
-        return next((child for child in process.children(recursive=True) if child.name() == inside), None)
+        return next((child for child in _family(process)[1:] if called(child) == inside), None)
 
     def send(self, name: str, what: int) -> None:
         """A signal to the process that does its work, or else to it and its children."""
@@ -234,6 +234,14 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def called(process: psutil.Process) -> str:
+    """Its name; empty if it is gone."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
