@@ -189,6 +189,8 @@ def test_launched_again_nothing_is_done_and_more_trials_go_on(sweep: Path) -> No
 
 def test_a_status_says_how_a_search_stands(sweep: Path, runs_root: Path) -> None:
     folder, _ = prepared(runs_root, read_sweep(sweep))
+    with pytest.raises(SpecError, match="vq: has no trials yet: searching, 0/3"):
+        explain_cell(runs_root, "ask", "vq", "psnr")
     found = sweep_states(sweep)
     assert [(one.trial["name"], one.status, one.reason) for one in found] == [
         ("vq", "searching", "0/3"), ("fsq", "searching", "0/3"),
@@ -216,6 +218,15 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(sweep: Path, runs
     assert all(state.status == "done" for state in done.states)
     for arm in ("vq", "fsq"):
         assert [one["number"] for one in trials(done.folder / "search" / arm)] == list(range(4))
+
+
+def test_a_study_that_workers_cannot_share_is_refused_before_any_of_them_starts(
+    sweep: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMNITOK_STUDY", f"sqlite:///{runs_root}/study.db")
+    with pytest.raises(SpecError, match="OMNITOK_STUDY: SQLite locks no rows"):
+        launch_sweep(sweep, cluster="local", workers=2)
+    assert not list(runs_root.glob("sweeps/*/search/*/logs"))
 
 
 class Heard:

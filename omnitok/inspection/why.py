@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from omnitok import runs
 from omnitok.inspection.logs import lineage
 from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.sweep.stored import PLAN, SWEEP, locate, states
+from omnitok.sweep.stored import PLAN, SWEEP, locate, searches, states
 
 
 class Behind(NamedTuple):
@@ -50,6 +50,9 @@ def explain_cell(root: Path, sweep: str, arm: str, metric: str) -> Cell:
     folder = locate(root, sweep)
     plan = runs.read_json(folder / PLAN)
     names = list(dict.fromkeys(trial["name"] for trial in plan["trials"]))
+    if found := [state for state in searches(folder) if state.trial["name"] == arm]:
+        why = f"has no trials yet: {found[0].status}, {found[0].reason}"
+        raise SpecError([Fault(Mark(arm), "", why)])
     if arm not in names:
         raise SpecError([Fault(Mark(arm), "", f"no such arm{near(arm, names)}")])
     evaluation, said = _column(plan, metric)

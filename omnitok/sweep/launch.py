@@ -19,7 +19,7 @@ from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.queued import asked_states
 from omnitok.sweep.review import refuse_unfit
-from omnitok.sweep.searching import search_here, tell, unfinished, wait_for_searches
+from omnitok.sweep.searching import WORKERS, refuse_storage, search_here, tell, unfinished, wait_for_searches
 from omnitok.sweep.settled import Settled, created, settle, training, works
 from omnitok.sweep.stored import State, find_asked, store
 from omnitok.sweep.trying import Trying
@@ -83,7 +83,7 @@ def launch_asked(
 ) -> Launched:
     """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``."""
     view, root = view or Silent(), runs.root()
-    folder, settled = prepared(root, asked)
+    folder, settled = prepared(root, asked, by_hand=wish.by_hand)
     with _environment(asked.file.resources.environment):
         if cluster == "slurm":
             if wish.by_hand:
@@ -92,12 +92,12 @@ def launch_asked(
         return _here(root, folder, settled, 0 if cluster == "debug" else _count(asked, workers), view, wish=wish)
 
 
-def prepared(root: Path, asked: Asked) -> tuple[Path, Settled]:
+def prepared(root: Path, asked: Asked, *, by_hand: bool = True) -> tuple[Path, Settled]:
     """Plan, make every folder, store the plan and what is searched. -> (the stored sweep's folder, what is in it)."""
     planned = plan(asked)
     root.mkdir(parents=True, exist_ok=True)
     names, data = settle(root, planned)
-    folder = store(root, asked, data)
+    folder = store(root, asked, data, by_hand=by_hand)
     tell(planned)
     return folder, Settled(planned, names, data)
 
@@ -112,6 +112,7 @@ def _here(root: Path, folder: Path, settled: Settled, workers: int, view: View, 
     asked = settled.planned.asked
     resources = asked.file.resources
     if searching := unfinished(settled.planned):
+        refuse_storage(settled.planned, min(workers, resources.search_workers or workers))
         if search_here(root, searching, resources, workers, view):
             return Launched(folder, asked_states(folder), 0, 0, interrupted=True)
         folder, settled = prepared(root, asked)
@@ -134,6 +135,7 @@ def _submitted(
 ) -> Launched:
     """To Slurm; with a ``view`` watched to the end, and what has won then too."""
     policed = wish._replace(by_hand=False)
+    refuse_storage(settled.planned, settled.planned.asked.file.resources.search_workers or WORKERS)
     jobs = enqueue(root, folder, settled, wish)
     told(jobs)
     if view is None:

@@ -15,20 +15,29 @@ from omnitok.cluster import Piece
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
 from omnitok.runs import Busy, Failure
-from omnitok.search import prepare, winner
+from omnitok.search import prepare, storage_refusal, winner
 from omnitok.search.worker import work
-from omnitok.spec import SpecError
+from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep.drive import View, stoppable
 from omnitok.sweep.plan import Plan
 from omnitok.sweep.resources import Resources, Used, given
 from omnitok.sweep.searched import Searched
 from omnitok.sweep.work import Outcome, Work
+from omnitok.training.studies import study_url
 
 LOOK_S: Final = 0.25  # how often the view looks
 ASK_S: Final = 5.0  # how often the queue is asked
 SURE: Final = 2  # answers in a row without a job: files of another machine are seen late
 AGAIN: Final = 3  # how often a worker of an arm that died is replaced
 WORKERS: Final = 4  # of an arm's search on a cluster
+
+
+def refuse_storage(planned: Plan, workers: int) -> None:
+    """Raises SpecError where so many workers of one arm cannot share the study."""
+    found = unfinished(planned)
+    most = min(workers, max((one.search.trials for one in found), default=0))
+    if said := storage_refusal(study_url(), most) if found else "":
+        raise SpecError([Fault(Mark("environment"), "", f"OMNITOK_STUDY: {said}")])
 
 
 def unfinished(planned: Plan) -> list[Searched]:

@@ -29,8 +29,10 @@ def folder_of(root: Path, sweep_digest: str) -> Path:
     return root / "sweeps" / sweep_digest
 
 
-def store(root: Path, asked: Asked, plan: Mapping[str, Any]) -> Path:
-    """Write the effective sweep, its plan and its texts; claims of the first launch are remembered by their hash."""
+def store(root: Path, asked: Asked, plan: Mapping[str, Any], *, by_hand: bool = True) -> Path:
+    """Write the effective sweep, its plan and its texts; claims of the first launch are remembered by their hash.
+
+    ``by_hand``: a person launches, so that of sweeps of one name this is the last one; a keeper only goes on."""
     folder = folder_of(root, asked.digest)
     folder.mkdir(parents=True, exist_ok=True)
     claims = [claim.model_dump() for claim in asked.file.claims]
@@ -45,7 +47,7 @@ def store(root: Path, asked: Asked, plan: Mapping[str, Any]) -> Path:
         "question": asked.file.question,
         "claims": claims,
         "claims_first": first,
-        "launched": provenance.now(),
+        "launched": provenance.now() if by_hand else runs.read_json(folder / SWEEP)["launched"],
     }
     runs.write_json(folder / TEXTS, {"path": whole(asked.path), "set": list(asked.sets),
                                      "folder": asked.folder, "texts": asked.texts})  # fmt: skip
