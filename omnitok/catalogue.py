@@ -24,6 +24,9 @@ from omnitok.model.position import POSITIONS
 from omnitok.model.trunk import BLOCKS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.schedules import CURVES, SCHEDULES
+from omnitok.search.pruners import PRUNERS
+from omnitok.search.samplers import SAMPLERS
+from omnitok.search.space import PARAMETERS
 from omnitok.spec import Fault, Mark, Registry, Spec, SpecError, choices, decode, flow, near, resolve
 from omnitok.sweep.design import DESIGNS
 from omnitok.sweep.file import SweepFile
@@ -41,7 +44,7 @@ SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
         TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS, VIEWS, CROPS, LAYOUTS,
-        BASELINES, EVALUATIONS, DESIGNS,
+        BASELINES, EVALUATIONS, DESIGNS, PARAMETERS, SAMPLERS, PRUNERS,
     )
 }  # fmt: skip
 
