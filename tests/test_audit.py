@@ -14,7 +14,7 @@ from omnitok.cli import main
 from omnitok.cli.findings import size
 from omnitok.cluster import site
 from omnitok.spec import SpecError
-from omnitok.sweep.audit import COLUMNS, audit
+from omnitok.sweep.audit import COLUMNS, SUGGESTED, audit
 from omnitok.sweep.difference import difference
 from omnitok.sweep.footprint import Footprints, _bytes
 from omnitok.sweep.launch import launch
@@ -445,3 +445,18 @@ def test_times_of_slurm_are_whole_minutes(said, minutes):
 )
 def test_bytes_are_said_in_three_digits(count, said):
     assert size(count) == said
+
+
+SEARCH = (
+    "search: {space: {optimizer.lr: {type: float, low: 1e-4, high: 1e-2, log: true}}, objective: val/psnr, trials: 3}\n"
+)
+
+
+def test_suggestions_of_a_search_are_part_of_fairness_and_of_what_is_unknown(sweep, runs_root):
+    sweep.write_text(ONE + SEARCH)
+    planned = plan_sweep(sweep)
+    found = review(planned)
+    assert found.audit.equal == (SUGGESTED,)  # nothing else is known before something has won
+    assert found.estimate.unknown == found.estimate.steps_left == 2 * 3 * (5 + 4) + 1
+    labels = [item.label for item in found.difference.submit]
+    assert labels.count("search vq+0.5") == labels.count("search fsq+0.5") == 3  # no more workers than suggestions
