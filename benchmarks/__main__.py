@@ -18,13 +18,16 @@ from benchmarks.launching import in_pool, in_process  # noqa: E402
 from benchmarks.networks import networks  # noqa: E402
 from benchmarks.planning import decoding, planning  # noqa: E402
 from benchmarks.quantizers import quantizing, searching  # noqa: E402
+from benchmarks.sharing import sharing  # noqa: E402
 from benchmarks.stepping import mirroring, stepping  # noqa: E402
+from benchmarks.sweeps import sweeps  # noqa: E402
 from benchmarks.table import machine, readme, table  # noqa: E402
 from benchmarks.tokenizer import coding, streaming, training  # noqa: E402
 
 ALL = (
     planning,
     decoding,
+    sharing,
     helping,
     stepping,
     mirroring,
@@ -40,6 +43,7 @@ ALL = (
     networks,
     distances,
     data,
+    sweeps,
 )
 
 

@@ -22,11 +22,15 @@ from benchmarks.published import PAPER, PatchDiscriminator, PublishedStep, Publi
 from benchmarks.published.adversary import LPIPS, feature_matching, hinge, vanilla
 from benchmarks.quantizers import here as in_place
 from benchmarks.quantizers import quantizing, searching
+from benchmarks.sharing import sharing
 from benchmarks.stepping import mirroring, stepping
+from benchmarks.sweeps import enqueueing, large_status, syncing
+from benchmarks.sweeps import here as in_this_one
 from benchmarks.table import cells, readme
 from benchmarks.tokenizer import coding, streaming, training
 from benchmarks.tokenizer import here as in_this_process
 
+ROOT = Path(__file__).parent.parent
 GOLDEN = Path(os.environ.get("OMNITOK_GOLDEN") or Path(__file__).parent.parent.parent / "shared" / "golden")
 golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data is not here; OMNITOK_GOLDEN says where it is")
 TOLERANCE = 5e-5
@@ -39,6 +43,7 @@ ALONE = {"options": PAPER | SMALL, "measured": in_this_process}
 SMALLEST = {
     planning: {"repeats": 1, "values": 1, "seeds": 1, "models": 1, "timed": here},
     decoding: {"repeats": 2, "calls": 2},
+    sharing: {"sweeps": (ROOT / "sweeps" / "quickstart.yaml",), "probing": False},
     helping: {"repeats": 1},
     stepping: {"repeats": 1, "steps": 3},
     mirroring: {"repeats": 1, "folders": 1, "records": 2},
@@ -57,6 +62,9 @@ SMALLEST = {
         "measured": of_attention,
     },
     distances: {"repeats": 1, "items": 40, "width": 8},
+    enqueueing: {"repeats": 1, "sizes": ((1, 1),), "measured": in_this_one},
+    large_status: {"repeats": 1, "values": 1, "seeds": 1},
+    syncing: {"folders": 2, "points": 8},
     gpu: {
         "repeats": 1,
         "where": "cpu",
