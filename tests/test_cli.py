@@ -66,7 +66,18 @@ def test_every_command_has_help_with_an_example(name):
 
 def test_the_packages_names_are_calls_one_a_command_and_one_for_the_model():
     assert all(callable(getattr(omnitok, name)) for name in omnitok.__all__)
-    more = {"compare_plan", "evaluate_pairs", "examine_site", "export_items", "fetch_weights", "load", "read_tokens", "review_plan", "rows"}
+    more = {
+        "compare_plan",
+        "evaluate_pairs",
+        "examine_site",
+        "export_items",
+        "fetch_weights",
+        "load",
+        "read_tokens",
+        "review_plan",
+        "rows",
+        "watch_sweep",
+    }
     assert more < set(omnitok.__all__) and len(set(omnitok.__all__)) == len(main.commands) + len(more)
 
 
