@@ -142,8 +142,8 @@ class _Attempt(threading.Thread):
     def _end_with(self, meeting: Meeting) -> None:
         """They cannot go on together: each ends, also where torch would wait for the others."""
         reason = self._why(meeting)
-        if reason and self.folder and not meeting.over and (self.first or meeting.silent) and not self.asked:
-            _write_down(self.folder, reason)
+        if reason and self.held and not meeting.over and (self.first or meeting.silent) and not self.asked:
+            self._write_down(self.held, reason)
         if self.first:
             meeting.tell(over=True)
         if not isinstance(self.error, runs.Busy):
@@ -151,6 +151,15 @@ class _Attempt(threading.Thread):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(END_S)
+
+    def _write_down(self, held: runs.Held, reason: Failure) -> None:
+        """In the name of the attempt that these tasks are, whose lease the first of them may still hold, have died with,
+        or have left with less to say. If somebody took it over there is nothing to say."""
+        try:
+            runs.fail_held(held, reason)
+        except runs.Fenced:
+            if self.first and not isinstance(self.error, runs.Busy):
+                runs.fail(held.folder, reason)
 
     def _why(self, meeting: Meeting) -> Failure | None:
         """What this one died of, unless another was first."""
