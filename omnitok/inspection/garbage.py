@@ -79,9 +79,10 @@ def _of(folder: Path, adversary: bool, stopped: bool, free: bool) -> list[Freed]
     dead = [Freed(path, size_of(path), "left by an attempt that died") for path in _dead(folder)]
     if not free or not (dead or list(_useless(folder, adversary, stopped))):
         return [*dead, *_useless(folder, adversary, stopped)]
-    with runs.lease(folder):  # whoever enters deletes what dead attempts left
+    with runs.lease(folder) as held:  # whoever enters deletes what dead attempts left
         files = list(_useless(folder, adversary, stopped))  # as it is now that nobody else can change it
-        delete(files)
+        for one in files:
+            held.remove(one.path)  # by the lease: this may be the one that is late
     return [*(one for one in dead if not one.path.exists()), *files]
 
 
