@@ -86,7 +86,8 @@ class _Range(Parameter):
 class Real(_Range):
     """A number between low and high, both included.
 
-    low, high: the ends.
+    low: the least value.
+    high: the largest value.
     log: whether its logarithm is drawn evenly.
     step: the distance of the values that may be drawn, counted from low; none: any.
     when: {path of another choice: a label, or a list of them}: it is there only then.
@@ -115,7 +116,8 @@ class Real(_Range):
 class Whole(_Range):
     """A whole number between low and high, both included.
 
-    low, high: the ends.
+    low: the least value.
+    high: the largest value.
     log: whether its logarithm is drawn evenly.
     step: the distance of the values that may be drawn, counted from low.
     when: {path of another choice: a label, or a list of them}: it is there only then.
