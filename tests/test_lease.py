@@ -13,7 +13,7 @@ import pytest
 from tiny import EXPERIMENT
 
 from omnitok import provenance, runs, trial
-from omnitok.runs import leases
+from omnitok.runs import holding, leases
 from omnitok.spec import decode, read_value
 from omnitok.training import EVALUATIONS
 from omnitok.training.stage import bind, read_stages
@@ -405,7 +405,7 @@ def full():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize(("owner", "name"), [*WRITES[:2], (leases, "_locked"), (leases.Growing, "append")])
+@pytest.mark.parametrize(("owner", "name"), [*WRITES[:2], (leases, "_locked"), (holding.Growing, "append")])
 def test_a_disk_that_is_full_at_any_write_costs_nothing_but_time(folder, undisturbed, monkeypatch, owner, name):
     n, died = 0, True
     while died:
@@ -432,7 +432,7 @@ def test_a_record_that_a_full_disk_tears_is_measured_again(folder, undisturbed, 
         full()
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
-        patched.setattr(leases.Growing, "append", torn)
+        patched.setattr(holding.Growing, "append", torn)
         work(folder)
     assert runs.failure(folder).kind == "disk" and not list(runs.records(folder))
     work(folder)

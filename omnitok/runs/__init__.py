@@ -14,10 +14,10 @@ from omnitok.runs.failures import evaluation_error as evaluation_error
 from omnitok.runs.failures import fail as fail
 from omnitok.runs.failures import fail_held as fail_held
 from omnitok.runs.failures import failure as failure
+from omnitok.runs.holding import Busy as Busy
+from omnitok.runs.holding import Fenced as Fenced
+from omnitok.runs.holding import Held as Held
 from omnitok.runs.leases import STALE_S as STALE_S
-from omnitok.runs.leases import Busy as Busy
-from omnitok.runs.leases import Fenced as Fenced
-from omnitok.runs.leases import Held as Held
 from omnitok.runs.leases import lease as lease
 from omnitok.runs.leases import leased as leased
 from omnitok.runs.leases import of_lease as of_lease

@@ -4,7 +4,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from omnitok.runs.leases import Busy, Held, lease
+from omnitok.runs.holding import Busy, Held
+from omnitok.runs.leases import lease
 from omnitok.runs.names import ERROR, EVALUATIONS
 
 KINDS: Final = (
