@@ -45,7 +45,7 @@ class GatedFeedForward(nn.Module):
 
 
 PIECE = 1024  # tokens that pass at once where no gradient is wanted: what is between then stays in a CPU's cache
-PIECE_ELSEWHERE = 2**17  # a GPU has no such cache to fill, and waits for small pieces: 2 to 6 times as long at 1024, measured
+PIECE_ELSEWHERE = 2**17  # where there is no such cache; a GPU takes 2 to 6 times as long at 1024 (measured)
 
 
 def in_pieces(work: Callable[[Tensor], Tensor], x: Tensor, axes: tuple[int, ...]) -> Tensor:
