@@ -15,7 +15,7 @@ from omnitok.sweep.plan import plan_sweep
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-*BLOCKS, FAIR, DATA = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+*BLOCKS, SEARCH, FAIR, DATA = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -39,6 +39,13 @@ def test_the_readmes_fair_comparison_plans(tmp_path, runs_root):
     (tmp_path / "fair.yaml").write_text(head + FAIR)
     full, axial = plan_sweep(tmp_path / "fair.yaml").trials
     assert (full.name, axial.name) == ("full", "axial") and full.stages != axial.stages
+
+
+def test_the_readmes_search_is_one_of_its_own_sweep(written):
+    plain = plan_sweep(written[1])
+    written[1].write_text(written[1].read_text() + SEARCH)
+    planned = plan_sweep(written[1])
+    assert [one.over for one in planned.searches] == [False] * 4 and len(planned.trials) == len(plain.trials) - 12
 
 
 def test_the_readmes_dataset_is_one():
@@ -66,11 +73,11 @@ def test_every_command_is_in_the_readme():
     assert all(f"omnitok {name}" in README for name in main.commands)
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{n}.md" for n in ("slurm", "mlflow", "postgresql"))])
 def test_no_link_of_a_document_is_broken(name):
     text = (ROOT / name).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+        assert target.startswith("https://") or ((ROOT / name).parent / target).exists(), target
 
 
 def test_the_quickstart_is_written_as_the_readme_promises():
