@@ -280,7 +280,8 @@ def test_a_sync_killed_after_any_write_is_completed_by_the_next(root: Path, monk
     kills = 0
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "create_run", fatal(MlflowClient, "create_run"))
-        patch.setattr(Rows, "batch", fatal(Rows, "batch"))
+        patch.setattr(Rows, "flush", fatal(Rows, "flush"))
+        patch.setattr("omnitok.tracking.rows.AT_ONCE", 0)  # so that each write is a transaction
         while kills < 50:
             try:
                 tracking.sync(root)
@@ -319,6 +320,7 @@ def test_rows_are_what_the_client_would_have_written(root: Path, monkeypatch: py
     shutil.copytree(root, theirs, copy_function=shutil.copy2)
     with monkeypatch.context() as patch:
         patch.setattr("omnitok.tracking.rows.MOST", most)
+        patch.setattr("omnitok.tracking.rows.AT_ONCE", most)
         tracking.sync(root)
     with monkeypatch.context() as patch:
         patch.setattr("omnitok.tracking.rows.of", lambda client: None)

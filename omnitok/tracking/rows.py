@@ -5,22 +5,25 @@ server, get what they got: see ``of``.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, RunTag
     from sqlalchemy.orm import Session
 
-MOST: Final = 10_000  # values in one transaction
+MOST: Final = 10_000  # values that are given at once
+AT_ONCE: Final = 100_000  # values that are written in one transaction
+CACHE_KIB: Final = 262_144  # of an SQLite file that is kept in memory; 2,000 unless somebody says so
 
 
-class Rows(NamedTuple):
-    """A database behind MLflow: its store, its kind of insert, its tables by name."""
+class Rows:
+    """A database behind MLflow: its store, its kind of insert, its tables by name; and what is still to be written."""
 
-    store: Any
-    insert: Any
-    tables: Mapping[str, Any]
+    def __init__(self, store: Any, insert: Any, tables: Mapping[str, Any]) -> None:
+        self.store, self.insert, self.tables = store, insert, tables
+        self.pending: dict[str, list[dict[str, Any]]] = {}
+        self.stands: dict[str, Mapping[str, Any]] = {}
 
     def batch(
         self,
@@ -30,19 +33,38 @@ class Rows(NamedTuple):
         tags: "Sequence[RunTag]" = (),
         stands: Mapping[str, Any] | None = None,
     ) -> None:
-        """In one transaction, so that a kill leaves all of it or nothing. What is there already is not doubled; a tag is
-        written over. ``stands``: the run's status and end_time, where they are to be said. Raises MlflowException."""
+        """What is there already is not doubled; a tag is written over. ``stands``: the run's status and end_time, where they
+        are to be said. Written at the latest by ``flush``, and all of it or nothing. Raises MlflowException."""
         _validate(metrics, params, tags)
-        points = [self._point(run_id, metric) for metric in metrics]
+        said = {
+            "metrics": [self._point(run_id, metric) for metric in metrics],
+            "params": [{"run_uuid": run_id, "key": one.key, "value": one.value} for one in params],
+            "tags": [{"run_uuid": run_id, "key": one.key, "value": one.value} for one in tags],
+        }
+        for name, rows in said.items():
+            self.pending.setdefault(name, []).extend(rows)
+        if stands:
+            self.stands[run_id] = stands
+        if len(self.pending["metrics"]) >= AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write it, in one transaction, so that a kill leaves all of it or nothing: a value costs the more the fewer are
+        written together, as the index of all values is written all over."""
+        pending, stands = self.pending, self.stands
+        self.pending, self.stands = {}, {}
+        points = sorted(pending.get("metrics", ()), key=lambda point: (point["key"], point["timestamp"]))
+        newest = {(tag["run_uuid"], tag["key"]): tag for tag in pending.get("tags", ())}
         with self.store.ManagedSessionMaker(read_only=False) as session:
+            if self.store.engine.dialect.name == "sqlite":
+                session.connection().exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._put(session, "metrics", points)
-            self._put(session, "latest_metrics", self._newest(session, run_id, points), over=True)
-            self._put(session, "params", [{"run_uuid": run_id, "key": one.key, "value": one.value} for one in params])
-            named = [{"run_uuid": run_id, "key": one.key, "value": one.value} for one in tags]
-            self._put(session, "tags", named, over=True)
-            if stands:
-                runs = self.tables["runs"]
-                session.execute(runs.update().where(runs.c.run_uuid == run_id).values(**stands))
+            self._put(session, "latest_metrics", self._newest(session, points), over=True)
+            self._put(session, "params", pending.get("params", []))
+            self._put(session, "tags", list(newest.values()), over=True)
+            runs = self.tables["runs"]
+            for run_id, said in stands.items():
+                session.execute(runs.update().where(runs.c.run_uuid == run_id).values(**said))
 
     def _point(self, run_id: str, metric: "Metric") -> dict[str, Any]:
         is_nan, value = self.store.sanitize_metric_value(metric.value)
@@ -51,16 +73,18 @@ class Rows(NamedTuple):
             "is_nan": is_nan,
         }  # fmt: skip
 
-    def _newest(self, session: "Session", run_id: str, points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The last value of each metric, by step, then time, then value, where it is later than what is there."""
-        newest: dict[str, dict[str, Any]] = {}
+    def _newest(self, session: "Session", points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The last value of each run's metric, by step, then time, then value, where it is later than what is there."""
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
         for point in points:
-            if point["key"] not in newest or _when(point) > _when(newest[point["key"]]):
-                newest[point["key"]] = point
-        table = self.tables["latest_metrics"]
-        there = session.execute(table.select().where(table.c.run_uuid == run_id)).mappings() if newest else ()
-        known = {row["key"]: _when(row) for row in there}
-        return [point for key, point in newest.items() if key not in known or _when(point) > known[key]]
+            at = point["run_uuid"], point["key"]
+            if at not in newest or _when(point) > _when(newest[at]):
+                newest[at] = point
+        table, known = self.tables["latest_metrics"], dict[tuple[str, str], tuple[Any, ...]]()
+        for run_id in {run_id for run_id, _ in newest}:
+            there = session.execute(table.select().where(table.c.run_uuid == run_id)).mappings()
+            known |= {(run_id, row["key"]): _when(row) for row in there}
+        return [point for at, point in newest.items() if at not in known or _when(point) > known[at]]
 
     def _put(self, session: "Session", name: str, rows: list[dict[str, Any]], *, over: bool = False) -> None:
         if rows:
@@ -69,7 +93,13 @@ class Rows(NamedTuple):
             keys = [column.name for column in table.primary_key]
             free = {column.name: said.excluded[column.name] for column in table.c if column.name not in keys}
             said = said.on_conflict_do_update(keys, set_=free) if over else said.on_conflict_do_nothing()
-            session.execute(said, rows)
+            if session.get_bind().dialect.name != "sqlite":
+                session.execute(said, rows)
+                return
+            # a million values: that SQLAlchemy looks at each takes longer than to write it
+            done = said.values(dict.fromkeys(rows[0])).compile(dialect=session.get_bind().dialect)
+            order = done.positiontup
+            session.connection().exec_driver_sql(str(done), [tuple(row[key] for key in order) for row in rows])
 
 
 def of(client: "MlflowClient") -> Rows | None:

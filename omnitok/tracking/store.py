@@ -166,7 +166,10 @@ def opened(root: Path, uri: str) -> Iterator[Store]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with _explained(uri):
             client = _client(uri)
-            yield Store(client, _experiment(client, root, uri))
+            store = Store(client, _experiment(client, root, uri))
+            yield store
+            if store.rows is not None:
+                store.rows.flush()
 
 
 @contextmanager
