@@ -25,6 +25,11 @@ class Rows:
         self.pending: dict[str, list[dict[str, Any]]] = {}
         self.stands: dict[str, Mapping[str, Any]] = {}
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to be flushed."""
+        return bool(self.stands) or any(self.pending.values())
+
     def batch(
         self,
         run_id: str,

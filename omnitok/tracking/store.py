@@ -168,7 +168,7 @@ def opened(root: Path, uri: str) -> Iterator[Store]:
             client = _client(uri)
             store = Store(client, _experiment(client, root, uri))
             yield store
-            if store.rows is not None:
+            if store.rows is not None and store.rows.waiting:
                 store.rows.flush()
 
 
