@@ -14,9 +14,11 @@ from omnitok import runs
 from omnitok.cli import main
 from omnitok.cluster.ledger import Entry
 from omnitok.inspection.freed import STALE_S
+from omnitok.report.section import section
 from omnitok.runs import Failure
 from omnitok.spec import SpecError
 from omnitok.sweep.launch import launch
+from omnitok.sweep.stored import locate
 from omnitok.training.reconstruct import Reconstruct
 
 
@@ -87,13 +89,26 @@ def test_a_cell_leads_to_its_runs_files_commits_and_choices(sweep, runs_root):
     assert "held against" in call("why", "ask", "vq+0.5", "psnr")
 
 
+def test_what_deviates_is_said_wherever_its_numbers_are(sweep, runs_root):
+    first, last = omnitok.explain_cell("ask", "fsq+0.5", "psnr").seeds[0].stages
+    said = "recompute=true after out_of_memory"
+    path = first / runs.PROVENANCE
+    runs.write_json(path, runs.read_json(path) | {"deviations": [said]})
+    told = f"stage 'images' deviates: {said}"
+    assert told in call("why", "ask", "fsq+0.5", "psnr") and told in call("status", "ask")
+    assert told not in call("why", "ask", "vq+0.5", "psnr")
+    banner = section(locate(runs_root, "ask")).banner
+    assert any("1 run of 4 deviated from what the sweep says: recompute=true" in line for line in banner), banner
+    assert runs.deviations(last) == []
+
+
 def test_a_cell_without_a_value_says_why(sweep, runs_root):
     (one,) = omnitok.explain_cell("ask", "mean_colour", "codebook_usage").seeds
     assert (one.value, one.note) == (None, "does not apply") or one.note
     cell = omnitok.explain_cell("ask", "fsq+0.5", "psnr")
     cell.seeds[0].file.unlink()
     (one,) = omnitok.explain_cell("ask", "fsq+0.5", "psnr").seeds
-    assert one.value is None and one.note == "not measured yet: 1 metrics to measure"
+    assert one.value is None and one.note == "not measured yet: 1 metric to measure"
 
 
 @pytest.mark.parametrize(

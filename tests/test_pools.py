@@ -15,10 +15,12 @@ from click.testing import CliRunner
 import omnitok
 from omnitok import runs
 from omnitok.cli import main
+from omnitok.report.section import section
 from omnitok.runs.pools import BORROWED, borrowed
 from omnitok.spec import SpecError
 from omnitok.sweep import adopt
 from omnitok.sweep.launch import launch
+from omnitok.sweep.stored import locate
 from omnitok.tracking import sync
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.stage import from_json
@@ -64,6 +66,8 @@ def test_what_a_pool_has_is_neither_trained_nor_measured_again(sweep, runs_root,
     assert {state.reason for state in done.states} == {f"borrowed from {pool}"}
     assert f"borrowed from {pool}" in call("status", sweep)
     assert f"5 stages are borrowed from {pool}" in call("plan", sweep)
+    assert f"borrowed from {pool}" in call("why", sweep, "fsq+0.5", "psnr")
+    assert ("borrowed from", str(pool)) in section(locate(runs_root, str(sweep))).provenance
     for path in pool.glob(f"*/{runs.WEIGHTS}"):
         mine = runs_root / path.parent.name
         assert (

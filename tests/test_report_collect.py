@@ -75,7 +75,7 @@ def test_status_says_how_far_a_trial_came(sweep: Synthetic) -> None:
         == ("blocked", "stage 'images': nan: the loss is not a number")
     )
     assert said["vq+joint", 1] == ("interrupted", "")
-    assert said["vq+joint", 2] == ("unevaluated", "1 metrics to measure")
+    assert said["vq+joint", 2] == ("unevaluated", "1 metric to measure")
     assert said["vq+progressive", 2] == ("failed", "evaluation 'clips': data: no such clip")
     assert said["vq+progressive", 1] == ("interrupted", "")
     assert said["vq+progressive", 0] == ("done", "")

@@ -55,6 +55,8 @@ def print_cell(cell: Any) -> None:
         out.print(f"  runs: {' -> '.join(str(stage) for stage in one.stages)}", soft_wrap=True)
         if one.ran:
             out.print(f"  code: {escape(_code(one.ran))}", soft_wrap=True)
+        if one.told:
+            out.print(f"  note: {escape(one.told)}", soft_wrap=True)
         if one.file.exists():
             out.print(f"  measured: {one.file}", soft_wrap=True)
     if cell.searched:

@@ -16,7 +16,8 @@ from omnitok.sweep.stored import PLAN, SWEEP, locate, searches, states
 
 class Behind(NamedTuple):
     """One seed of a cell. ``value``: None where it is not measured yet, or where the metric does not apply (``note`` says
-    which). ``stages``: the folders of its run, first to last; ``file``: the evaluation's; ``ran``: its provenance."""
+    which). ``stages``: the folders of its run, first to last; ``file``: the evaluation's; ``ran``: its provenance;
+    ``told``: what is to be known of a trial that is done, such as whose it is and in what it deviates."""
 
     seed: int | None
     status: str
@@ -26,6 +27,7 @@ class Behind(NamedTuple):
     stages: tuple[Path, ...]
     file: Path
     ran: dict[str, Any]
+    told: str
 
 
 class Cell(NamedTuple):
@@ -104,7 +106,8 @@ def _behind(root: Path, plan: Mapping[str, Any], state: Any, evaluation: str, la
         note = found.get("note") or ("does not apply" if found["value"] is None else "")
     elif digest:
         note = f"not measured yet: {state.reason or state.status}"
-    return Behind(state.trial["seed"], state.status, value, ends, note, stages, file, ran)
+    told = state.reason if state.status == "done" else ""
+    return Behind(state.trial["seed"], state.status, value, ends, note, stages, file, ran, told)
 
 
 NOTHING: Final = "(nothing)"  # what is there of a choice that one side does not have

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from omnitok import runs
+from omnitok.runs.pools import borrowed
 from omnitok.spec import Fault, Mark, SpecError, flat
 from omnitok.sweep.stored import PLAN, SWEEP, State, states
 
@@ -77,6 +78,7 @@ class Stage(NamedTuple):
     spec: dict[str, Any]
     provenance: dict[str, Any]
     reachable: bool
+    pool: str  # that it is borrowed from; empty where it is one's own
 
 
 def read(stored: Path) -> Sweep:
@@ -184,8 +186,9 @@ _FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", 
 def _stage(folder: Path) -> Stage:
     said = _json(folder / runs.EXPERIMENT)
     provenance = _json(folder / runs.PROVENANCE)
+    pool = (borrowed(folder) or {}).get("pool", "")
     return Stage(folder.name, said.get("stage", ""), runs.seconds(folder), said.get("spec", {}), provenance,
-                 folder.is_dir())  # fmt: skip
+                 folder.is_dir(), pool)  # fmt: skip
 
 
 def _json(path: Path) -> dict[str, Any]:

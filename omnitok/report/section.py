@@ -113,6 +113,8 @@ def banner(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     dirty = sum(1 for stage in ran if stage.provenance.get("dirty"))
     if dirty:
         found.append(f"{counted(dirty, 'run')} of {len(ran)} had uncommitted changes (a dirty tree)")
+    for said, n in _tally(one for stage in ran for one in stage.provenance.get("deviations", ())).items():
+        found.append(f"{counted(n, 'run')} of {len(ran)} deviated from what the sweep says: {said}")
     first = sweep.said.get("claims_first")
     if first and first["sha256"] != digest(sweep.said["claims"]):
         found.append(f"post hoc: the claims were edited after the first launch ({first['at']})")
@@ -259,6 +261,8 @@ def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -
         ("versions", [_versions(stage) for stage in ran]),
         ("threads", [stage.provenance.get("threads") for stage in ran]),
         ("other packages", [said for stage in ran if (said := _packages(stage))]),
+        ("deviations", [said for stage in ran for said in stage.provenance.get("deviations", ())]),
+        ("borrowed from", [stage.pool for stage in ran if stage.pool]),
     ):
         if values:
             yield title, _listed(values)

@@ -41,6 +41,7 @@ from omnitok.runs.recorded import last_record as last_record
 from omnitok.runs.recorded import records as records
 from omnitok.runs.standing import Status as Status
 from omnitok.runs.standing import attempts as attempts
+from omnitok.runs.standing import deviations as deviations
 from omnitok.runs.standing import last_attempt as last_attempt
 from omnitok.runs.standing import root as root
 from omnitok.runs.standing import seconds as seconds

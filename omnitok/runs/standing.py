@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnitok.runs.leases import leased
-from omnitok.runs.names import ATTEMPTS, ERROR, RECORDS, RESULT
-from omnitok.runs.writing import lines
+from omnitok.runs.names import ATTEMPTS, ERROR, PROVENANCE, RECORDS, RESULT
+from omnitok.runs.writing import lines, read_json
 
 Status = Literal["planned", "running", "interrupted", "failed", "done"]
 
@@ -40,3 +40,12 @@ def last_attempt(folder: Path) -> dict[str, Any]:
 def seconds(folder: Path) -> float:
     """How long all attempts took together."""
     return float(sum(attempt.get("seconds", 0.0) for attempt in attempts(folder)))
+
+
+def deviations(folder: Path) -> list[str]:
+    """In what its starts were not given what was asked for, where that could change its result: "recompute=true after
+    out_of_memory"."""
+    try:
+        return list(read_json(folder / PROVENANCE).get("deviations", ()))
+    except FileNotFoundError:
+        return []

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from omnitok import provenance, runs
 from omnitok.runs.pools import borrowed
 from omnitok.search import Standing, standing, winner
-from omnitok.spec import Fault, Mark, SpecError, digest, near
+from omnitok.spec import Fault, Mark, SpecError, counted, digest, near
 from omnitok.sweep.claims import claim_faults
 from omnitok.sweep.file import Asked, Texts, read_sweep, whole
 
@@ -18,10 +18,10 @@ SEARCHES = "search"  # the folder of searches, one an arm
 
 
 class State(NamedTuple):
-    """How a trial stands, and why where it is not done."""
+    """How a trial stands, and why where it is not done; of one that is, what there is to know of it."""
 
     trial: dict[str, Any]
-    status: str  # done, failed, blocked, queued, running, cancelled, interrupted, planned, unevaluated
+    status: str  # done, failed, blocked, queued, running, cancelled, interrupted, planned, unevaluated, searching
     reason: str
 
 
@@ -132,7 +132,21 @@ def states(folder: Path) -> list[State]:
     """How every trial of a stored sweep stands, read off the folders."""
     root, plan = folder.parent.parent, plan_of(folder)
     status = functools.cache(lambda stage: runs.status(root / stage))  # many trials may stand on one stage
-    return [_state(root, plan, trial, status) for trial in plan["trials"]]
+    deviating = functools.cache(lambda stage: _deviating(root / stage, plan["stages"][stage]["stage"]))
+    found = [_state(root, plan, trial, status) for trial in plan["trials"]]
+    return [_noted(root, state, deviating) if state.status == "done" else state for state in found]
+
+
+def _noted(root: Path, state: State, deviating: Callable[[str], list[str]]) -> State:
+    """Of a trial that is done: whose it is where it is not one's own, and in what its stages deviate."""
+    stages = state.trial["stages"]
+    lent = borrowed(root / stages[-1])
+    said = [f"borrowed from {lent['pool']}"] if lent else []
+    return state._replace(reason="; ".join([*said, *(one for stage in stages for one in deviating(stage))]))
+
+
+def _deviating(folder: Path, name: str) -> list[str]:
+    return [f"stage {name!r} deviates: {one}" for one in runs.deviations(folder)]
 
 
 def plan_of(folder: Path) -> dict[str, Any]:
@@ -209,9 +223,8 @@ def _measured(last: Path, plan: Mapping[str, Any], trial: dict[str, Any]) -> Sta
             return State(trial, "failed", f"evaluation {evaluation['name']!r}: {died.kind}: {died.sentence}")
     count = sum(map(len, missing.values()))
     if count:
-        return State(trial, "unevaluated", f"{count} metrics to measure")
-    lent = borrowed(last)
-    return State(trial, "done", f"borrowed from {lent['pool']}" if lent else "")
+        return State(trial, "unevaluated", f"{counted(count, 'metric')} to measure")
+    return State(trial, "done", "")
 
 
 def find_run(root: Path, reference: str) -> Path:
