@@ -130,6 +130,11 @@ WRONG = [
 ]  # fmt: skip
 
 
+def test_an_end_of_a_range_can_be_said_on_the_command_line(sweep: Path) -> None:
+    space = plan_sweep(sweep, ['search.space["optimizer.lr"].high=2e-2']).searches[0].search.space
+    assert space["optimizer.lr"].high == 2e-2
+
+
 @pytest.mark.parametrize(("old", "new", "message"), WRONG)
 def test_what_cannot_be_searched_is_refused_where_it_was_said(sweep: Path, old: str, new: str, message: str) -> None:
     assert old in SWEEP

@@ -239,13 +239,26 @@ def test_a_patch_replaces_a_slot_whole_and_shares_the_rest():
     assert patch("{}", "a.b", "3") == {"a": {"b": 3}}
 
 
+def test_a_key_that_has_dots_is_named_in_quotes():
+    assert parse_path('search.space["optimizer.lr"].of[1]', Mark("here")) == (
+        "search",
+        "space",
+        "optimizer.lr",
+        "of",
+        1,
+    )
+    assert patch("{space: {a.b: {low: 1}, c: 2}}", 'space["a.b"].low', "3") == {"space": {"a.b": {"low": 3}, "c": 2}}
+
+
 @pytest.mark.parametrize("path", ["a.b.c", "a.b[0]", "l[2]", "l.x"])
 def test_a_patch_through_something_that_has_no_inside_is_refused(path):
     with pytest.raises(SpecError, match="the patch cannot be applied"):
         patch("{a: {b: 3}, l: [1, 2]}", path, "1")
 
 
-@pytest.mark.parametrize("path", ["", "a..b", "a[x]", "1a", "a b", "a.b.", f"a[{'9' * 5000}]"])
+@pytest.mark.parametrize(
+    "path", ["", "a..b", "a[x]", "1a", "a b", "a.b.", f"a[{'9' * 5000}]", 'a["b"]', 'a["b.c]', '["b.c"]']
+)
 def test_a_path_that_is_none_is_refused(path):
     with pytest.raises(SpecError, match="not a dotted path"):
         parse_path(path, Mark("here"))

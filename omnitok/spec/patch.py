@@ -8,15 +8,19 @@ from omnitok.spec.registry import Registry
 from omnitok.spec.text import Fault, Map, Mark, Seq, SpecError, dotted, kind, near
 
 Path = tuple[str | int, ...]
+_NAME, _KEY, _PLACE = r"[A-Za-z_]\w*", r'\["[^"]*\.[^"]*"\]', r"\[\d{1,9}\]"
+_STEP = rf"{_NAME}(?:{_PLACE}|{_KEY})*"
 
 
 def parse_path(text: str, mark: Mark) -> Path:
-    """ "model.spatial[1].window" -> ("model", "spatial", 1, "window"). Raises SpecError."""
-    if not re.fullmatch(r"[A-Za-z_]\w*(\[\d{1,9}\])*(\.[A-Za-z_]\w*(\[\d{1,9}\])*)*", text):
+    """ "model.spatial[1].window" -> ("model", "spatial", 1, "window"); a key that has dots itself stands in quotes:
+    search.space["optimizer.lr"].high. Raises SpecError."""
+    if not re.fullmatch(rf"{_STEP}(?:\.{_STEP})*", text):
         raise SpecError(
             [Fault(mark, text, "not a dotted path; write it like model.quantizer or model.spatial[0].window")]
         )
-    return tuple(int(i) if i else name for name, i in re.findall(r"([A-Za-z_]\w*)|\[(\d+)\]", text))
+    steps = re.findall(rf"({_NAME})|({_PLACE})|({_KEY})", text)
+    return tuple(int(place[1:-1]) if place else name or key[2:-2] for name, place, key in steps)
 
 
 def patched(data: Any, path: Path, value: Any, mark: Mark, _done: Path = ()) -> Any:
