@@ -13,7 +13,7 @@ import pytest
 from tiny import EXPERIMENT
 
 from omnitok import provenance, runs, trial
-from omnitok.runs import holding, leases
+from omnitok.runs import holding, leases, pools
 from omnitok.spec import decode, read_value
 from omnitok.training import EVALUATIONS
 from omnitok.training.stage import bind, read_stages
@@ -295,6 +295,29 @@ def test_a_failure_is_written_for_nobody_who_was_followed(tmp_path):
     assert runs.failure(tmp_path) is None
     runs.fail(tmp_path, why)
     assert runs.failure(tmp_path).kind == "killed" and not runs.leased(tmp_path)
+
+
+@pytest.mark.parametrize("n", range(4))
+def test_who_was_put_out_while_it_borrows_from_a_pool_links_nothing_more(tmp_path, monkeypatch, n):
+    lent, mine = tmp_path / "lent", tmp_path / "mine"
+    for place in (lent, mine):
+        place.mkdir()
+    for name in (runs.RECORDS, runs.WEIGHTS, runs.RESULT):
+        (lent / name).write_text("{}")
+    (mine / runs.CHECKPOINT).touch()
+    there = {}
+
+    def taken_over():
+        [place] = (mine / "attempts").iterdir()
+        leases._rename_away(place)
+        with runs.lease(mine) as other:
+            other.write(mine / runs.EXPERIMENT, b"trained by another")
+        there.update(seen(mine))
+
+    with pytest.raises(runs.Fenced), runs.lease(mine) as held:
+        Nth(monkeypatch, leases.Held, "_draft", n, taken_over)
+        pools.borrow(held, lent, {"pool": "lent"}, measured=False)
+    assert seen(mine) == there and not (mine / runs.RESULT).exists()
 
 
 # A training and an evaluation, taken over, or on a full disk, at each of their writes

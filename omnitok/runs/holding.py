@@ -76,11 +76,18 @@ class Held(NamedTuple):
         """The file with one line more, and without lines that are torn."""
         self.write(path, b"".join(map(line, [*lines(path), data])))
 
+    def link(self, path: Path, to: Path) -> None:
+        """A link to another file."""
+        draft = self._draft(path)
+        with self._fencing():
+            draft.symlink_to(to)
+            draft.rename(path)
+
     def remove(self, path: Path) -> None:
         """The file, if it is there."""
         gone = self._draft(path)
         with self._fencing():
-            if path.exists():
+            if path.is_symlink() or path.exists():
                 path.rename(gone)
                 gone.unlink()
         self.check()

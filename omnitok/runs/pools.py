@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from omnitok.runs.holding import Held
 from omnitok.runs.names import (
     ADVERSARY,
     ATTEMPTS,
@@ -23,7 +24,7 @@ from omnitok.runs.names import (
     SAMPLES,
     WEIGHTS,
 )
-from omnitok.runs.writing import read_json, write_json
+from omnitok.runs.writing import read_json
 
 BORROWED: Final = "borrowed.json"
 # The last makes it done.
@@ -47,27 +48,28 @@ def borrowed(folder: Path) -> dict[str, Any] | None:
     return said
 
 
-def borrow(folder: Path, lent: Path, said: dict[str, Any], *, measured: bool) -> None:
-    """Link the files of a finished run into ``folder``, whose lease the caller holds; ``said`` goes into borrowed.json.
+def borrow(held: Held, lent: Path, said: dict[str, Any], *, measured: bool) -> None:
+    """Link the files of a finished run into the folder that is held; ``said`` goes into borrowed.json.
 
-    ``measured``: also what was measured of it there. A kill in between leaves a run that is not done.
+    ``measured``: also what was measured of it there. A kill in between leaves a run that is not done. Raises Fenced.
     """
-    write_json(folder / BORROWED, said)
+    held.write_json(held.folder / BORROWED, said)
     for name in (CHECKPOINT, ERROR):
-        (folder / name).unlink(missing_ok=True)
+        held.remove(held.folder / name)
     places = (EVALUATIONS, SAMPLES) if measured else ()
     inner = [path for place in places for path in sorted((lent / place).rglob("*")) if _kept(path)]
     for path in [*inner, *(lent / name for name in LENT if (lent / name).exists())]:
-        _link(folder / path.relative_to(lent), path.resolve())
+        place = held.folder / path.relative_to(lent)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        held.link(place, path.resolve())
 
 
-def give_back(folder: Path) -> None:
-    """The folder as one that was never trained; what was measured here of weights that are gone is gone too."""
-    for path in [folder / RESULT, *links(folder)]:
-        path.unlink(missing_ok=True)
-    for path in [*(folder / EVALUATIONS).glob("*"), *(folder / SAMPLES).rglob("*.png")]:
-        path.unlink(missing_ok=True)
-    (folder / BORROWED).unlink(missing_ok=True)
+def give_back(held: Held) -> None:
+    """The folder as one that was never trained; what was measured here of weights that are gone is gone too. Raises Fenced."""
+    folder = held.folder
+    measured = [*(folder / EVALUATIONS).glob("*"), *(folder / SAMPLES).rglob("*.png")]
+    for path in [folder / RESULT, *links(folder), *measured, folder / BORROWED]:
+        held.remove(path)
 
 
 def links(folder: Path) -> Iterator[Path]:
@@ -79,11 +81,3 @@ def links(folder: Path) -> Iterator[Path]:
 def _kept(path: Path) -> bool:
     """Whether it is a whole file that says no more than was measured."""
     return path.is_file() and not path.name.startswith(".") and not path.name.endswith(ERROR)
-
-
-def _link(path: Path, to: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(to)
-    draft.rename(path)

@@ -2,13 +2,14 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
 
 def write(path: Path, content: bytes) -> None:
     """A whole file or none at all, also where the disk is full."""
-    publish(path.with_name(f".{path.name}.{os.getpid()}.partial"), path, content)
+    publish(path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial"), path, content)
 
 
 def publish(draft: Path, path: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +61,6 @@ class Arm:
             last = run is bound[-1]
             try:
                 if last:
-                    (folder / STOPPED).unlink(missing_ok=True)
                     watched.replay(folder)
                 result = self._run(folder, watched if last else None, told)
             except trial.Stopped:
@@ -82,7 +82,7 @@ class Arm:
             raise trial.Stopped(folder.name)
         while True:
             try:
-                return trial.run(folder, stop=stop, on_record=watched.record if watched else _ignored)
+                return trial.run(folder, stop=stop, on_record=watched.record if watched else _ignored, on_begin=_begun)
             except runs.Fenced:
                 raise
             except runs.Busy:
@@ -93,7 +93,8 @@ class Arm:
     def _pruned(self, folder: Path, watched: "_Watched", told: Told) -> Outcome:
         where = {"study": self.prepared.study, "number": told.number, "step": watched.pruned_at}
         said = f"was pruned after {watched.pruned_at} steps"
-        runs.write_json(folder / STOPPED, {"reason": "pruned", "sentence": said, **where})
+        with suppress(runs.Busy), runs.lease(folder) as held:  # else somebody goes on with the run for himself
+            held.write_json(folder / STOPPED, {"reason": "pruned", "sentence": said, **where})
         return Outcome("pruned", {}, {}, said)
 
 
@@ -119,6 +120,11 @@ class _Watched:
         if not (folder / runs.RESULT).exists():
             for record in runs.records(folder):
                 self.record(record)
+
+
+def _begun(held: runs.Held) -> None:
+    """Whoever goes on with a run that was ended early has other reasons."""
+    held.remove(held.folder / STOPPED)
 
 
 def _never() -> bool:

@@ -41,11 +41,12 @@ def prepare(folder: Path, said: dict[str, Any]) -> None:
     if faults := refusals(search, said["search"]):
         raise SpecError(faults)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        _write(folder, said, search)
+    with _alone(folder) as held:
+        _write(held, said, search)
 
 
-def _write(folder: Path, said: dict[str, Any], search: Search) -> None:
+def _write(held: runs.Held, said: dict[str, Any], search: Search) -> None:
+    folder = held.folder
     what = digest({"search": search.identity(), "text": said["text"], "seed": said["seed"]})
     before = runs.read_json(folder / SEARCH) if (folder / SEARCH).exists() else None
     if before is not None and before["identity"] != what:
@@ -63,22 +64,22 @@ def _write(folder: Path, said: dict[str, Any], search: Search) -> None:
         "text": to_json(said["text"]),
     }
     if before != kept:
-        runs.write_json(folder / SEARCH, kept)
+        held.write_json(folder / SEARCH, kept)
     if before and _more(before["search"], kept["search"]):
-        (folder / WINNER).unlink(missing_ok=True)  # whoever works next goes on, and writes it again
+        held.remove(folder / WINNER)  # whoever works next goes on, and writes it again
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[runs.Held]:
     """No worker claims a trial meanwhile."""
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(runs.lease(folder))
+                held = stack.enter_context(runs.lease(folder))
                 break
             except runs.Busy:
                 time.sleep(LOOK_S)
-        yield
+        yield held
 
 
 def read(folder: Path) -> Prepared:

@@ -5,7 +5,7 @@ else has trained need not be trained again.
 """
 
 import json
-import os
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def adopt(root: Path, wanted: Sequence[StageRun]) -> dict[str, str]:
             (root / run.digest).unlink(missing_ok=True)
     adopted = _older(root, missing) if missing else {}
     for digest, folder in adopted.items():
-        link = root / f".{digest}.{os.getpid()}"
+        link = root / f".{digest}.{secrets.token_hex(4)}"
         link.symlink_to(folder)
         link.replace(root / digest)
     return adopted
@@ -90,8 +90,8 @@ def _look_after(folder: Path, faults: list[Fault]) -> None:
         return
     if not all(path.exists() for path in pools.links(folder)):
         try:
-            with runs.lease(folder):
-                pools.give_back(folder)
+            with runs.lease(folder) as held:
+                pools.give_back(held)
         except runs.Busy:  # somebody trains it already
             return
     elif said["stood"] != _stood(folder) and said["weights"] != provenance.sha256(folder / runs.WEIGHTS):
@@ -107,10 +107,10 @@ def _take(folder: Path, place: Path, faults: list[Fault], *, measured: bool) -> 
             faults.append(Fault(Mark(SOURCE), place.name, f"{place} is damaged: {why}; take it out of the pool"))
             return
         at = {"pool": str(place.parent), "run": place.name, "at": provenance.now()}
-        with runs.lease(folder):
+        with runs.lease(folder) as held:
             if not (folder / runs.RESULT).exists():
                 said = {**at, "weights": sum_, "stood": _stood(place)}
-                pools.borrow(folder, place, said, measured=measured)
+                pools.borrow(held, place, said, measured=measured)
     except runs.Busy:  # somebody trains it here
         return
     except PermissionError as error:
