@@ -10,6 +10,8 @@ from omnitok import cancel_sweep, launch_sweep, provenance, retry_sweep, runs
 from omnitok.cluster import Piece, Queued, questions
 from omnitok.cluster.ended import told_by_log
 from omnitok.cluster.ledger import Entry, add
+from omnitok.cluster.meeting import Meeting, Place
+from omnitok.cluster.progress import IDLE, Stuck, check_progress
 from omnitok.data import DataError
 from omnitok.runs import Failure
 from omnitok.spec import SpecError, check, read_value
@@ -155,6 +157,10 @@ def test_what_will_never_run_counts_as_ended(folder, monkeypatch):
         ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=2.batch.\n", "out_of_memory", "oom-kill"),
         (TRACE.replace("ValueError: {x}", "ModuleNotFoundError: No module named 'gone'"), "import", "No module named"),
         (TRACE, "bug", "ValueError: {x}"),
+        (TRACE.replace("ValueError: {x}", "omnitok.cluster.job.Failed: disk: No space left"), "disk", "No space left"),
+        (TRACE.replace("ValueError: {x}", "omnitok.cluster.job.Failed: another process ended it"), "bug", "another"),
+        (TRACE.replace("ValueError: {x}", "omnitok.cluster.meeting.Unmet: process 1 of 2 did"), "node", "process 1"),
+        (TRACE.replace("ValueError: {x}", "subprocess.CalledProcessError: Command"), "preempted", "Command"),
         ("srun: error: node1: task 0: Killed\n", None, ""),
         ("", None, ""),
     ],
@@ -204,6 +210,26 @@ def test_an_older_error_of_a_run_does_not_speak_for_this_job(folder):
         .kind
         == "out_of_memory"
     )
+
+
+def test_a_death_among_several_tasks_and_a_job_that_gets_nowhere_are_of_their_kind_and_not_bugs(folder, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    root, one = folder.parent.parent, piece("a")
+    here = case(folder, {"a": Queued("7", "failed", "FAILED", "killed")}, one)
+    add(folder, entry("a", "7"))
+    trace = TRACE.replace("ValueError: {x}", "omnitok.cluster.job.Failed: killed: process 2 of 4 died")
+    (folder / "jobs" / "7_0_log.err").write_text(trace)
+    meeting = Meeting(Place(0, 4, 0, folder / "meet.json"))
+    meeting.silent.append(2)
+    runs.fail(root / "a", meeting.reason(None))
+    (verdict,) = judge(here, policies()).new
+    assert (verdict.kind, verdict.sentence, verdict.does) == ("killed", "process 2 of 4 died", "retry")
+    work = {"search": "", "stages": ["a"], "evaluations": []}
+    with pytest.raises(Stuck):
+        for _ in range(IDLE + 1):
+            check_progress(folder / "7.0", root, [work])
+    (verdict,) = judge(here, policies()).new
+    assert (verdict.kind, verdict.does) == ("time_out", "retry")
 
 
 def test_memory_grows_with_each_try_until_there_have_been_enough(folder):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from omnitok.runs import Failure
+from omnitok.runs import KINDS, Failure
 
 LOGS: Final = "jobs"  # below a sweep's folder
 TAIL: Final = 20_000  # bytes of a log's end that are read: a requeued job appends to its log
@@ -13,6 +13,8 @@ TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*
 CLASSES: Final = {  # the class of an exception, without its modules, where it tells more than that something is wrong
     "ImportError": "import", "ModuleNotFoundError": "import", "MemoryError": "out_of_memory", "OutOfMemoryError": "out_of_memory",
     "DataError": "data", "NonFinite": "nan", "Busy": "killed", "OSError": "disk", "FileNotFoundError": "disk", "PermissionError": "disk",
+    "Stuck": "time_out", "Unmet": "node",
+    "CalledProcessError": "preempted",  # of submitit, which could not requeue what was told to end
 }  # fmt: skip
 
 
@@ -30,8 +32,10 @@ def told_by_log(folder: Path, job: str) -> Failure | None:
     if not found:
         return None
     name, said = found[-1][1].rpartition(".")[2], found[-1][2] or ""
-    kind = CLASSES.get(name, "bug")
-    return Failure(kind, f"{name}: {said}".removesuffix(": "), found[-1][0] + "\n", job)
+    own, _, sentence = said.partition(": ")
+    if name == "Failed" and own in KINDS:  # a task's own word, where no disk would keep it
+        return Failure(own, sentence, found[-1][0] + "\n", job)
+    return Failure(CLASSES.get(name, "bug"), f"{name}: {said}".removesuffix(": "), found[-1][0] + "\n", job)
 
 
 def _tail(path: Path) -> str:

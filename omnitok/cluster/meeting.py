@@ -91,9 +91,8 @@ class Meeting:
     def reason(self, own: Failure | None) -> Failure | None:
         """Why it ends: of those that died who said nothing, or else said it first."""
         if self.silent:
-            return Failure(
-                "killed", f"process {self.silent[0]} of {self.place.world} died", own.traceback if own else ""
-            )
+            said = f"process {self.silent[0]} of {self.place.world} died"
+            return Failure.here("killed", said, own.traceback if own else "")
         return next(iter(self.words.values()), own)
 
     @contextmanager

@@ -26,7 +26,7 @@ def check_progress(start: Path, root: Path, pieces: Sequence[dict[str, Any]]) ->
     said = f"requeued {IDLE} times without a new step: a job is too short for it (timeout_min), or is ended too often"
     stages = [root / stage for piece in pieces for stage in piece["stages"]]
     for stage in [stage for stage in stages if not (stage / runs.RESULT).exists()][:1]:
-        runs.fail(stage, Failure("time_out", said, ""))
+        runs.fail(stage, Failure.here("time_out", said))
     raise Stuck(said)
 
 

@@ -1,5 +1,6 @@
 """``error.txt``: why a run, or one of its evaluations, died."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,6 +23,14 @@ class Failure(NamedTuple):
     traceback: str
     job: str = ""  # "12", or "12_3" of an array
     node: str = ""
+
+    @classmethod
+    def here(cls, kind: str, sentence: str, traceback: str = "") -> "Failure":
+        """One in this process, with its job and node where it is of a cluster's."""
+        said = os.environ.get
+        job, task = said("SLURM_ARRAY_JOB_ID") or said("SLURM_JOB_ID", ""), said("SLURM_ARRAY_TASK_ID")
+        node = said("SLURMD_NODENAME", "") if job else ""
+        return cls(kind, sentence, traceback, f"{job}_{task}" if task else job, node)
 
 
 def fail(folder: Path, failure: Failure, name: str = ERROR) -> None:

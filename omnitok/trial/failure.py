@@ -1,7 +1,6 @@
 """A death is written down where it happened: its class, one sentence, the traceback."""
 
 import errno
-import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -52,7 +51,7 @@ def classify(error: BaseException) -> Failure:
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     kind = next(filter(None, map(_kind, _causes(error))), "bug")
-    return Failure(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text, *_where())
+    return Failure.here(kind, sentence if kind != "bug" else f"{type(error).__name__}: {sentence}", text)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -93,13 +92,6 @@ def _of_system(error: OSError) -> str:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0]
-
-
-def _where() -> tuple[str, str]:
-    """The job and the node of a cluster that this process is of; nothing elsewhere."""
-    said = os.environ.get
-    job, task = said("SLURM_ARRAY_JOB_ID") or said("SLURM_JOB_ID", ""), said("SLURM_ARRAY_TASK_ID")
-    return (f"{job}_{task}" if task else job), (said("SLURMD_NODENAME", "") if job else "")
 
 
 @contextmanager
