@@ -168,10 +168,20 @@ def test_a_stage_that_another_sweep_has_with_slurm_is_waited_for_and_not_trained
 
 
 def test_no_more_is_submitted_than_one_user_may_have(slurm, runs_root, sweep):
-    slurm.says("sacctmgr", "\n5\n7\n")
+    slurm.does("sacctmgr", "printf '|\\n|5\\n|7\\n'")
     slurm.says("squeue", "1\n2\n")
     found = submit(runs_root, sweep, [piece(f"p{i}") for i in range(6)], Resources())
     assert len(found) == 3 and [script["array"] for script in slurm.scripts] == ["0-2%3"]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "most"), [("", 40), ("|", 40), ("|30", 30), ("fast|", 9), ("fast|8", 8), ("idle|", questions.NO_LIMIT)]
+)
+def test_of_qualities_of_service_only_ones_own_limits_one(slurm, accounts, most):
+    slurm.says("scontrol", "")
+    services = "normal|40\ndebug|1\nfast|9\nidle|"
+    slurm.does("sacctmgr", f'case "$*" in *qos*) echo "{services}";; *) echo "{accounts}";; esac')
+    assert questions.limits().submitted == most
 
 
 def test_a_job_submitted_from_inside_a_job_inherits_nothing_of_it(slurm, runs_root, sweep, monkeypatch):
@@ -202,8 +212,8 @@ def test_only_trainings_are_given_several_tasks_and_a_piece_has_an_environment_o
     searched = Piece("s", "arm", (), (), (), {}, search="there")
     own = piece("a", environment={"OMNITOK_RECOMPUTE": "1"})
     submit(runs_root, sweep, [own, measured, searched], Resources(job=many))
-    by_nodes = sorted((one["nodes"], one.get("ntasks-per-node", "")) for one in slurm.scripts)
-    assert by_nodes == [("1", ""), ("1", ""), ("2", "4")]
+    by_nodes = sorted((one["nodes"], one["ntasks-per-node"]) for one in slurm.scripts)
+    assert by_nodes == [("1", "1"), ("1", "1"), ("2", "4")]
     said = [runs.read_json(path) for path in sorted((sweep / "jobs").glob("*/tasks.json"))]
     environments = {one["tasks"][0][0]["id"]: one["resources"]["environment"] for one in said}
     assert environments["a"]["OMNITOK_RECOMPUTE"] == "1" and environments["a"]["OMNITOK_DATA_WORKERS"] == "3"

@@ -1,6 +1,5 @@
 """Questions to Slurm: one call for all jobs, each with a deadline, and an answer for what nobody knows."""
 
-import contextlib
 import os
 import pwd
 import re
@@ -84,12 +83,23 @@ def limits() -> Limits:
         said = dict(re.findall(r"^(\w+) *= *(.*?)\s*$", ask("scontrol", "show", "config"), re.MULTILINE))
     except Unanswered as error:
         refuse(error)
-    words = ("--noheader", "--parsable2", "format=MaxSubmitJobs", f"user={_user()}")
-    with contextlib.suppress(Unanswered, SpecError):  # without accounting nobody has such a limit
-        said["MaxSubmitJobs"] = min(ask("sacctmgr", "show", "associations", *words).split(), key=int, default="")
     numbers = {name: int(text) for name, text in said.items() if text.isdecimal()}
     array = max(1, numbers.get("MaxArraySize", 1))
-    return Limits(array, min(numbers.get("MaxJobCount", NO_LIMIT), numbers.get("MaxSubmitJobs", NO_LIMIT)))
+    return Limits(array, min(numbers.get("MaxJobCount", NO_LIMIT), _of_accounts()))
+
+
+def _of_accounts() -> int:
+    """The most jobs that this user's accounts let one have, and the quality of service that their jobs get by default."""
+    shown, own = ("--noheader", "--parsable2"), f"user={_user()}"
+    try:
+        accounts = ask("sacctmgr", "show", "associations", *shown, "format=DefaultQOS,MaxSubmitJobs", own)
+        services = ask("sacctmgr", "show", "qos", *shown, "format=Name,MaxSubmitJobsPerUser")
+    except (Unanswered, SpecError):  # without accounting nobody has such a limit
+        return NO_LIMIT
+    mine = [line.partition("|") for line in accounts.splitlines()]
+    usual = {service or "normal" for service, _, _ in mine} or {"normal"}  # what Slurm gives where nothing is said
+    every = [*mine, *(one for one in (line.partition("|") for line in services.splitlines()) if one[0] in usual)]
+    return min((int(most) for _, _, most in every if most.isdecimal()), default=NO_LIMIT)
 
 
 def submitted() -> int:

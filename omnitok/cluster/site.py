@@ -86,7 +86,7 @@ def asked() -> Site:
         cluster=said.get("ClusterName", ""),
         version=said.get("SLURM_VERSION", ""),
         array=allowed.array,
-        submitted=min(allowed.submitted, _of_qos()),
+        submitted=allowed.submitted,
         partitions=tuple(one._replace(gpus=sizes.get(one.name, 0)) for one in partitions),
         requeue=said.get("JobRequeue") == "1",
         preempts=said.get("PreemptType", "preempt/none") not in ("preempt/none", "(null)"),
@@ -134,15 +134,6 @@ def _gpus(text: str) -> dict[str, int]:
         counts = [int(count) for count in re.findall(r"gpu:(?:[^:,(]+:)?(\d+)", resources)]
         most[name] = max(most.get(name, 0), sum(counts))
     return most
-
-
-def _of_qos() -> int:
-    """The most jobs that a quality of service lets one user have; its own accounts are asked for by ``limits``."""
-    try:
-        said = ask("sacctmgr", "show", "qos", "--noheader", "--parsable2", "format=MaxSubmitJobsPerUser")
-    except (Unanswered, SpecError):  # without accounting there are none
-        return NO_LIMIT
-    return min((int(line) for line in said.split() if line.isdecimal()), default=NO_LIMIT)
 
 
 def _silence() -> str:
