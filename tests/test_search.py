@@ -12,9 +12,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
 from search_campaign import EXPERIMENT, begin, campaign, stand_in, starts, value_of
 
 from omnitok import runs
+from omnitok.runs import leases
 from omnitok.search import Search, prepare, refusals, standing, storage_refusal, trials, winner
 from omnitok.search.marked import from_json, to_json
 from omnitok.search.prepare import read
@@ -287,6 +289,29 @@ def test_a_worker_that_thaws_tells_nothing_of_a_trial_that_is_anothers(tmp_path,
     assert before[0]["objectives"]["val/psnr"] < 1e6
     ends = [json.loads(line) for line in (folder / "journal.log").read_bytes().splitlines()]
     assert len([line for line in ends if line["op_code"] == 6]) == 1
+
+
+def test_a_worker_that_is_frozen_while_it_claims_overshoots_nothing(tmp_path, monkeypatch):
+    folder, really, left = begin(tmp_path, 3), JournalStorage.create_new_trial, [2]
+
+    def frozen(storage, study_id, template_trial=None):
+        left[0] -= 1
+        if (
+            left[0] == 0
+        ):  # it has looked whether it holds the search; then others take it for dead, and search to the end
+            for place in [*folder.glob("attempts/*"), *folder.glob("trials/*/attempts/*")]:
+                leases._rename_away(place)
+            work(folder, train=stand_in(folder))
+            told.append((winner(folder), trials(folder)))
+        return really(storage, study_id, template_trial)
+
+    told: list = []
+    monkeypatch.setattr(JournalStorage, "create_new_trial", frozen)
+    work(folder, train=stand_in(folder))
+    every = optuna.load_study(study_name=read(folder).study, storage=open_storage(folder)).trials
+    assert [one.state.name for one in every] == ["COMPLETE"] * 3 + ["FAIL"]  # what it drew got a number beyond
+    assert starts(folder) == dict.fromkeys(range(3), 1)
+    assert told == [(winner(folder), trials(folder))] and standing(folder).started == 3
 
 
 def test_what_kills_every_worker_counts_as_failed_after_three(tmp_path):

@@ -3,17 +3,18 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection, create_study, load_study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from omnitok import runs
-from omnitok.search.draft import draw, drawn
+from omnitok.search.draft import draw, drawn, stray
 from omnitok.search.prepare import read
 from omnitok.search.ranking import Board
 from omnitok.search.samplers import seed_of
@@ -90,13 +91,18 @@ class Claims:
         runs, and the winner is known then; False where others are still at work."""
         self.prepared = read(self.folder)
         every = self.study(0).get_trials(deepcopy=False)
+        for one in every:
+            if stray(one) and one.state in OPEN:
+                with suppress(UpdateFinishedTrialError):
+                    self.storage.set_trial_state_values(one._trial_id, TrialState.FAIL)
         claimed = self._claimed(held, every)
         with ExitStack() as stack:
             if claimed is not None:
                 stack.enter_context(claimed.lease)  # what fails here must not keep it
-            over = claimed is None and self._met(every) and all(one.state.is_finished() for one in every)
+            own = [one for one in every if not stray(one)]
+            over = claimed is None and self._met(every) and all(one.state.is_finished() for one in own)
             new = [claimed.drawn] if claimed is not None and claimed.drawn is not None else []
-            self.board.publish(self.prepared, [*every, *new], held, last=over)
+            self.board.publish(self.prepared, [*own, *new], held, last=over)
             self.passing("published")
             if over:
                 self.board.crown(self.prepared, held)
@@ -106,14 +112,14 @@ class Claims:
 
     def _claimed(self, held: runs.Held, every: list[FrozenTrial]) -> Claimed | None:
         for one in every:
-            if one.state in OPEN and (claimed := self._adopted(one)):
+            if one.state in OPEN and not stray(one) and (claimed := self._adopted(one)):
                 return claimed
         return None if self._met(every) else self._asked(held, every)
 
     def _met(self, every: list[FrozenTrial]) -> bool:
         """Whether nothing more is to be begun."""
         search = self.prepared.search
-        begun = [one for one in every if "warm" not in one.user_attrs]
+        begun = [one for one in every if "warm" not in one.user_attrs and not stray(one)]
         if len(begun) >= search.trials:
             return True
         if search.hours is None:
@@ -136,7 +142,8 @@ class Claims:
             return Claimed(trial, draw(trial, self.parameters), lease.held, lease.pop_all())
 
     def _asked(self, held: runs.Held, every: list[FrozenTrial]) -> Claimed | None:
-        """A new trial. Its lease is held before it is there, so nobody takes it for one whose worker died."""
+        """A new trial. Its lease is held before it is there, so nobody takes it for one whose worker died; and the storage
+        gives each number once, so that of two who claim at once, as one was frozen meanwhile, one has it."""
         if (lease := self._leased(len(every))) is None:
             return None
         self.passing("leased")
@@ -145,9 +152,11 @@ class Claims:
             one = drawn(study, every, self.parameters)
             self.passing("drawn")
             held.check()
-            trial_id = self.storage.create_new_trial(study._study_id, template_trial=one)
+            trial = Trial(study, self.storage.create_new_trial(study._study_id, template_trial=one))
             self.passing("asked")
-            return Claimed(Trial(study, trial_id), dict(one.params), lease.held, lease.pop_all(), one)
+            if trial.number != one.number:
+                return None
+            return Claimed(trial, dict(one.params), lease.held, lease.pop_all(), one)
 
     def _leased(self, number: int) -> "_Lease | None":
         folder = self.folder / "trials" / str(number)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Container, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from omnitok.search.space import Parameter, Values
 
 DRAFT = -1  # an id that no storage gives
+CLAIMED: Final = "claimed"  # the attribute of a trial with the number for which it was drawn
 
 
 class Draft(BaseStorage):
@@ -111,11 +112,19 @@ class Draft(BaseStorage):
 
 
 def drawn(study: Study, every: Sequence[FrozenTrial], parameters: dict[str, Parameter]) -> FrozenTrial:
-    """The trial after ``every`` as the study's sampler suggests it, which is in no storage yet."""
+    """The trial after ``every`` as the study's sampler suggests it, which is in no storage yet. It says its own number, by
+    which it is a stray if it gets another (``stray``)."""
     draft = Draft(study._storage, study._study_id, every)
     beside = Study(study.study_name, draft, sampler=study.sampler, pruner=study.pruner)
     draw(beside.ask(), parameters)
+    draft.drawn.user_attrs[CLAIMED] = draft.drawn.number
     return draft.drawn
+
+
+def stray(one: FrozenTrial) -> bool:
+    """Whether it was drawn for a number that another trial has: by a worker that was frozen while it claimed, or whose
+    database answered too late. It is nobody's, and counts for nothing."""
+    return bool(one.user_attrs.get(CLAIMED, one.number) != one.number)
 
 
 def draw(trial: optuna.Trial, parameters: dict[str, Parameter]) -> Values:
