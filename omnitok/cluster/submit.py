@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -14,7 +14,7 @@ from omnitok.cluster.asking import Unanswered, refuse
 from omnitok.cluster.freeze import freeze
 from omnitok.cluster.ledger import Entry, alone, attempts
 from omnitok.cluster.piece import ACTIVE, Piece, Submitted
-from omnitok.cluster.questions import UNKNOWN_S, elsewhere, limits, queue, submitted
+from omnitok.cluster.questions import UNKNOWN_S, Limits, elsewhere, limits, queue, submitted
 from omnitok.cluster.sbatch import TIMEOUT_MIN, Refused, Unknown, options, setup, signal_s, submit_array
 from omnitok.cluster.tokens import recover
 from omnitok.spec import Fault, Mark, SpecError
@@ -67,21 +67,51 @@ def submit(
         wanted = [piece for piece in pieces if piece.id not in jobs and _open(root, piece)]
         if not wanted:
             return []
-        site = limits()
-        room = site.submitted - submitted()
-        room -= min(spare, room // 4)
+        site = room(limits(), submitted(), spare)
         code = freeze(root)
         others = elsewhere(folder, {one for piece in wanted for one in _open(root, piece)})
-        shared = {parent for piece in pieces for parent in piece.after}
         at, found = _At(root, folder, code, attempts(folder)), list[Submitted]()
-        while room > 0 and (arrays := _ready(wanted, jobs, others, resources, shared)):
-            for array in _split(arrays, site.array, room):
-                entries = _submit(at, array, resources)
-                room -= len(array.jobs)
-                jobs |= {entry.piece: entry.job for entry in entries}
-                found += [Submitted(entry.piece, entry.job) for entry in entries]
-            wanted = [piece for piece in wanted if piece.id not in jobs]
+
+        def hand(array: Array) -> dict[str, str]:
+            entries = _submit(at, array, resources)
+            found.extend(Submitted(entry.piece, entry.job) for entry in entries)
+            return {entry.piece: entry.job for entry in entries}
+
+        hand_out(wanted, Around(jobs, others), resources, site, hand)
         return found
+
+
+def room(site: Limits, taken: int, spare: int) -> Limits:
+    """The limits with what one user still may have, where so many jobs are ``taken`` and some are left to others: at most a
+    quarter of what there is."""
+    left = max(0, site.submitted - taken)
+    return site._replace(submitted=left - min(spare, left // 4))
+
+
+class Around(NamedTuple):
+    """What is with Slurm already: {a piece of this sweep: its job}, {a folder: the jobs of other sweeps in it}."""
+
+    jobs: Mapping[str, str]
+    others: Mapping[str, set[str]]
+
+
+def hand_out(
+    wanted: Sequence[Piece],
+    around: Around,
+    resources: Resources,
+    site: Limits,
+    hand: Callable[[Array], Mapping[str, str]],
+) -> list[Piece]:
+    """Give arrays away by ``hand``, parents before children; it says {piece: its job}. -> pieces for which ``site``, with what
+    is left of it, has no room, or whose parents nobody is sure of."""
+    jobs, left, free = dict(around.jobs), list(wanted), site.submitted
+    shared = {parent for piece in wanted for parent in piece.after}
+    while free > 0 and (arrays := _ready(left, jobs, around.others, resources, shared)):
+        for array in _split(arrays, site.array, free):
+            free -= len(array.jobs)
+            jobs |= hand(array)
+        left = [piece for piece in left if piece.id not in jobs]
+    return left
 
 
 def _recover(folder: Path) -> None:

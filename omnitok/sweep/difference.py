@@ -10,6 +10,7 @@ from omnitok.cluster import Piece, Queued, queue
 from omnitok.cluster.ledger import LEDGER, newest
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import elsewhere
+from omnitok.cluster.submit import Around
 from omnitok.sweep.enqueue import lacking
 from omnitok.sweep.estimate import statuses
 from omnitok.sweep.plan import Plan
@@ -43,7 +44,7 @@ class Difference(NamedTuple):
     total: int
     arms: dict[str, dict[str, int]]
     pieces: tuple[Piece, ...]  # those to be submitted
-    there: dict[str, str]  # the jobs of those that are queued or running
+    around: Around  # what is queued or running of this sweep, and beside those
 
 
 def difference(root: Path, plan: Plan) -> Difference:
@@ -73,7 +74,7 @@ def difference(root: Path, plan: Plan) -> Difference:
         arms=_arms(root, settled, {one: "queued" for piece in waiting for one in piece.stages}
                    | {one: "running" for piece in busy for one in piece.stages}),
         pieces=tuple(open_),
-        there={piece: job.job for piece, job in active.items()},
+        around=Around({piece: job.job for piece, job in active.items()}, others),
     )  # fmt: skip
 
 

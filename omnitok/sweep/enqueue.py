@@ -179,9 +179,14 @@ def _waits(piece: Piece, queued: Mapping[str, Queued]) -> bool:
 
 def _submitted(root: Path, folder: Path, some: Sequence[Piece], resources: Resources) -> list[Submitted]:
     try:
-        return submit(root, folder, some, resources, spare=KEEPERS if resources.keeper else 0)
+        return submit(root, folder, some, resources, spare=spare_of(resources))
     except Moving as error:
         raise SpecError([Fault(Mark("--cluster slurm"), "", str(error))]) from None
+
+
+def spare_of(resources: Resources) -> int:
+    """Jobs of a user's room that pieces leave to keepers."""
+    return KEEPERS if resources.keeper else 0
 
 
 def _cancel_waiting(folder: Path, queued: Mapping[str, Queued]) -> list[str]:

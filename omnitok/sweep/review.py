@@ -10,9 +10,11 @@ from omnitok.cluster import site
 from omnitok.cluster.layout import Layout, layout
 from omnitok.cluster.questions import submitted
 from omnitok.cluster.site import Site, unfit
+from omnitok.cluster.submit import room
 from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep.audit import Audit, audit
 from omnitok.sweep.difference import Difference, difference
+from omnitok.sweep.enqueue import spare_of
 from omnitok.sweep.estimate import Estimate, Timed, estimate, gpus_of, refuse_over, timed
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, used
@@ -129,7 +131,6 @@ def _layout(plan: Plan, changes: Difference, known: Site | None, asked: bool) ->
     """With the room that a user has left now, or as a profile has it."""
     if known is None:
         return None
-    limits = known.limits
-    if asked:
-        limits = limits._replace(submitted=max(0, limits.submitted - submitted()))
-    return layout(changes.pieces, changes.there, plan.asked.file.resources, limits)
+    resources = plan.asked.file.resources
+    left = room(known.limits, submitted() if asked else 0, spare_of(resources))
+    return layout(changes.pieces, changes.around, resources, left)
