@@ -77,6 +77,13 @@ def test_no_resource_is_in_a_digest(sweep):
         ("slurm_partition: gpu", "slurm_time: 5", "resources.slurm_time: is no option here: say timeout_min"),
         ("slurm_partition: gpu", "slurm_setup: module load x", "resources.slurm_setup: must be a list of texts, not 'module load x'"),
         ("slurm_partition: gpu", "slurm_additional_parameters: [1]", "resources.slurm_additional_parameters: must be options of sbatch"),
+        ("slurm_partition: gpu", "slurm_additional_parameters: {job_name: mine}", "resources.slurm_additional_parameters: 'job_name' is not said so"),
+        ("slurm_partition: gpu", "slurm_additional_parameters: {ntasks: 4}", "'ntasks' is not said so: what runs the sweep sets it"),
+        ("slurm_partition: gpu", 'slurm_additional_parameters: {nice: "5\\ntrue"}', "'nice': '5\\ntrue' is no option in a line"),
+        ("slurm_partition: gpu", "slurm_srun_args: [--mpi=none, --ntasks=4]", "'--ntasks=4' is not for srun: say nodes and tasks_per_node"),
+        ("slurm_partition: gpu", "slurm_exclude: [node1, node2]", "resources.slurm_exclude: must be a number or a text in a line, not ['node1', 'node2']"),
+        ("slurm_partition: gpu", 'slurm_partition: "gpu\\ntrue"', "resources.slurm_partition: must be a number or a text in a line, not 'gpu\\ntrue'"),
+        ("slurm_partition: gpu", "slurm_signal_delay_s: soon", "resources.slurm_signal_delay_s: must be a number of seconds, not 'soon'"),
         ("{timeout_min: 90}", "{nodes: 1, tasks_per_node: 3}", "ask.yaml:19: resources.stages.joint.nodes: batch=2 of the stage 'joint' cannot be shared by 3 processes (nodes 1 x tasks_per_node 3): it must be a multiple of it"),
         ("{timeout_min: 90}", "{nodes: 2, pack: 4}", "resources.stages.joint.nodes: pack=4: what several processes train together is a job of its own"),
         (

@@ -70,6 +70,8 @@ def options(
     waits = [*after, *([given.pop("slurm_dependency")] if "slurm_dependency" in given else [])]
     found = {
         "timeout_min": TIMEOUT_MIN,
+        "nodes": 1,
+        "tasks_per_node": 1,  # where it is not said, srun starts a task for all the cores that a node has for it
         "cpus_per_task": cores,
         "slurm_signal_delay_s": signal_s(given),
         "slurm_array_parallelism": how["max_parallel"] or count,

@@ -113,6 +113,16 @@ def test_a_requeued_job_ends_where_an_undisturbed_one_does(
         assert weights(undisturbed) == weights(runs_root / name)
 
 
+def test_a_job_that_has_its_node_for_itself_is_one_task(cluster: Cluster, runs_root: Path, sweep: Path) -> None:
+    first, _ = stages(runs_root)
+    alone = Resources(job={**Resources().job, "slurm_exclusive": True})
+    [submitted] = submit(runs_root, sweep, [piece(first)], alone)
+    done(sweep, [first])
+    said = cluster.ask("squeue", "--noheader", "--states=all", f"--jobs={submitted.job}", "--format=%C")
+    assert int(said) > 1  # it has cores for more
+    assert len(list((sweep / "jobs").glob("*_log.out"))) == 1
+
+
 def test_a_signal_that_comes_before_a_task_can_handle_it_does_not_end_it(
     cluster: Cluster, runs_root: Path, sweep: Path
 ) -> None:
