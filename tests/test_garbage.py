@@ -153,3 +153,12 @@ def test_checkpoints_of_what_a_search_stopped_go_where_somebody_asks_for_it(swee
     assert found.checkpoints == 100 * (len(open_) - 1)
     store(runs_root, planned.asked, data)  # in the plan of a sweep it is wanted after all
     assert not omnitok.collect_garbage(stopped=True).files
+
+
+def test_what_a_killed_probe_of_the_site_left_goes_once_it_is_old(runs_root):
+    for name in (".site-young", ".site-old"):
+        (runs_root / name).mkdir(parents=True)
+        (runs_root / name / "token").write_text(name)
+    old(runs_root / ".site-old")
+    assert paths(free=True) == {".site-old"}
+    assert [path.name for path in runs_root.iterdir()] == [".site-young"]

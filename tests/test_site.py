@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from omnitok.cli import main
-from omnitok.cluster import node
-from omnitok.cluster.probe import Asked, _judged
+from omnitok.cluster import node, probe
+from omnitok.cluster.asking import Unanswered
+from omnitok.cluster.drill import DIARY
+from omnitok.cluster.probe import Asked, _drilled, _judged
 
 
 def both(work) -> list:
@@ -135,3 +137,15 @@ def test_a_machine_without_slurm_is_told_so(runs_root, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     done = CliRunner().invoke(main, ["doctor", "--cluster", "slurm"])
     assert done.exit_code == 2 and "there is no sbatch on this machine" in done.output
+
+
+def test_a_signal_that_cannot_be_sent_is_a_finding_and_no_traceback(tmp_path, monkeypatch):
+    def refuses(*words: str) -> str:
+        raise Unanswered(f"{words[0]}: Invalid job id specified")
+
+    (tmp_path / DIARY).write_text(json.dumps({"what": "start"}) + "\n")
+    monkeypatch.setattr(probe, "_submit", lambda *_: "7")
+    monkeypatch.setattr(probe, "ask", refuses)
+    (found,) = _drilled(tmp_path, tmp_path, Asked(seconds=5))
+    assert (found.what, found.level) == ("signal", "refused")
+    assert found.seen == "USR2 cannot be sent to job 7: scancel: Invalid job id specified"

@@ -19,7 +19,7 @@ from omnitok.cluster.drill import DIARY, Drill
 from omnitok.cluster.freeze import Moving, freeze
 from omnitok.cluster.questions import Unanswered, ask, state_of
 from omnitok.cluster.sbatch import LOGS, no_allocation, python, setup
-from omnitok.cluster.site import Found, Level, Site
+from omnitok.cluster.site import SCRATCH, Found, Level, Site
 from omnitok.spec import Fault, Mark, SpecError
 
 WAIT_S: Final = 300.0  # for jobs to start and to end, each of the two probes
@@ -69,7 +69,7 @@ def probe(root: Path, site: Site, asked: Asked) -> Site:
 def _scratch(root: Path) -> Iterator[Path]:
     """A folder of the probe beside the runs; what runs under its name is cancelled when it goes."""
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".site-", dir=root.resolve()))
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=root.resolve()))
     folder.chmod(0o755)
     (folder / "token").write_text(folder.name)
     shutil.copyfile(node.__file__, folder / "node.py")
@@ -192,8 +192,12 @@ def _drilled(root: Path, folder: Path, asked: Asked) -> Iterator[Found]:
     if not diary.has("start"):
         yield Found("a job", "refused", f"job {job} has not begun in {asked.seconds:g} s{_words(folder)}")
         return
-    ask("scancel", "--signal=USR2", job)
     begun = time.monotonic()
+    try:
+        ask("scancel", "--signal=USR2", job)
+    except Unanswered as error:
+        yield Found("signal", "refused", f"USR2 cannot be sent to job {job}: {error}")
+        return
     if not diary.has("checkpoint"):
         yield Found(
             "signal", "refused", f"USR2 is not heard by job {job}: what it had not saved is lost{_words(folder)}"

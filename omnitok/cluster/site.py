@@ -16,6 +16,7 @@ from omnitok.cluster.questions import NO_LIMIT, Limits, limits
 from omnitok.spec import Fault, Mark, SpecError, near
 
 SITE: Final = "site.json"
+SCRATCH: Final = ".site-"  # how a folder beside the runs begins in which the nodes are probed
 LONGEST_WAIT_S: Final = 60.0  # for a single answer of the accounting
 
 Level = Literal["ok", "warning", "refused"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omnitok import runs
+from omnitok.cluster.site import SCRATCH
 from omnitok.inspection.freed import STALE_S, Freed, delete, size_of, sizes
 from omnitok.inspection.leftovers import of_sweeps, pruned
 from omnitok.runs.pools import borrowed
@@ -48,7 +49,8 @@ def collect_garbage(
     needed = _needed(root, folders)
     judged = {name for name, takes in needed.items() if takes}
     ended = pruned(root) - needed.keys() if extra.stopped else set()
-    files: list[Freed] = [*_links(root), *_partials([*root.glob("sweeps/*"), *root.glob("sweeps/*/search/*")])]
+    files: list[Freed] = [*_links(root), *_probes(root)]
+    files += _partials([*root.glob("sweeps/*"), *root.glob("sweeps/*/search/*")])
     busy = []
     if free:
         delete(files)
@@ -115,6 +117,12 @@ def _links(root: Path) -> Iterator[Freed]:
     for path in sorted(root.glob("*")):
         if path.is_symlink() and not path.exists():
             yield Freed(path, 0, "a link to a run that is gone")
+
+
+def _probes(root: Path) -> Iterator[Freed]:
+    for path in sorted(root.glob(f"{SCRATCH}*")):
+        if time.time() - path.stat().st_mtime > STALE_S:
+            yield Freed(path, size_of(path), "left by a probe of the site that was killed")
 
 
 def _needed(root: Path, folders: Sequence[Path]) -> dict[str, bool]:
