@@ -454,3 +454,13 @@ def test_every_choice_of_every_component_has_its_line():
     for slot, registry in SLOTS.items():
         for name, component in registry.components.items():
             assert list(lines(component)) == list(choices(component)), f"{slot} {name}"
+
+
+def test_jobs_are_said_once_each_and_an_array_by_its_ends(capsys):
+    from omnitok.cli.launching import _say_jobs
+    from omnitok.cluster import Submitted
+    from omnitok.sweep.enqueue import Jobs
+
+    names = ["12_0", "12_0", "12_1", "12_2", "15_0", "15_0", "16"]  # packed pieces share a job
+    _say_jobs(Jobs([Submitted(f"p{i}", name) for i, name in enumerate(names)], 0, 0, [], []))
+    assert capsys.readouterr().out == "submitted 5 jobs: 12_[0-2], 15_0, 16\n"

@@ -66,8 +66,8 @@ def _say_jobs(jobs: Any) -> None:
     """What Slurm has now, what it could not be given, and what else is to be known."""
     from omnitok.spec import counted
 
-    pieces = counted(len(jobs.submitted), "job")
-    parts = [f"submitted {pieces}: {_ids(one.job for one in jobs.submitted)}"] if jobs.submitted else []
+    mine = dict.fromkeys(one.job for one in jobs.submitted)  # packed pieces share one
+    parts = [f"submitted {counted(len(mine), 'job')}: {_ids(mine)}"] if mine else []
     parts += [f"{counted(jobs.queued, 'is', 'are')} queued or running already"] if jobs.queued else []
     if jobs.left:
         parts.append(f"{jobs.left} not submitted: the site lets one user have no more; {_later(jobs)}")
@@ -81,15 +81,18 @@ def _later(jobs: Any) -> str:
 
 
 def _ids(jobs: Iterable[str]) -> str:
-    """12[0-2], 15: jobs, of an array the first task and the last."""
+    """12_[0-2], 15_0, 16: jobs, of an array the first task and the last."""
     tasks: dict[str, list[int]] = {}
     for job in jobs:
         name, _, index = job.partition("_")
         tasks.setdefault(name, []).extend([int(index)] if index else [])
-    many = {
-        name: f"_[{min(found)}-{max(found)}]" if len(found) > 1 else "_0" * len(found) for name, found in tasks.items()
-    }
-    return ", ".join(f"{name}{said}" for name, said in many.items())
+    return ", ".join(f"{name}{_range(found)}" for name, found in tasks.items())
+
+
+def _range(tasks: list[int]) -> str:
+    if not tasks:
+        return ""
+    return f"_{tasks[0]}" if len(tasks) == 1 else f"_[{min(tasks)}-{max(tasks)}]"
 
 
 @click.command("retry", epilog=example("omnitok retry quickstart", "omnitok retry quickstart fsq+ramp/0 --kind node"))
