@@ -19,7 +19,7 @@ from omnitok import runs
 from omnitok.runs import leases
 from omnitok.search import Search, prepare, refusals, standing, storage_refusal, trials, winner
 from omnitok.search.marked import from_json, to_json
-from omnitok.search.prepare import read
+from omnitok.search.prepare import read, try_again
 from omnitok.search.storage import Journal, open_storage
 from omnitok.search.told import Outcome
 from omnitok.search.worker import work
@@ -348,6 +348,58 @@ def test_failures_and_the_infeasible_count_and_never_win(tmp_path):
     assert "none came to an end" in winner(folder)["reason"]
     assert trials(folder)[1]["reason"] == "too large"
     assert trials(folder)[1]["broken"] == {"size": 2.0}
+
+
+@pytest.mark.parametrize(
+    "first", [Outcome("failed", reason="bug: KeyError: 9"), Outcome("complete", {"val/psnr": 1.0})]
+)
+def test_an_arm_whose_trials_fail_alike_is_given_up_until_it_is_tried_again(tmp_path, first):
+    folder, mended = begin(tmp_path, 40), []
+
+    def train(labels, told):
+        if told.number == 0:
+            return first
+        return (
+            Outcome("complete", {"val/psnr": 2.0}) if mended else Outcome("failed", reason=f"bug: E: at {labels['x']}")
+        )
+
+    work(folder, train=train)
+    assert (standing(folder).started, standing(folder).done) == (6, True)
+    won = winner(folder)
+    assert (won["trial"], won["stopped"]) == (None, True)
+    assert won["reason"].startswith("5 trials in a row failed alike: bug: E: at ")
+    begin(tmp_path, 50)  # more trials alone do not mend it
+    work(folder, train=train)
+    assert standing(folder).started == 6 and winner(folder)["stopped"]
+    mended.append("now")
+    try_again(folder)
+    work(folder, train=train)
+    assert standing(folder).started == 50 and winner(folder)["objectives"] == {"val/psnr": 2.0}
+    try_again(folder)
+    assert winner(folder)["trial"] is not None  # what was not given up stays
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        ["nan: the loss is no number at step 3"] * 6,
+        ["out_of_memory: CUDA out of memory"] * 6,
+        ["bug: one", "bug: two"] * 3,
+        [*["bug: one"] * 4, "", "bug: one"],
+        ["bug: one"] * 5,
+        ["pruned"] * 6,
+    ],
+)
+def test_what_may_be_of_the_suggestions_gives_no_arm_up(tmp_path, reasons):
+    folder = begin(tmp_path, len(reasons))
+    ends = [
+        Outcome("pruned" if one == "pruned" else "failed", reason=one)
+        if one
+        else Outcome("complete", {"val/psnr": 1.0})
+        for one in reasons
+    ]
+    work(folder, train=lambda labels, told: ends[told.number])
+    assert standing(folder).started == len(reasons) and not winner(folder)["stopped"]
 
 
 def test_what_is_not_the_suggestions_fault_is_tried_again(tmp_path):

@@ -19,6 +19,7 @@ from omnitok.report.render import render
 from omnitok.report.searched import Plain
 from omnitok.runs import Failure
 from omnitok.search import trials, winner
+from omnitok.search.told import Outcome
 from omnitok.spec import SpecError
 from omnitok.sweep import searching
 from omnitok.sweep.file import read_sweep
@@ -205,6 +206,21 @@ def test_a_status_says_how_a_search_stands(sweep: Path, runs_root: Path) -> None
     first = sweep_states(sweep)[0]
     assert first.status == "failed" and "none came to an end" in first.reason
     assert [one.name for one in plan_sweep(sweep).searches if not one.over] == ["fsq"]
+
+
+def test_an_arm_that_was_given_up_says_why_and_whoever_launches_tries_it_again(
+    sweep: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = ["search.trials=9", "seeds=[0]"]
+    with monkeypatch.context() as broken:
+        broken.setattr("omnitok.search.arm.Arm.train", lambda arm, labels, told: Outcome("failed", reason="bug: E: x"))
+        first = launch_sweep(sweep, sets, cluster="debug", view=(heard := Heard()))
+    said = "5 trials in a row failed alike: bug: E: x"
+    assert heard.ends == [(f"search {arm}", Failure("search", said, "")) for arm in ("vq", "fsq")]
+    assert {(one.status, one.reason) for one in first.states} == {("failed", f"the search has no winner: {said}")}
+    monkeypatch.setattr("omnitok.search.arm.Arm.train", lambda arm, labels, told: Outcome("failed", reason="nan: x"))
+    again = launch_sweep(sweep, sets, cluster="debug")
+    assert {len(trials(again.folder / "search" / arm)) for arm in ("vq", "fsq")} == {9}
 
 
 def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(sweep: Path, runs_root: Path) -> None:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from omnitok import runs
 from omnitok.search.draft import draw, drawn, stray
 from omnitok.search.prepare import read
-from omnitok.search.ranking import Board
+from omnitok.search.ranking import SAME, Board, given_up, row_of
 from omnitok.search.samplers import seed_of
 from omnitok.search.space import Values, legal, made
 from omnitok.search.standing import trials
@@ -117,10 +117,11 @@ class Claims:
         return None if self._met(every) else self._asked(held, every)
 
     def _met(self, every: list[FrozenTrial]) -> bool:
-        """Whether nothing more is to be begun."""
+        """Whether nothing more is to be begun: the target is met, or the arm is given up."""
         search = self.prepared.search
         begun = [one for one in every if "warm" not in one.user_attrs and not stray(one)]
-        if len(begun) >= search.trials:
+        last = [one for one in begun if one.state.is_finished()][-SAME:]
+        if len(begun) >= search.trials or given_up([row_of(search, one) for one in last], self.prepared.since):
             return True
         if search.hours is None:
             return False

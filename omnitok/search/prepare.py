@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from omnitok import runs
 from omnitok.search.asked import Search, refusals
 from omnitok.search.marked import from_json, to_json
-from omnitok.search.standing import SEARCH, WINNER
+from omnitok.search.standing import SEARCH, WINNER, trials, winner
 from omnitok.spec import Fault, Map, SpecError, check, digest
 
 LOOK_S: Final = 0.05  # between two tries to hold a search of which others claim trials
@@ -18,7 +18,8 @@ LOOK_S: Final = 0.05  # between two tries to hold a search of which others claim
 
 class Prepared(NamedTuple):
     """A search as its folder says it. ``text``: the arm's experiment; ``said``: the text of the search; ``seed``: of every
-    training; ``study``: its name in a storage; ``warm``: folders of other searches, below the runs' root."""
+    training; ``study``: its name in a storage; ``warm``: folders of other searches, below the runs' root; ``since``: number of
+    the first trial whose failure counts against the arm."""
 
     name: str
     text: Map
@@ -27,6 +28,7 @@ class Prepared(NamedTuple):
     seed: int
     study: str
     warm: tuple[str, ...]
+    since: int
 
 
 def prepare(folder: Path, said: dict[str, Any]) -> None:
@@ -60,6 +62,7 @@ def _write(held: runs.Held, said: dict[str, Any], search: Search) -> None:
         "seed": said["seed"],
         "warm": list(said.get("warm", ())),
         "search": {"trials": search.trials, "hours": search.hours},
+        "since": before["since"] if before else 0,
         "said": to_json(said["search"]),
         "text": to_json(said["text"]),
     }
@@ -88,7 +91,16 @@ def read(folder: Path) -> Prepared:
     said = from_json(kept["said"])
     search: Search = check(Search, said)
     text = from_json(kept["text"])
-    return Prepared(kept["name"], text, said, search, kept["seed"], kept["study"], tuple(kept["warm"]))
+    return Prepared(kept["name"], text, said, search, kept["seed"], kept["study"], tuple(kept["warm"]), kept["since"])
+
+
+def try_again(folder: Path) -> None:
+    """A search that was given up, as its trials failed alike, goes on; any other is left as it is."""
+    with _alone(folder) as held:
+        won = winner(folder)
+        if won is not None and won["stopped"]:
+            held.write_json(folder / SEARCH, runs.read_json(folder / SEARCH) | {"since": len(trials(folder))})
+            held.remove(folder / WINNER)
 
 
 def goes_on(folder: Path, search: Search) -> bool:

@@ -1,6 +1,7 @@
 """What the trials of a study come to: a line each, how the search stands, which one wins."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from omnitok.search.patching import plain_values, shown
 from omnitok.search.prepare import Prepared
 from omnitok.search.standing import STANDING, TRIALS, WINNER, Standing
 
+NUMBERS: Final = re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?")  # a sentence that differs in these alone says the same
+SAME: Final = 5  # how many trials in a row may fail alike before an arm is given up
+SUGGESTED: Final = ("nan", "out_of_memory")  # failures that come of what was suggested
 NOTES: Final = "ended"  # the attribute of a trial with all that is known at its end, told in one write
 STATES: Final = {
     TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
@@ -58,6 +62,17 @@ def best(search: Search, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | Non
         return float(sum(((costs[i][k] - low[k]) / wide[k]) ** 2 for k in range(len(low))))
 
     return found[min(front, key=lambda i: (distance(i), i))]
+
+
+def given_up(rows: Sequence[dict[str, Any]], since: int) -> str:
+    """Why nothing more is tried of an arm before its target: the last ``SAME`` trials that ended failed alike, whatever was
+    suggested; nothing where they did not. ``rows``: the search's own that ended, of which those from number ``since`` on
+    count. What is of a suggestion may come often: a loss that is no number, too little memory."""
+    last = [one for one in rows[-SAME:] if one["state"] == "failed" and one["number"] >= since]
+    alike = {NUMBERS.sub("#", one["reason"]) for one in last}
+    if len(last) < SAME or len(alike) > 1 or last[-1]["reason"].partition(":")[0] in SUGGESTED:
+        return ""
+    return f"{SAME} trials in a row failed alike: {last[-1]['reason']}"
 
 
 class Board:
@@ -121,9 +136,11 @@ def standing_of(search: Search, rows: Sequence[dict[str, Any]]) -> Standing:
 def _crowned(prepared: Prepared, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     search = prepared.search
     known = {"study": prepared.study, "target": search.trials, "hours": search.hours}
-    first = best(search, rows)
+    own = [one for one in rows if not one["warm"]]
+    stopped = given_up(own, prepared.since) if len(own) < search.trials else ""
+    first = None if stopped else best(search, rows)
     if first is None:
-        why = f"of {len(rows)} trials none came to an end that keeps every constraint"
+        why = stopped or f"of {len(rows)} trials none came to an end that keeps every constraint"
         return {
             "trial": None,
             "values": {},
@@ -132,6 +149,7 @@ def _crowned(prepared: Prepared, rows: Sequence[dict[str, Any]]) -> dict[str, An
             "objectives": {},
             "runs": [],
             "reason": why,
+            "stopped": bool(stopped),
         } | known
     labels = first["labels"]
     return {
@@ -142,6 +160,7 @@ def _crowned(prepared: Prepared, rows: Sequence[dict[str, Any]]) -> dict[str, An
         "objectives": {one.metric: first["objectives"][one.metric] for one in search.objective},
         "runs": first["runs"],
         "reason": "",
+        "stopped": False,
     } | known
 
 

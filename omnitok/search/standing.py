@@ -48,7 +48,8 @@ def winner(folder: Path) -> dict[str, Any] | None:
     """What won, once the target is met and nothing runs: ``trial`` its number, ``values`` {path: value} to be patched into
     the arm's text, ``labels`` {path: number or label} as drawn, ``label`` the same in a line, ``objectives``, ``runs``.
 
-    ``trial`` is None where no trial came to an end that counts, and ``reason`` says so. None while the search goes on."""
+    ``trial`` is None where no trial came to an end that counts, and ``reason`` says so; ``stopped``: where the arm was given up
+    before its target, as its trials failed alike. None while the search goes on."""
     path = folder / WINNER
     return dict(runs.read_json(path)) if path.exists() else None
 

@@ -19,7 +19,15 @@ from omnitok.sweep.pool import Pool
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.queued import asked_states
 from omnitok.sweep.review import refuse_unfit
-from omnitok.sweep.searching import WORKERS, refuse_storage, search_here, tell, unfinished, wait_for_searches
+from omnitok.sweep.searching import (
+    WORKERS,
+    refuse_storage,
+    search_here,
+    tell,
+    try_stopped_again,
+    unfinished,
+    wait_for_searches,
+)
 from omnitok.sweep.settled import Settled, created, settle, training, works
 from omnitok.sweep.stored import State, find_asked, store
 from omnitok.sweep.trying import Trying
@@ -83,6 +91,8 @@ def launch_asked(
 ) -> Launched:
     """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``."""
     view, root = view or Silent(), runs.root()
+    if wish.by_hand and wish.only is None:
+        try_stopped_again(root, asked)
     folder, settled = prepared(root, asked, by_hand=wish.by_hand)
     with _environment(asked.file.resources.environment):
         if cluster == "slurm":

@@ -16,12 +16,16 @@ from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
 from omnitok.runs import Busy, Failure
 from omnitok.search import prepare, storage_refusal, winner
+from omnitok.search.prepare import try_again
+from omnitok.search.standing import WINNER
 from omnitok.search.worker import work
 from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep.drive import View, stoppable
+from omnitok.sweep.file import Asked
 from omnitok.sweep.plan import Plan
 from omnitok.sweep.resources import Resources, Used, given
 from omnitok.sweep.searched import Searched
+from omnitok.sweep.stored import SEARCHES, folder_of
 from omnitok.sweep.work import Outcome, Work
 from omnitok.training.studies import study_url
 
@@ -51,6 +55,12 @@ def tell(planned: Plan) -> None:
         seed = planned.asked.file.seeds[0]
         said = {"name": one.name, "text": one.text, "search": one.said, "seed": seed, "warm": one.warm}
         prepare(one.folder, said)
+
+
+def try_stopped_again(root: Path, asked: Asked) -> None:
+    """A person launches: of a sweep that is stored the searches that were given up go on."""
+    for path in folder_of(root, asked.digest).glob(f"{SEARCHES}/*/{WINNER}"):
+        try_again(path.parent)
 
 
 def search_pieces(root: Path, planned: Plan) -> list[Piece]:
@@ -97,6 +107,14 @@ def piece(root: Path, one: Searched) -> Work:
     return Work(str(one.folder.relative_to(root)), f"search {one.name}", one.search.trials, (), {})
 
 
+def _came_to(one: Searched) -> Outcome | None:
+    """How a search ended, once it has."""
+    won = winner(one.folder)
+    if won is None:
+        return None
+    return "done" if won["trial"] is not None else Failure("search", won["reason"], "")
+
+
 class _Here:
     """One arm after another, in this process."""
 
@@ -113,7 +131,7 @@ class _Here:
         for one in searches:
             if not self.asked:
                 work(one.folder, self._looking(piece(self.root, one)))
-                self.view.ended(piece(self.root, one), "stopped" if self.asked else "done")
+                self.view.ended(piece(self.root, one), "stopped" if self.asked else _came_to(one) or "stopped")
 
     def _looking(self, one: Work) -> Callable[[], bool]:
         """Asked at every step whether to stop, the view looks now and then."""
@@ -188,7 +206,7 @@ class _Processes:
         if name not in self.open:
             return
         one = self.open[name]
-        outcome: Outcome | None = "stopped" if stopped else "done" if winner(one.folder) is not None else None
+        outcome: Outcome | None = "stopped" if stopped else _came_to(one)
         if outcome is None and code:
             self.died[name] = self.died.get(name, 0) + 1
             if self.died[name] > AGAIN:
@@ -211,8 +229,9 @@ def wait_for_searches(root: Path, folder: Path, planned: Plan, view: View, again
     try:
         while waiting:
             view.look([piece(root, one) for one in waiting.values()])
-            for name in [name for name, one in waiting.items() if winner(one.folder) is not None]:
-                view.ended(piece(root, waiting.pop(name)), "done")
+            for name, one in list(waiting.items()):
+                if outcome := _came_to(one):
+                    view.ended(piece(root, waiting.pop(name)), outcome)
             if time.monotonic() - asked > ASK_S and waiting:
                 asked = time.monotonic()
                 gone = _gone(folder, ids, gone)
