@@ -5,14 +5,16 @@ import tiny
 
 from omnitok import launch_sweep, plan_sweep, runs, sweep_states
 from omnitok.cluster import Queued, Submitted
-from omnitok.cluster.ledger import LEDGER
+from omnitok.cluster.ledger import LEDGER, Entry, add
 from omnitok.runs import Failure
 from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep import enqueue as room
 from omnitok.sweep import queued, verdicts
 from omnitok.sweep import watch as watching
+from omnitok.sweep.launch import launch_asked
 from omnitok.sweep.progress import Silent
 from omnitok.sweep.settled import settle
+from omnitok.sweep.stored import asked_of
 
 SMALL = tiny.SWEEP.replace("seeds: [0, 1]", "seeds: [0]").replace("vq: {type: vq, codebook_size: 16, code_dim: 4}", "")
 ARMS = SMALL.replace("{metric: psnr, better: fsq, than: vq}", "{metric: psnr, better: '0.5', than: '0.0'}")
@@ -118,6 +120,61 @@ def test_what_ends_badly_is_submitted_again_and_what_waited_for_it_with_it(sweep
     assert asked[2].items() >= dict.fromkeys((left, right)).items()
     (verdict,) = verdicts.history(next(runs_root.glob("sweeps/*"))).verdicts.values()
     assert (verdict.kind, verdict.does, verdict.given) == ("node", "retry", {"slurm_exclude": "node2"})
+
+
+def test_what_ends_well_between_a_look_at_the_folders_and_one_at_the_queue_is_done(sweep, runs_root, monkeypatch):
+    everything = stages(sweep, runs_root)
+    ended = {one: Queued(str(i), "done", "COMPLETED") for i, one in enumerate(everything)}
+    answering(monkeypatch, {})
+    short = ["evaluate=[]", "claims=[]"]
+    folder = launch_sweep(sweep, short, cluster="slurm").folder
+
+    def queue(folder):  # which only answers when all have ended
+        for one in everything:
+            runs.write_json(runs_root / one / runs.RESULT, {})
+        return ended
+
+    monkeypatch.setattr(room, "queue", queue)
+    monkeypatch.setattr(room, "submit", lambda *_, **__: pytest.fail("there is nothing to submit"))
+    jobs = retried(folder)
+    assert (jobs.submitted, jobs.left, jobs.open) == ([], 0, [])
+    assert not verdicts.history(folder).verdicts
+
+
+def retried(folder):
+    """What a keeper does."""
+    return launch_asked(asked_of(folder), cluster="slurm", wish=room.Wish(by_hand=False)).jobs
+
+
+def test_what_slurm_refuses_of_other_resources_is_over_for_all_that_would_be_given_them_and_for_nothing_else(
+    sweep, runs_root, monkeypatch
+):
+    first, left, right, flat = stages(sweep, runs_root)
+    runs.write_json(runs_root / first / runs.RESULT, {})
+    answering(monkeypatch, {})
+    how = ["resources={mem_gb: 1, keeper: false}", "evaluate=[]", "claims=[]"]
+    folder = launch_sweep(sweep, how, cluster="slurm").folder
+    for i, one in enumerate((left, right)):
+        add(folder, Entry("2026-01-01T00:00:00+00:00", one, [one], str(i), 1, "code", {"mem_gb": 1.0}))
+    starved = {one: Queued(str(i), "failed", "OUT_OF_MEMORY", "out_of_memory") for i, one in enumerate((left, right))}
+    answering(monkeypatch, starved)
+    said, asked = "Slurm refuses x: Access/permission denied", []
+
+    def submit(root, folder, pieces, resources, spare):
+        asked.append({piece.id: piece.resources.get("mem_gb") for piece in pieces})
+        if any(piece.resources.get("mem_gb") == 2 for piece in pieces):
+            raise SpecError([Fault(Mark("--cluster slurm"), "", said)])
+        return [Submitted(piece.id, "9") for piece in pieces]
+
+    monkeypatch.setattr(room, "submit", submit)
+    with pytest.raises(SpecError, match="denied"):  # that is not about what was asked for
+        retried(folder)
+    assert {one.does for one in verdicts.history(folder).verdicts.values()} == {"retry"}
+    said = "Slurm refuses x: Memory specification can not be satisfied"
+    asked.clear()
+    jobs = retried(folder)
+    assert asked == [{left: 2, right: 2}, {flat: 1}]
+    assert jobs.over.keys() == {left, right} and [one.piece for one in jobs.submitted] == [flat]
 
 
 def test_a_trial_is_where_the_job_of_its_first_open_stage_is(sweep, runs_root, monkeypatch):

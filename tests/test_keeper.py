@@ -8,8 +8,10 @@ from omnitok.cluster import Piece, Queued, keeper
 from omnitok.cluster.ledger import Entry, add
 from omnitok.spec import Fault, Mark, SpecError, check
 from omnitok.sweep import keep, verdicts
+from omnitok.sweep.enqueue import Jobs
 from omnitok.sweep.failures import Failures
 from omnitok.sweep.judge import Case, judge
+from omnitok.sweep.launch import Launched
 from omnitok.sweep.stored import SWEEP, asked_of, store
 
 NOTHING = {"stages": {}, "trials": [], "evaluations": []}
@@ -85,18 +87,21 @@ def test_a_keeper_launches_what_was_launched_under_the_policies_and_waits_for_a_
         if silent:
             raise silent.pop()
         asked.append((what.digest, cluster, wish.by_hand))
+        notes = ["no keeper sees to what ends badly"] if len(asked) == 1 else []
+        return Launched(folder, [], 0, 0, interrupted=False, jobs=Jobs([], 0, 0, [], [], notes=notes))
 
     monkeypatch.setattr(keep, "launch_asked", launch)
     monkeypatch.setattr(keep, "PAUSE_S", 0.0)
     keep.keep(folder)
-    assert asked == [(asked_of(folder).digest, "slurm", False)]
-    assert "does not answer" in capsys.readouterr().out
+    assert asked == [(asked_of(folder).digest, "slurm", False)] * 2  # until the next keeper waits
+    said = capsys.readouterr().out
+    assert "does not answer" in said and "no keeper sees to what ends badly; again in" in said
     silent.append(SpecError([Fault(Mark("resources"), "", "Slurm refuses it")]))
     with pytest.raises(SpecError, match="refuses"):
         keep.keep(folder)
     verdicts.stop(folder, "cancelled on Monday")
     keep.keep(folder)
-    assert len(asked) == 1 and "cancelled on Monday" in capsys.readouterr().out
+    assert len(asked) == 2 and "cancelled on Monday" in capsys.readouterr().out
 
 
 def test_a_keeper_is_no_launch(folder, runs_root):

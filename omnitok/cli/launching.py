@@ -77,7 +77,7 @@ def _say_jobs(jobs: Any) -> None:
 
 
 def _later(jobs: Any) -> str:
-    return "launch again when some have ended" if jobs.notes else "a keeper submits them when some have ended"
+    return "a keeper submits them when some have ended" if jobs.kept else "launch again when some have ended"
 
 
 def _ids(jobs: Iterable[str]) -> str:

@@ -1,6 +1,8 @@
 """What is missing of a sweep as jobs of a cluster: submitted under its policies, and left alone or watched to the end."""
 
-from collections.abc import Mapping, Sequence, Set
+import json
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,7 +12,7 @@ from omnitok.cluster.freeze import Moving, freeze
 from omnitok.cluster.ledger import alone
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import HELD, queue
-from omnitok.cluster.submit import submit
+from omnitok.cluster.submit import WINNER, submit
 from omnitok.runs import Failure
 from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep import verdicts
@@ -20,9 +22,11 @@ from omnitok.sweep.plan import used
 from omnitok.sweep.resources import Resources, given
 from omnitok.sweep.searching import search_pieces
 from omnitok.sweep.settled import Settled, Wanted, trial_name, wanted
+from omnitok.sweep.verdicts import Verdict
 from omnitok.sweep.work import Work
 
 KEEPERS: Final = 3  # jobs that are left to keepers, of those that the site lets one user have
+DENIED: Final = "Access/permission denied"  # in Slurm's words: whoever asks from here, whatever is asked for
 
 
 class Jobs(NamedTuple):
@@ -30,7 +34,7 @@ class Jobs(NamedTuple):
 
     ``pieces``: those that a cluster now has; ``open``: what is missing of them, each with the id of its piece. ``over``: pieces
     that failed and are not tried again, ``blocked``: those that wait for them. ``stopped``: why nothing is submitted any
-    more. ``notes``: what else there is to say."""
+    more. ``notes``: what else there is to say. ``kept``: whether a keeper waits for them."""
 
     submitted: list[Submitted]
     queued: int
@@ -41,6 +45,7 @@ class Jobs(NamedTuple):
     blocked: Set[str] = frozenset()
     stopped: str = ""
     notes: Sequence[str] = ()
+    kept: bool = False
 
 
 class Wish(NamedTuple):
@@ -59,6 +64,13 @@ class Todo(NamedTuple):
 
     pieces: list[Piece]
     open: list[tuple[str, Wanted]]
+
+    def still(self, root: Path) -> "Todo":
+        """Without what was done since they were found."""
+        left = [(piece, one) for piece, one in self.open if not one.done(root)]
+        names = {piece for piece, _ in left}
+        names |= {one.id for one in self.pieces if one.search and not (root / one.search / WINNER).exists()}
+        return Todo([one for one in self.pieces if one.id in names], left)
 
     def errors(self) -> dict[str, list[str]]:
         """Of each piece the files that say why something in it died."""
@@ -112,6 +124,7 @@ def _act(root: Path, folder: Path, settled: Settled, todo: Todo) -> Jobs:
     """Judge what ended badly, submit what may be, and see that somebody wakes when the next one does."""
     file = settled.planned.asked.file
     queued = queue(folder) if todo.pieces else {}
+    todo = todo.still(root)  # whose job has ended well by now has nothing left undone
     judged = judge(Case(root, folder, todo.pieces, queued, todo.errors()), file.failures)
     verdicts.add(folder, judged.new)
     notes: list[str] = []
@@ -125,10 +138,12 @@ def _act(root: Path, folder: Path, settled: Settled, todo: Todo) -> Jobs:
         judged.over.update(refused)
     active = _active(queue(folder)) if todo.pieces else {}
     done = _jobs(todo, judged, submitted, active)
-    if file.resources.keeper and not stopped and done.pieces:
+    kept = file.resources.keeper and not stopped and bool(done.pieces)
+    if kept:
         jobs = {piece: job.job for piece, job in active.items()} | dict(submitted)
-        notes += _cover(root, folder, file.resources, done, jobs)
-    return done._replace(stopped=stopped, notes=notes)
+        lacks = _cover(root, folder, file.resources, done, jobs)
+        notes, kept = notes + lacks, not lacks
+    return done._replace(stopped=stopped, notes=notes, kept=kept)
 
 
 def _jobs(todo: Todo, judged: Judged, submitted: list[Submitted], active: Mapping[str, Queued]) -> Jobs:
@@ -154,22 +169,35 @@ def _submit(
     past = {one.piece: one for one in verdicts.history(folder).verdicts.values()}
     changed = {name for name, one in past.items() if one.does == "retry" and one.given}
     held = [job.job for piece in judged.ready if (job := queued.get(piece.id)) and job.reason == HELD]
-    if held:
-        _call("scancel", *held)
+    with suppress(Unanswered):  # it would never run anyway
+        if held:
+            ask("scancel", *held)
     found: list[Submitted] = []
     refused: dict[str, Failure] = {}
-    for piece in (one for one in judged.ready if one.id in changed and not _waits(one, queued)):
+    for some in _alike(one for one in judged.ready if one.id in changed and not _waits(one, queued)):
         try:
-            found += _submitted(root, folder, [piece], resources)
+            found += _submitted(root, folder, some, resources)
         except SpecError as error:
-            if "refuses" not in (said := error.faults[0].sentence):
+            said = error.faults[0].sentence
+            if "refuses" not in said or DENIED in said:
                 raise
-            old = past[piece.id]
-            over = old._replace(sentence=f"{old.sentence}; {said}", does="over", given={})
-            verdicts.add(folder, [over])
-            refused[piece.id] = Failure(over.kind, over.sentence, "", over.job)
+            over = [_over(past[piece.id], said) for piece in some]
+            verdicts.add(folder, over)
+            refused |= {one.piece: Failure(one.kind, one.sentence, "", one.job) for one in over}
     there = [one for one in judged.ready if one.id not in refused and refused.keys().isdisjoint(one.after)]
     return found + _submitted(root, folder, there, resources), refused
+
+
+def _alike(pieces: Iterable[Piece]) -> list[list[Piece]]:
+    """Those together that are given the same: Slurm takes all of them, or none."""
+    found: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        found.setdefault(json.dumps(piece.resources, sort_keys=True), []).append(piece)
+    return list(found.values())
+
+
+def _over(verdict: Verdict, why: str) -> Verdict:
+    return verdict._replace(sentence=f"{verdict.sentence}; {why}", does="over", given={})
 
 
 def _waits(piece: Piece, queued: Mapping[str, Queued]) -> bool:
@@ -190,15 +218,11 @@ def spare_of(resources: Resources) -> int:
 
 
 def _cancel_waiting(folder: Path, queued: Mapping[str, Queued]) -> list[str]:
-    """What waits is cancelled, what runs goes on."""
+    """What waits is cancelled, what runs goes on. -> what went wrong."""
     waits = [job.job for job in queued.values() if job.state == "pending"]
-    return _call("scancel", *keeper.waiting(folder), *waits) if waits else []
-
-
-def _call(*words: str) -> list[str]:
-    """-> what went wrong."""
     try:
-        ask(*words)
+        if waits:
+            ask("scancel", *keeper.waiting(folder), *waits)
     except Unanswered as error:
         return [str(error)]
     return []

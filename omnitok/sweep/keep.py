@@ -24,17 +24,21 @@ def keep(folder: Path, patience_s: float = PATIENCE_S) -> None:
     nothing or takes no jobs from here for long; Busy."""
     until = time.monotonic() + patience_s
     while not (why := verdicts.stopped(folder)):
+        won = _won(folder)
         try:
-            won = _won(folder)
-            launch_asked(asked_of(folder), cluster="slurm", told=_say, wish=Wish(by_hand=False))
-            if _won(folder) == won:  # else a search has ended meanwhile, and nobody would wake for it
-                return
+            jobs = launch_asked(asked_of(folder), cluster="slurm", told=_say, wish=Wish(by_hand=False)).jobs
         except (SpecError, runs.Busy) as error:
             silent = isinstance(error, runs.Busy) or "does not answer" in str(error) or "is not known" in str(error)
             if not silent or time.monotonic() > until:
                 raise
-            print(f"{provenance.now()} {error}; again in {PAUSE_S:.0f} seconds", flush=True)
+            lacks = str(error)
+        else:
+            lacks = "; ".join(jobs.notes) if jobs and time.monotonic() < until else ""
+        if lacks:  # the next keeper must wait before this one ends
+            print(f"{provenance.now()} {lacks}; again in {PAUSE_S:.0f} seconds", flush=True)
             time.sleep(PAUSE_S)
+        elif _won(folder) == won:  # else a search has ended meanwhile, and nobody would wake for it
+            return
     print(f"{provenance.now()} {why}")
 
 
@@ -44,9 +48,8 @@ def _won(folder: Path) -> int:
 
 
 def _say(jobs: Jobs) -> None:
-    print(
-        f"{provenance.now()} submitted {len(jobs.submitted)} jobs, {jobs.queued} are queued or running, {jobs.left} wait for room"
-    )
+    count = len({one.job for one in jobs.submitted})
+    print(f"{provenance.now()} submitted {count} jobs, {jobs.queued} are queued or running, {jobs.left} wait for room")
     for piece, failure in jobs.over.items():
         print(f"  {piece}: not tried again: {failure.kind}: {failure.sentence}")
     for said in (*jobs.notes, *([jobs.stopped] if jobs.stopped else [])):
@@ -60,4 +63,4 @@ if __name__ == "__main__":
         keep(place)
     except SpecError as error:
         hint = "; where nodes may not submit jobs, launch again by hand, or watch with --wait"
-        sys.exit(f"{error}{hint if 'refuses' in str(error) or 'no sbatch' in str(error) else ''}")
+        sys.exit(f"{error}{hint if 'refuses' in str(error) or 'on this machine' in str(error) else ''}")
