@@ -217,6 +217,35 @@ def test_a_task_crosses_as_a_name_and_plain_data_and_loads_no_torch(runs_root, n
     assert b"omnitok.cluster.job" in loaded and b"torch" not in loaded
 
 
+LEAVES = """
+import resource, sys, threading, time
+from pathlib import Path
+import torch
+from omnitok.cluster import start
+
+def begun(folder):
+    layer = torch.nn.Linear(64, 64)
+    def work():
+        while True:
+            layer(torch.randn(8, 64)).sum().backward()
+    threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.5)
+    print(resource.getrlimit(resource.RLIMIT_CORE))
+    {how}
+
+start.start = begun
+start.main(Path("nowhere"))
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("sys.exit(-1)", 255), ("raise ValueError('why')", 1), ("pass", 0)])
+def test_a_task_ends_as_it_is_told_though_its_work_goes_on_in_torch(how, code):
+    words = [sys.executable, "-c", LEAVES.replace("{how}", how)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (code, "(0, 0)\n"), done.stderr  # the interpreter's own end aborts: -6
+    assert ("ValueError: why" in done.stderr) == (code == 1)
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package of ours that may be edited."""
