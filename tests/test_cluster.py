@@ -197,6 +197,25 @@ def test_a_job_ends_that_is_requeued_without_a_new_step_and_not_one_that_gets_on
     check_progress(tmp_path / "12_4.0", runs_root, pieces)  # another task of the array
 
 
+def test_a_worker_of_a_search_gets_on_with_any_of_its_suggestions(tmp_path):
+    search = tmp_path / "sweeps" / "x" / "search" / "arm"
+    worker = {**data(["s"]), "stages": [], "search": "sweeps/x/search/arm"}
+
+    def start(number, *progress):
+        check_progress(tmp_path / "12.0", tmp_path, [worker])
+        (search / "trials" / number).mkdir(parents=True, exist_ok=True)
+        runs.append_line(search / "trials" / number / runs.ATTEMPTS, {"begun": "now", "progress": list(progress)})
+        runs.append_line(search / "trials" / number / runs.ATTEMPTS, {"stopped": "now", "seconds": 1.0})
+
+    for step in range(IDLE):
+        start("0", 0, step)
+    for number in "123456":
+        start(number, 0)
+    with pytest.raises(Stuck):
+        for _ in range(IDLE + 1):
+            start("6", 0)
+
+
 def test_a_folder_that_another_attempt_holds_is_waited_for_and_then_given_up(runs_root, names, monkeypatch):
     with runs.lease(runs_root / names[0]):
         monkeypatch.setattr(jobs, "BUSY_S", 0.2)

@@ -17,11 +17,11 @@ class Stuck(Exception):
 
 def check_progress(start: Path, root: Path, pieces: Sequence[dict[str, Any]]) -> None:
     """Note how far the pieces are. ``start``: a path of this start of the job, ending in its number. Raises Stuck, after
-    the ``error.txt`` of the stage that it is at says so."""
+    the ``error.txt`` of the stage that it is at says so; a search has no such file."""
     path = start.with_suffix(".starts.jsonl")
     runs.append_line(path, {"reached": sum(reached(root, piece) for piece in pieces)})
     seen = [said["reached"] for said in lines(path)]
-    if any(piece["search"] for piece in pieces) or idle(seen) < IDLE:
+    if idle(seen) < IDLE:
         return
     said = f"requeued {IDLE} times without a new step: a job is too short for it (timeout_min), or is ended too often"
     stages = [root / stage for piece in pieces for stage in piece["stages"]]
@@ -31,13 +31,19 @@ def check_progress(start: Path, root: Path, pieces: Sequence[dict[str, Any]]) ->
 
 
 def reached(root: Path, piece: dict[str, Any]) -> int:
-    """A number that grows with each step, each finished stage and each measurement."""
-    found = 0
+    """A number that grows with each step, each finished stage and each measurement; of a search with each step from which
+    one of its workers begins or goes on with a suggestion for the first time."""
+    found = _searched(root / piece["search"]) if piece["search"] else 0
     for stage in dict.fromkeys([*piece["stages"], *(stage for stage, _ in piece["evaluations"])]):
         last = runs.last_record(root / stage)
         found += (last.step + 1 if last else 0) + (root / stage / runs.RESULT).exists()
         found += sum(1 for _ in (root / stage / runs.EVALUATIONS).glob("*.json"))
     return found
+
+
+def _searched(folder: Path) -> int:
+    begun = [runs.attempts(trial) for trial in folder.glob("trials/*")]
+    return sum(len({str(one["progress"]) for one in each if "begun" in one}) for each in begun)
 
 
 def idle(seen: Iterable[int]) -> int:
