@@ -13,11 +13,13 @@ from omnitok import runs
 from omnitok.cli import main
 from omnitok.cli.findings import size
 from omnitok.cluster import site
+from omnitok.search.worker import work
 from omnitok.spec import SpecError
 from omnitok.sweep.audit import COLUMNS, SUGGESTED, audit
 from omnitok.sweep.difference import difference
+from omnitok.sweep.file import read_sweep
 from omnitok.sweep.footprint import Footprints, _bytes
-from omnitok.sweep.launch import launch
+from omnitok.sweep.launch import launch, prepared
 from omnitok.sweep.plan import plan_sweep
 from omnitok.sweep.review import Asked, review
 from omnitok.sweep.saved import sharing
@@ -460,3 +462,51 @@ def test_suggestions_of_a_search_are_part_of_fairness_and_of_what_is_unknown(swe
     assert found.estimate.unknown == found.estimate.steps_left == 2 * 3 * (5 + 4) + 1
     labels = [item.label for item in found.difference.submit]
     assert labels.count("search vq+0.5") == labels.count("search fsq+0.5") == 3  # no more workers than suggestions
+
+
+def test_what_a_search_takes_at_most_is_told_by_runs_like_its_arms_and_held_to_a_budget(sweep, runs_root):
+    launch(sweep)
+    timed(runs_root, 36.0)
+    sweep.write_text(ONE + SEARCH)
+    found = review(plan_sweep(sweep)).estimate
+    assert found.unknown == 0 and found.hours_left == pytest.approx(2 * 3 * 2 * 36 / 3600)
+    assert found.steps_left == found.searched == 2 * 3 * (5 + 4)
+    more = review(plan_sweep(sweep, ["seeds=[0, 1]"])).estimate  # what wins is trained on the other seed, too
+    assert more.hours_left == pytest.approx(2 * (3 + 1) * 2 * 36 / 3600) and more.searched == found.searched
+    capped = review(plan_sweep(sweep, ["seeds=[0, 1]", "search.hours=0.01"])).estimate
+    assert capped.hours_left == pytest.approx(2 * (0.01 + 2 * 36 / 3600))
+    budget = Asked(budget_gpu_hours=0.1)
+    with pytest.raises(SpecError, match=r"--budget-gpu-hours 0.1: what is left takes about 0.12 GPU hours"):
+        review(plan_sweep(sweep, ["resources.gpus_per_node=1"]), budget)
+    assert "54 of the steps are those of a search" in CliRunner().invoke(main, ["plan", str(sweep)]).output
+
+
+def test_stages_that_no_suggestion_touches_count_once_and_what_was_suggested_no_more(sweep, runs_root):
+    launch(sweep)
+    timed(runs_root, 36.0)
+    sweep.write_text(ONE + SEARCH.replace("optimizer.lr", "stages.joint.optimizer.lr"))
+    none = review(plan_sweep(sweep)).estimate
+    assert none.hours_left == pytest.approx(2 * 3 * 36 / 3600)  # the first stages are those of before
+    assert none.steps_left == none.searched == 2 * 3 * 4
+    _, settled = prepared(runs_root, read_sweep(sweep))
+    passed = []
+    work(settled.planned.searches[0].folder, lambda: passed.count("told") == 2, passing=passed.append)
+    left = review(plan_sweep(sweep)).estimate
+    assert left.searched == (2 * 3 - 1) * 4  # the end of the second is told when somebody looks for a third
+
+
+def test_a_search_keeps_the_weights_of_every_suggestion_or_its_checkpoint(sweep, runs_root):
+    whole = plan_sweep(sweep)
+    one, none = review(whole).estimate, Footprints()
+    sweep.write_text(ONE + SEARCH)
+    found = review(plan_sweep(sweep)).estimate
+    assert found.kept == found.to_write == 3 * one.kept and found.checkpoint == one.checkpoint
+    pruned = review(plan_sweep(sweep, ["search.pruner=median"])).estimate
+    assert pruned.to_write == 3 * sum(none.held(run).checkpoint for run in whole.runs.values())
+
+
+def test_a_probe_also_tells_how_long_a_search_takes(sweep, runs_root):
+    sweep.write_text(ONE + SEARCH)
+    found = review(plan_sweep(sweep), Asked(probe=True)).estimate
+    assert found.unknown == 1 and found.hours_left > 0  # a baseline trains nothing
+    assert not list(runs_root.glob("*/records.jsonl"))

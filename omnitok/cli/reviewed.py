@@ -95,6 +95,8 @@ def _time(found: Any) -> Iterator[str]:
         of = "" if not found.unknown else f" for {known:,} of {found.steps_left:,} steps; unknown for the others"
         gpus = f", {found.gpu_hours_left:.3g} GPU hours" if found.gpu_hours_left else ""
         yield f"time: about {found.hours_left:.3g} {kind}{gpus}{of} (training alone)"
+    if found.searched:
+        yield f"  {found.searched:,} of the steps are those of a search that prunes nothing: at most so many, as the arms are written"
     for pace in found.paces[:MANY]:
         yield f"  {pace.stage}: {pace.seconds:.3g} s a step, {_by(pace)}"
     if len(found.paces) > MANY:

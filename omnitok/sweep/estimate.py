@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omnitok import runs
-from omnitok.spec import Fault, Mark, SpecError, counted, plain
+from omnitok.spec import Fault, Mark, SpecError, counted
+from omnitok.sweep.ahead import Ahead, ahead
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, used
 from omnitok.sweep.resources import given
-from omnitok.sweep.searched import Searched
 from omnitok.sweep.stored import PLAN
 from omnitok.training.stage import StageRun, from_json
 
@@ -43,7 +43,8 @@ class Pace(NamedTuple):
 class Estimate(NamedTuple):
     """``status``: how many stages are done, running, and so on. Steps and hours of training alone, on ``device`` at
     ``threads``: ``left`` of what is not done, of which ``unknown`` steps have no like run; bytes that are kept in the end,
-    still to be written, and of the largest checkpoint. ``gpu_hours_left``: hours times the GPUs of each stage."""
+    still to be written, and of the largest checkpoint. ``gpu_hours_left``: hours times the GPUs of each stage.
+    ``searched``: steps of what is left that are of suggestions, all of which are an upper bound, also in hours and bytes."""
 
     status: dict[str, int]
     device: str
@@ -56,16 +57,20 @@ class Estimate(NamedTuple):
     to_write: int
     checkpoint: int
     gpu_hours_left: float = 0.0
+    searched: int = 0
 
 
 class Timed(NamedTuple):
-    """How each stage stands, the steps that are left of it, and the pace of those of which one is known; by digest."""
+    """How each stage of a plan stands; what is trained, the steps that are left of it, and the pace of that of which one is
+    known; by digest, and by name of what stands for all that a search of ``ahead`` may suggest."""
 
     device: str
     threads: int
     status: dict[str, runs.Status]
+    runs: dict[str, StageRun]
     left: dict[str, int]
     paces: dict[str, Pace]
+    ahead: list[Ahead]
 
 
 class _Past(NamedTuple):
@@ -81,38 +86,47 @@ class _Past(NamedTuple):
 
 def timed(plan: Plan, root: Path) -> Timed:
     """A plan by the runs under ``root``, on the machine that most of what is left has been timed on."""
-    status = statuses(root, plan.runs)
-    left = {digest: 0 if status[digest] == "done" else int(run.spec.get("steps", 1)) - _at(root / digest)
-            for digest, run in plan.runs.items()}  # fmt: skip
-    costs = _costs({trial.stages: (trial.facts.parameters, _flops(trial.facts.flops, trial.facts.largest))
-                    for trial in plan.trials})  # fmt: skip
+    searching = ahead(plan)
+    sure = {**plan.runs, **{digest: run for one in searching for digest, run in one.shared.items()}}
+    status = statuses(root, sure)
+    left = {digest: 0 if status[digest] == "done" else _steps(run) - _at(root / digest) for digest, run in sure.items()}
+    left |= {name: one.times * _steps(run) for one in searching for name, run in one.alike.items()}
+    every = {**sure, **{name: run for one in searching for name, run in one.alike.items()}}
+    facts = {**{trial.stages[-1]: trial.facts for trial in plan.trials},
+             **{list(one.alike)[-1]: one.searched.facts for one in searching if one.alike}}  # fmt: skip
+    costs = _costs({(name,): (one.parameters, _flops(one.flops, one.largest)) for name, one in facts.items()})
     past = list(_past(root)) if any(left.values()) else []
     machines = dict.fromkeys(one.machine for one in past)
-    known = {machine: _paces(plan, costs, [one for one in past if one.machine == machine]) for machine in machines}
+    known = {machine: _paces(every, costs, [one for one in past if one.machine == machine]) for machine in machines}
     (device, threads), paces = max(
         known.items(), key=lambda one: sum(left[digest] for digest in one[1]), default=(("", 0), {})
     )
-    return Timed(device, threads, status, left, paces)
+    return Timed(device, threads, status, every, left, paces, searching)
 
 
 def estimate(plan: Plan, found: Timed, prints: Footprints) -> Estimate:
     """What is left of a plan, at the paces that are known."""
-    device, threads, status, left, paces = found
+    device, threads, status, every, left, paces, searching = found
     hours = {digest: left[digest] * pace.seconds / 3600 for digest, pace in paces.items()}
+    for one in searching:
+        hours |= one.hours({name: _steps(every[name]) * pace.seconds / 3600 for name, pace in paces.items()})
     gpus = gpus_of(plan, paces, device)
-    held = {digest: prints.held(run) for digest, run in plan.runs.items()}
-    searching = sum(_most_steps(one) for one in plan.searches if not one.over)
+    held = {digest: prints.held(every[digest]) for digest in status}
+    suggested = [(one, prints.held(run)) for one in searching for run in one.alike.values()]
+    more = sum(one.times * max(each.kept, each.checkpoint * one.prunes) for one, each in suggested)
+    open_ = [each for digest, each in held.items() if status[digest] != "done"]
     return Estimate(
         status={name: list(status.values()).count(name) for name in dict.fromkeys(status.values())},
         device=device, threads=threads,
         hours_left=math.fsum(hours.values()),
-        steps_left=sum(left.values()) + searching,
-        unknown=sum(count for digest, count in left.items() if digest not in paces) + searching,
+        steps_left=sum(left.values()),
+        unknown=sum(count for digest, count in left.items() if digest not in paces),
         paces=tuple(dict.fromkeys(pace for digest, pace in paces.items() if left[digest])),
-        kept=sum(one.kept for one in held.values()),
-        to_write=sum(one.kept for digest, one in held.items() if status[digest] != "done"),
-        checkpoint=max((one.checkpoint for digest, one in held.items() if status[digest] != "done"), default=0),
+        kept=sum(each.kept for each in held.values()) + more,
+        to_write=sum(each.kept for each in open_) + more,
+        checkpoint=max((each.checkpoint for each in [*open_, *(each for _, each in suggested)]), default=0),
         gpu_hours_left=math.fsum(hours[digest] * gpus[digest] for digest in paces),
+        searched=sum(one.suggestions * _steps(run) for one in searching for run in one.alike.values()),
     )  # fmt: skip
 
 
@@ -122,16 +136,20 @@ def statuses(root: Path, names: Iterable[str]) -> dict[str, runs.Status]:
     return {name: runs.status(root / name) if name in there else "planned" for name in names}
 
 
-def _most_steps(searched: Searched) -> int:
-    """Of a search if nothing is pruned; how long they take depends on what is suggested."""
-    return searched.search.trials * sum(int(plain(stage.spec).get("steps", 1)) for stage in searched.stages)
+def _steps(run: StageRun) -> int:
+    return int(run.spec.get("steps", 1))
 
 
 def gpus_of(plan: Plan, paces: Mapping[str, Pace], device: str) -> dict[str, int]:
-    """How many GPUs each stage takes: as its resources say, else the one that it was timed on, if it was one."""
+    """How many GPUs each stage takes: as its resources say, else the one that it was timed on, if it was one; each stage of a
+    search those of its last, which its workers are given."""
     resources = plan.asked.file.resources
+    using = used(plan.trials, plan.runs)
+    for searching in ahead(plan):
+        last = searching.searched.used()[-1]
+        using |= {digest: last for digest in [*searching.shared, *searching.alike] if digest not in using}
     found = {}
-    for digest, one in used(plan.trials, plan.runs).items():
+    for digest, one in using.items():
         said = given(resources, one)
         timed_on = (paces[digest].device or device) if digest in paces else ""
         usual = int(timed_on not in ("", "cpu"))
@@ -161,7 +179,9 @@ def _at(folder: Path) -> int:
     return record.step + 1 if record else 0
 
 
-def _paces(plan: Plan, costs: Mapping[str, tuple[float, float]], past: Sequence[_Past]) -> dict[str, Pace]:
+def _paces(
+    every: Mapping[str, StageRun], costs: Mapping[str, tuple[float, float]], past: Sequence[_Past]
+) -> dict[str, Pace]:
     """Of every stage that there are like runs of, by digest."""
     alike: dict[str, list[_Past]] = {}
     around: dict[str, list[_Past]] = {}
@@ -169,7 +189,7 @@ def _paces(plan: Plan, costs: Mapping[str, tuple[float, float]], past: Sequence[
         alike.setdefault(one.alike, []).append(one)
         around.setdefault(one.around, []).append(one)
     found = {}
-    for digest, run in plan.runs.items():
+    for digest, run in every.items():
         same, near = alike.get(key(run), []), []
         if not same and digest in costs:
             near = [one for one in around.get(key(run, "model"), ()) if _as_large(one.cost, costs[digest])]

@@ -31,15 +31,16 @@ def probed(plan: Plan, found: Timed, told: Callable[[str], None] = lambda line: 
     checkpoints, and writes nothing. A stage that several processes share is timed as one of them. ``told`` hears what is
     timed. Raises what training raises.
     """
-    open_ = [digest for digest, left in found.left.items() if left and "schedule" in plan.runs[digest].spec]
+    open_ = [digest for digest, left in found.left.items() if left and "schedule" in found.runs[digest].spec]
     unknown = [digest for digest in open_ if digest not in found.paces]
     shares, known = _shares(plan), dict[str, Pace]()
     with _threads(plan.asked.file.resources.threads) as threads:
         for digest in unknown:
-            alike = f"{shares[digest]} {key(plan.runs[digest])}"
+            run, share = found.runs[digest], shares.get(digest, 1)  # a worker of a search is one process
+            alike = f"{share} {key(run)}"
             if alike not in known:
-                told(f"probing the stage {plan.runs[digest].name} on {device_name(device())}")
-                known[alike] = _pace(plan.runs[digest], shares[digest])
+                told(f"probing the stage {run.name} on {device_name(device())}")
+                known[alike] = _pace(run, share)
             found.paces[digest] = known[alike]
     if found.device or not known:
         return found

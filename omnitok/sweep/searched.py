@@ -15,6 +15,7 @@ from omnitok.sweep.file import Asked, address, labels, paths
 from omnitok.sweep.rehearse import Rehearsal
 from omnitok.sweep.resources import Used
 from omnitok.sweep.stored import SEARCHES, folder_of, locate
+from omnitok.training import Facts
 from omnitok.training.stage import Stage, read_stages
 
 MOST: Final = 1000  # suggestions of one arm that are rehearsed
@@ -35,6 +36,7 @@ class Searched(NamedTuple):
     warm: tuple[str, ...]
     standing: Standing
     won: dict[str, Any] | None
+    facts: Facts
 
     @property
     def values(self) -> dict[str, Any] | None:
@@ -107,11 +109,11 @@ class Searching:
         if faults:
             raise SpecError(faults)
         stages = read_stages(text)
-        self.rehearsal.stages(stages)
+        facts = self.rehearsal.stages(stages)
         self._rehearse(text, said, made(search.space), set(self._watched(stages)))
         folder = self.stored / SEARCHES / name
         stands, won = self._stands(folder)
-        return Searched(name, arm, search, said, text, tuple(stages), folder, self._warm(name), stands, won)
+        return Searched(name, arm, search, said, text, tuple(stages), folder, self._warm(name), stands, won, facts)
 
     def _checked(self, said: Map) -> tuple[Search, list[Fault]]:
         """The search of an arm, looked at once for all arms that have the same."""
