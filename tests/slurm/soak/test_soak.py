@@ -1,7 +1,6 @@
 """The long campaigns of ``make soak``, with fixed seeds: they look for what happens once in a thousand times."""
 
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,32 +9,28 @@ import tiny
 from cluster import Cluster
 from once import exactly_once
 from search_campaign import campaign
-from test_faults import finish, kill, long, text
+from test_faults import finish, kills, long, text
 
 from omnitok import launch_sweep, runs
 
-KILLS, ROUNDS, SEED = 50, 5, 50
+KILLS, SEED = 50, 50
 TRIALS, WORKERS = 1000, 8
 
 
 def test_fifty_kills_at_random_moments_lose_and_double_nothing(
     cluster: Cluster, runs_root: Path, tmp_path: Path, undisturbed: Callable[[str, str], dict[str, str]], mirror: str
 ) -> None:
-    """In five sweeps, one after another, of two seeds each: whichever process of a job, at whichever moment."""
-    draw, killed = random.Random(SEED), 0
-    for number in range(ROUNDS):
+    """In sweeps of two seeds each, one after another, at most ten kills in each: whichever process, at whichever moment."""
+    draw, killed, number = random.Random(SEED), 0, 0
+    while killed < KILLS:
         experiment, said = long(300), text(seeds=f"[{2 * number}, {2 * number + 1}]")
         sweep = tiny.write(tmp_path, experiment, said)
         launch_sweep(sweep, cluster="slurm")
-        for _ in range(KILLS // ROUNDS):
-            time.sleep(draw.uniform(0, 2))
-            killed += kill(cluster, draw)
-            if not cluster.ask("squeue", "--noheader", strict=False):
-                launch_sweep(sweep, cluster="slurm")
+        killed += kills(sweep, cluster, draw, min(10, KILLS - killed))
         finish(sweep, cluster)
         assert exactly_once(sweep, cluster=cluster) == undisturbed(experiment, said)
-    assert killed > KILLS // 2, "most moments were such that nobody was there"
-    assert len(list(runs.root().glob("sweeps/*/plan.json"))) == ROUNDS
+        number += 1
+    assert len(list(runs.root().glob("sweeps/*/plan.json"))) == number
 
 
 @pytest.mark.parametrize("storage", ["journal", "postgresql"])
