@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from omnitok import provenance, runs
 from omnitok.cluster import site
 from omnitok.cluster.site import Site
-from omnitok.spec import SpecError, near, slots_below
+from omnitok.spec import SpecError, hidden, near, slots_below
 
 NEEDED = (
     "torch", "optuna", "mlflow", "submitit", "einops", "scikit-image", "scikit-learn", "sk-video", "pandas", "pydantic",
@@ -121,7 +121,6 @@ def _weights() -> Finding:
 
 def _tracking() -> Finding:
     from omnitok.tracking import tracking_uri
-    from omnitok.tracking.store import shown
 
     uri = tracking_uri(runs.root())
     said = "MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else "the default, beside the runs"
@@ -131,7 +130,7 @@ def _tracking() -> Finding:
         fine, seen = _database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
     else:
         fine, seen = True, "not tried"
-    return Finding("tracking", fine, f"{shown(uri)} ({said}): {seen}")
+    return Finding("tracking", fine, f"{hidden(uri)} ({said}): {seen}")
 
 
 def _server(uri: str) -> tuple[bool, str]:

@@ -511,6 +511,7 @@ def test_importing_tracking_loads_neither_torch_nor_mlflow_and_syncing_no_torch(
         ("sqlite:////proc/nowhere/mlflow.db", "/proc/nowhere"),
         ("sqlite:///{root}/garbage.db", "not a database"),
         ("postgresql+nodriver://me:secret@127.0.0.1:1/x", r"me:\*\*\*@"),
+        ("postgresql://me:secret@127.0.0.1:1/x", r"me:\*\*\*@127.0.0.1:1/x: .*refused"),
         ("nowhere://x", "nowhere"),
     ],
 )
@@ -552,6 +553,8 @@ def test_the_store_is_the_one_asked_for_then_the_environment_then_beside_the_run
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking.tracking_uri(tmp_path, "sqlite:///x.db") == "sqlite:///x.db"
     assert tracking.tracking_uri(tmp_path) == tracking.ui_command(tmp_path) == "http://127.0.0.1:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me@127.0.0.1/x")
+    assert tracking.tracking_uri(tmp_path) == "postgresql+psycopg2://me@127.0.0.1/x"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert tracking.tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     assert f"ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db --host 127.0.0.1" in tracking.ui_command(tmp_path)

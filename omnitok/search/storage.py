@@ -17,8 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from omnitok import runs
-from omnitok.spec import Fault, Mark, SpecError
-from omnitok.training.studies import hidden, study_url
+from omnitok.spec import Fault, Mark, SpecError, hidden
+from omnitok.training.studies import study_url
 
 JOURNAL: Final = "journal.log"
 KEPT: Final = "study.json"  # where the study of a search is, so that it is looked for nowhere else

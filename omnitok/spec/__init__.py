@@ -24,11 +24,11 @@ from omnitok.spec.text import (
     walk,
 )
 from omnitok.spec.values import flat, flow, packages, places, plain, resolve, slots_below, specs_in
-from omnitok.spec.words import closest, counted
+from omnitok.spec.words import closest, counted, hidden
 
 __all__ = [
     "PLACE", "REQUIRED", "STRICT", "Count", "Fault", "Map", "Mark", "Origin", "Positive", "Registry", "Seq", "Share", "Spec", "SpecError",
-    "Weight", "assignment", "bare", "check", "choices", "closest", "counted", "decode", "digest", "dotted", "expanded", "flat", "flow", "identities", "identity",
+    "Weight", "assignment", "bare", "check", "choices", "closest", "counted", "decode", "digest", "dotted", "expanded", "flat", "flow", "hidden", "identities", "identity",
     "kind",
     "mark_of", "near", "packages", "parse_path", "parse_yaml", "patched", "places", "plain", "read_text", "read_value", "read_yaml", "refused_key", "resolve", "slot_of", "slots_below", "specs_in",
     "version_of", "versions", "walk",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from omnitok import runs
-from omnitok.spec import counted
+from omnitok.spec import counted, hidden
 from omnitok.tracking.curves import cursor_of, rewritten, unpushed
-from omnitok.tracking.store import Said, Store, is_server, opened, shown, tracking_uri
+from omnitok.tracking.store import Said, Store, is_server, opened, tracking_uri
 from omnitok.tracking.wanted import EVALUATION, Wanted, metric_name, stage_run, stages, sweeps, trial_run
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Synced(NamedTuple):
             f"{counted(self.pictures, 'picture folder')}"
         )
         what = done if self.writes else "nothing to do"
-        return f"{counted(self.stages, 'stage run')} and {counted(self.trials, 'trial')} in {shown(self.uri)}: {what}"
+        return f"{counted(self.stages, 'stage run')} and {counted(self.trials, 'trial')} in {hidden(self.uri)}: {what}"
 
 
 def sync(root: Path, uri: str | None = None) -> Synced:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from omnitok.spec import hidden
 from omnitok.tracking import rows
 
 if TYPE_CHECKING:
@@ -40,17 +41,14 @@ class TrackingError(Exception):
 
 
 def tracking_uri(root: Path, uri: str | None = None) -> str:
-    """Which store: the one asked for, MLFLOW_TRACKING_URI, or SQLite beside the runs."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or beside(root)
+    """Which store: the one asked for, MLFLOW_TRACKING_URI, or SQLite beside the runs. A PostgreSQL that names no driver is
+    spoken to by the one that is installed with omnitok: SQLAlchemy since 2.1 would look for another."""
+    said = uri or os.environ.get("MLFLOW_TRACKING_URI") or beside(root)
+    return re.sub("^postgresql://", "postgresql+psycopg2://", said)
 
 
 def beside(root: Path) -> str:
     return f"sqlite:///{root.resolve() / 'mlflow.db'}"
-
-
-def shown(uri: str) -> str:
-    """A store's address without the password in it."""
-    return re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", uri)
 
 
 def is_server(uri: str) -> bool:
@@ -183,7 +181,7 @@ def _explained(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ModuleNotFoundError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise TrackingError(f"cannot mirror the runs into {shown(uri)}: {reason}") from error
+        raise TrackingError(f"cannot mirror the runs into {hidden(uri)}: {reason}") from error
 
 
 def _client(uri: str) -> "MlflowClient":

@@ -13,7 +13,7 @@ from omnitok.attention import backends
 from omnitok.data import DataError, decoders, resources
 from omnitok.networks import weights
 from omnitok.runs import pools
-from omnitok.spec import Fault, Mark, SpecError, near
+from omnitok.spec import Fault, Mark, SpecError, hidden, near
 from omnitok.training import devices, loader, stage, studies
 
 PREFIX: Final = "OMNITOK_"
@@ -48,9 +48,7 @@ def check_environment() -> None:
 
 def said() -> dict[str, str]:
     """The variables of ours that say something, by name; a password in one is hidden."""
-    return {
-        name: studies.hidden(value) for name, value in sorted(os.environ.items()) if name.startswith(PREFIX) and value
-    }
+    return {name: hidden(value) for name, value in sorted(os.environ.items()) if name.startswith(PREFIX) and value}
 
 
 def _faults() -> Iterator[str]:

@@ -1,10 +1,9 @@
 """Where the studies of searches are kept, as the environment says it. The address may hold a password: it is shown hidden."""
 
 import os
-import re
 from typing import Final
 
-from omnitok.spec import near
+from omnitok.spec import hidden, near
 
 KINDS: Final = ("postgresql", "sqlite")
 
@@ -23,8 +22,3 @@ def study_url() -> str:
             f"OMNITOK_STUDY={hidden(url)}: the driver {driver!r} is not installed with omnitok; leave it out"
         )
     return url
-
-
-def hidden(url: str) -> str:
-    """A URL that may be printed and stored: what stands for its password is gone."""
-    return re.sub(r"(://[^/@:]*):.*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
