@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 
-from omnitok import launch_sweep, runs, sweep_states
+from omnitok import cancel_sweep, launch_sweep, retry_sweep, runs, sweep_states
+from omnitok.cluster import Queued
+from omnitok.cluster.ledger import Entry, add
 from omnitok.inspection.why import explain_cell
 from omnitok.report import formats
 from omnitok.report.collect import rows
@@ -21,7 +24,7 @@ from omnitok.runs import Failure
 from omnitok.search import trials, winner
 from omnitok.search.told import Outcome
 from omnitok.spec import SpecError
-from omnitok.sweep import searching
+from omnitok.sweep import cancel, queued, searching
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import prepared
 from omnitok.sweep.plan import plan_sweep, to_json
@@ -206,6 +209,38 @@ def test_a_status_says_how_a_search_stands(sweep: Path, runs_root: Path) -> None
     first = sweep_states(sweep)[0]
     assert first.status == "failed" and "none came to an end" in first.reason
     assert [one.name for one in plan_sweep(sweep).searches if not one.over] == ["fsq"]
+
+
+def test_a_search_on_a_cluster_is_cancelled_by_its_arm_said_to_be_so_and_taken_up_again(
+    sweep: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, settled = prepared(runs_root, read_sweep(sweep))
+    jobs: dict[str, Queued] = {}
+    for i, one in enumerate(search_pieces(runs_root, settled.planned)):
+        add(folder, Entry("2026-01-01T00:00:00+00:00", one.id, one.folders, f"7_{i}", 1, "code", {}))
+        jobs[one.id] = Queued(f"7_{i}", "running", "RUNNING")
+    for room in (cancel, queued):
+        monkeypatch.setattr(room, "queue", lambda folder: dict(jobs))
+    monkeypatch.setattr(cancel.keeper, "waiting", lambda folder: [])
+
+    def ask(*words: str) -> str:
+        for name, job in jobs.items():
+            if job.job in words:
+                jobs[name] = Queued(job.job, "cancelled", "CANCELLED by 0", "cancelled")
+        return ""
+
+    monkeypatch.setattr(cancel, "ask", ask)
+    found = cancel_sweep(sweep, ["vq"], really=True)
+    assert [one.piece for one in found.jobs] == [f"search.vq.{i}" for i in range(3)] and not found.kept
+    assert {one.trials for one in found.jobs} == {("search vq",)} and {job.state for job in jobs.values()} > {"running"}
+    stand = {one.trial["name"]: (one.status, one.reason) for one in sweep_states(sweep)}
+    assert stand["fsq"] == ("searching", "0/3")
+    assert stand["vq"] == ("cancelled", "cancelled: cancelled by hand; no worker is left (0/3)")
+    asked: list[Any] = []
+    monkeypatch.setattr("omnitok.sweep.again.launch_asked", lambda what, **how: asked.append(how["wish"].only))
+    retry_sweep(sweep)
+    assert asked == [{f"sweeps/{folder.name}/search/vq"}]
+    assert {one.search for one in search_pieces(runs_root, settled.planned)} > asked[0]
 
 
 def test_an_arm_that_was_given_up_says_why_and_whoever_launches_tries_it_again(

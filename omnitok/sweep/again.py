@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from omnitok import runs
 from omnitok.cluster.ledger import LEDGER
+from omnitok.search.prepare import try_again
 from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.sweep.cancel import called
+from omnitok.sweep.cancel import called, search_of
 from omnitok.sweep.drive import View
 from omnitok.sweep.enqueue import Jobs, Wish
 from omnitok.sweep.launch import Cluster, Launched, launch_asked
@@ -26,12 +27,12 @@ def retry_sweep(
     one ``kind`` of failure of ``runs.KINDS``.
 
     The stored texts are run, whatever the files say now. ``cluster``: None: where it was launched. Counts of what was tried
-    begin anew. Raises SpecError where a name is not there, or nothing is to be tried again.
+    begin anew. An arm whose search came to nothing is searched on; what wins there is for a keeper, or another launch. Raises SpecError where a name is not there, or nothing is to be tried again.
     """
     folder = locate(root, reference)
     if kind is not None and kind not in runs.KINDS:
         raise SpecError([Fault(Mark(f"--kind {kind}"), "", f"no kind of failure{near(kind, runs.KINDS)}")])
-    states = [state for state in asked_states(folder) if state.trial["kind"] != "search"]
+    states = asked_states(folder)
     named = _named(reference, trials, [state.trial for state in states])
     kinds = _kinds(folder) if kind else {}
     chosen = [
@@ -43,7 +44,10 @@ def retry_sweep(
     ]
     if not chosen:
         raise SpecError([Fault(Mark(reference), "", "nothing that failed, was blocked or was cancelled matches")])
-    only = frozenset(stage for trial in chosen for stage in trial["stages"])
+    searched = [search_of(folder, trial["name"]) for trial in chosen if trial["kind"] == "search"]
+    for place in searched:
+        try_again(root / place)
+    only = frozenset([*searched, *(stage for trial in chosen for stage in trial["stages"])])
     there: Cluster = "slurm" if (folder / LEDGER).exists() else "local"
     return launch_asked(
         asked_of(folder),

@@ -13,7 +13,7 @@ from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
 from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.sweep import verdicts
-from omnitok.sweep.stored import PLAN, locate
+from omnitok.sweep.stored import PLAN, SEARCHES, locate
 from omnitok.sweep.verdicts import Verdict
 
 CONFIRM_S: Final = 120.0  # how long Slurm may take to end a job: it waits for it to save
@@ -72,7 +72,8 @@ def cancel_sweep(
 
 
 def _refuse(reference: str, arms: Iterable[str], plan: Mapping[str, Any]) -> None:
-    names = list(dict.fromkeys(trial["name"] for trial in plan["trials"]))
+    searched = (one["arm"] for one in plan.get("searches", ()))
+    names = list(dict.fromkeys([*(trial["name"] for trial in plan["trials"]), *searched]))
     faults = [
         Fault(Mark(reference), "", f"the sweep has no arm {arm!r}{near(arm, names)}")
         for arm in arms
@@ -87,6 +88,8 @@ def _found(folder: Path, plan: Mapping[str, Any], arms: Sequence[str]) -> Cancel
     for trial in plan["trials"]:
         for stage in trial["stages"]:
             users.setdefault(stage, {})[called(trial)] = trial["name"]
+    for one in plan.get("searches", ()):
+        users[search_of(folder, one["arm"])] = {f"search {one['arm']}": one["arm"]}
     entries = {entry.piece: entry for entry in read(folder)}
     jobs: list[Going] = []
     kept: list[Going] = []
@@ -103,6 +106,11 @@ def _found(folder: Path, plan: Mapping[str, Any], arms: Sequence[str]) -> Cancel
     return Cancelled(
         folder, [one for one in jobs if one.job not in shared], kept, [] if arms else keeper.waiting(folder), False, []
     )
+
+
+def search_of(folder: Path, arm: str) -> str:
+    """The folder of an arm's search, below the runs' root."""
+    return f"{folder.parent.name}/{folder.name}/{SEARCHES}/{arm}"
 
 
 def called(trial: Mapping[str, Any]) -> str:

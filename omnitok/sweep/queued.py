@@ -13,6 +13,7 @@ from omnitok.sweep.stored import State, locate, searches, states
 from omnitok.sweep.verdicts import Verdict, history, stopped
 
 MEASURING = ".evaluations"  # how the id of a piece ends that only measures a stage on which other trials stand
+WORKER = "search."  # how that of a worker of an arm's search begins: search.ARM.0
 
 
 def sweep_states(reference: str, sets: Sequence[str] = ()) -> list[State]:
@@ -22,7 +23,8 @@ def sweep_states(reference: str, sets: Sequence[str] = ()) -> list[State]:
 
 def asked_states(folder: Path, ask: Callable[[Path], Mapping[str, Queued]] | None = None) -> list[State]:
     """How every trial of a stored sweep stands, by its folders, and by the queue where something was submitted."""
-    found = [*searches(folder), *states(folder)]
+    arms, trials = searches(folder), states(folder)
+    found = [*arms, *trials]
     if all(state.status == "done" for state in found):
         return found
     if (folder / LEDGER).exists():
@@ -34,7 +36,8 @@ def asked_states(folder: Path, ask: Callable[[Path], Mapping[str, Queued]] | Non
                 state if state.status == "done" else state._replace(reason=state.reason or silent) for state in found
             ]
         judged = history(folder).verdicts
-        found = [_seen(folder.parent.parent, state, jobs, judged) for state in found]
+        found = [_searched(state, jobs, judged) for state in arms]
+        found += [_seen(folder.parent.parent, state, jobs, judged) for state in trials]
     why = stopped(folder)
     return [_stopped(state, why) for state in found] if why else found
 
@@ -50,7 +53,7 @@ def _stopped(state: State, why: str) -> State:
 
 def _seen(root: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[tuple[str, str], Verdict]) -> State:
     """What the job of the first stage that is not done says of a trial, where its folders do not say more."""
-    if state.status == "done" or state.trial["kind"] == "search":
+    if state.status == "done":
         return state
     stages = state.trial["stages"]
     missing = [stage for stage in stages if not (root / stage / runs.RESULT).exists()]
@@ -68,6 +71,18 @@ def _seen(root: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[
     if state.status not in ("planned", "interrupted", "unevaluated"):
         return state
     return _ended(state, job, verdict, last=name in (stages[-1], stages[-1] + MEASURING))
+
+
+def _searched(state: State, jobs: Mapping[str, Queued], judged: Mapping[tuple[str, str], Verdict]) -> State:
+    """An arm's search that goes on no more, as all its workers were given up, is not one that goes on."""
+    begins = f"{WORKER}{state.trial['name']}."
+    mine = {name: job for name, job in jobs.items() if name.startswith(begins) and name[len(begins) :].isdecimal()}
+    over = [one for name, job in mine.items() if (one := judged.get((name, job.job))) and one.does == "over"]
+    if state.status != "searching" or not over or len(over) < len(mine):
+        return state
+    last = over[-1]
+    said = f"{last.kind}: {last.sentence}; no worker is left ({state.reason})"
+    return State(state.trial, "cancelled" if last.kind == "cancelled" else "failed", said)
 
 
 def _ended(state: State, job: Queued, verdict: Verdict | None, *, last: bool) -> State:

@@ -23,6 +23,7 @@ from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep.drive import View, stoppable
 from omnitok.sweep.file import Asked
 from omnitok.sweep.plan import Plan
+from omnitok.sweep.queued import WORKER
 from omnitok.sweep.resources import Resources, Used, given
 from omnitok.sweep.searched import Searched
 from omnitok.sweep.stored import SEARCHES, folder_of
@@ -68,7 +69,7 @@ def search_pieces(root: Path, planned: Plan) -> list[Piece]:
     resources = planned.asked.file.resources
     return [
         Piece(
-            id=f"search.{one.name}.{i}",
+            id=f"{WORKER}{one.name}.{i}",
             label=f"search {one.name}",
             stages=(),
             evaluations=(),
