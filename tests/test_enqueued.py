@@ -118,8 +118,14 @@ def test_what_ends_badly_is_submitted_again_and_what_waited_for_it_with_it(sweep
     launch_sweep(sweep, ["resources={keeper: false}", "evaluate=[]", "claims=[]"], cluster="slurm", wait=True)
     assert asked[:2] == [dict.fromkeys((first, left, right, flat)), {first: "node2"}]
     assert asked[2].items() >= dict.fromkeys((left, right)).items()
-    (verdict,) = verdicts.history(next(runs_root.glob("sweeps/*"))).verdicts.values()
+    folder = next(runs_root.glob("sweeps/*"))
+    (verdict,) = verdicts.history(folder).verdicts.values()
     assert (verdict.kind, verdict.does, verdict.given) == ("node", "retry", {"slurm_exclude": "node2"})
+    (runs_root / first / runs.RESULT).unlink()  # nobody has submitted it again, as no node may
+    assert sweep_states(folder.name)[0][1:] == ("queued", "is tried again after node: job 1 is failed: NODE_FAIL")
+    monkeypatch.setattr(queued, "LATE_S", -1.0)
+    status, reason = sweep_states(folder.name)[0][1:]
+    assert status == "interrupted" and reason.endswith("NODE_FAIL; nobody did, so launch again")
 
 
 def test_what_ends_well_between_a_look_at_the_folders_and_one_at_the_queue_is_done(sweep, runs_root, monkeypatch):

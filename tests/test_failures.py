@@ -356,6 +356,8 @@ def test_names_that_are_not_there_are_refused_with_the_nearest(tmp_path, runs_ro
         retry_sweep(sweep, ["fsq+0.6/0"])
     with pytest.raises(SpecError, match="no kind of failure; did you mean 'node'"):
         retry_sweep(sweep, kind="nodes")
+    with pytest.raises(SpecError, match="did you mean 'slurm'"):
+        retry_sweep(sweep, cluster="slrum")
     with pytest.raises(SpecError, match="nothing that failed"):
         retry_sweep(sweep, kind="nan")
     with pytest.raises(SpecError, match=r"no arm 'fsq'; did you mean 'fsq\+0.5'\?"):

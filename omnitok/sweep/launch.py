@@ -90,6 +90,7 @@ def launch_asked(
     wish: Wish = ALL,
 ) -> Launched:
     """``launch`` of what was read already: from its files, or from a stored sweep by ``stored.asked_of``."""
+    _refuse_cluster(cluster, workers)
     view, root = view or Silent(), runs.root()
     if wish.by_hand and wish.only is None:
         try_stopped_again(root, asked)

@@ -13,6 +13,7 @@ from omnitok.sweep.stored import State, locate, searches, states
 from omnitok.sweep.verdicts import Verdict, history, stopped
 
 MEASURING = ".evaluations"  # how the id of a piece ends that only measures a stage on which other trials stand
+LATE_S = 3600.0  # twice as long as a keeper tries to submit what is to be tried again
 WORKER = "search."  # how that of a worker of an arm's search begins: search.ARM.0
 
 
@@ -67,7 +68,7 @@ def _seen(root: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[
         said = f"job {job.job}: {job.reason}" if job.reason else f"job {job.job}"
         return State(state.trial, "running" if job.state == "running" else "queued", said)
     if verdict and verdict.does == "retry":
-        return State(state.trial, "queued", f"is tried again after {verdict.kind}: {verdict.sentence}")
+        return _tried_again(state, verdict)
     if state.status not in ("planned", "interrupted", "unevaluated"):
         return state
     return _ended(state, job, verdict, last=name in (stages[-1], stages[-1] + MEASURING))
@@ -83,6 +84,14 @@ def _searched(state: State, jobs: Mapping[str, Queued], judged: Mapping[tuple[st
     last = over[-1]
     said = f"{last.kind}: {last.sentence}; no worker is left ({state.reason})"
     return State(state.trial, "cancelled" if last.kind == "cancelled" else "failed", said)
+
+
+def _tried_again(state: State, verdict: Verdict) -> State:
+    """A trial whose job is to be submitted again, unless a keeper died of it, or may not submit."""
+    why = f"after {verdict.kind}: {verdict.sentence}"
+    if verdict.age_s > LATE_S:
+        return State(state.trial, "interrupted", f"was to be tried again {why}; nobody did, so launch again")
+    return State(state.trial, "queued", f"is tried again {why}")
 
 
 def _ended(state: State, job: Queued, verdict: Verdict | None, *, last: bool) -> State:

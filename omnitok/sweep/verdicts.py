@@ -5,8 +5,10 @@ Beside it ``stopped.json``, while nothing of the sweep is to be submitted: who o
 
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -32,6 +34,11 @@ class Verdict(NamedTuple):
     does: Literal["retry", "over"]
     given: dict[str, Any]
     at: str
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since."""
+        return time.time() - datetime.fromisoformat(self.at).timestamp()
 
 
 class History(NamedTuple):
