@@ -42,13 +42,9 @@ def _sentence(said: dict[str, Any], arms: int, left: int) -> str:
 
 
 def _space(said: Sequence[dict[str, Any]]) -> Any:
-    """A line a choice and what it may be, with the arms in which it is so."""
-    found: dict[tuple[str, str, str, str], list[str]] = {}
-    for one in said:
-        for path, of in one["space"].items():
-            key = (path, of["values"], "-" if of["size"] is None else str(of["size"]), of["when"])
-            found.setdefault(key, []).append(one["arm"])
+    from omnitok.sweep.stored import drawable
+
     table = table_of("choice", "values", "how many", "where", "arms", right=("how many",))
-    for what, arms in found.items():
-        table.add_row(*map(escape, what), "all" if len(arms) == len(said) else escape(", ".join(arms)))
+    for row in drawable(said):
+        table.add_row(*map(escape, row))
     return table

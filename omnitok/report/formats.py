@@ -57,11 +57,7 @@ def latex(table: Table) -> str:
     r"""A float for ``\input``: booktabs, escaped, with its caption, label and footnotes."""
     left, width = len(table.heads), len(table.heads) + len(table.metrics) + 2
     lines = [
-        "% needs \\usepackage{booktabs}; written by omnitok, change the sweep instead",
-        r"\begin{table}[t]", r"\centering", rf"\caption{{{latex_escaped(table.caption)}}}",
-        rf"\label{{tab:{table.slug}}}", r"\footnotesize\setlength{\tabcolsep}{3.5pt}",
-        r"\makebox[\linewidth][c]{%  centred even where it is wider than the text",
-        rf"\begin{{tabular}}{{{'l' * left}{'r' * (width - left)}}}", r"\toprule", *_latex_groups(table, left),
+        *_latex_float(table, "l" * left + "r" * (width - left)), *_latex_groups(table, left),
         _latex_line([*map(_latex_head, [*table.heads, *table.metrics]), "parameters", "$n$"]), r"\midrule",
         *[_latex_row(row, left) for row in table.arms],
         *[r"\midrule"] * bool(table.baselines), *[_latex_row(row, left) for row in table.baselines],
@@ -85,15 +81,22 @@ def plain_latex(table: Plain) -> str:
     r"""A float for ``\input`` of a table of words: booktabs, escaped."""
     columns = "".join("r" if i in table.numeric else "l" for i in range(len(table.heads)))
     lines = [
-        "% needs \\usepackage{booktabs}; written by omnitok, change the sweep instead",
-        r"\begin{table}[t]", r"\centering", rf"\caption{{{latex_escaped(table.caption)}}}",
-        rf"\label{{tab:{table.slug}}}", r"\footnotesize\setlength{\tabcolsep}{3.5pt}",
-        r"\makebox[\linewidth][c]{%  centred even where it is wider than the text",
-        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line([*map(latex_escaped, table.heads)]), r"\midrule",
+        *_latex_float(table, columns), _latex_line([*map(latex_escaped, table.heads)]), r"\midrule",
         *(_latex_line([*map(latex_escaped, row)]) for row in table.rows),
         r"\bottomrule", r"\end{tabular}}",
     ]  # fmt: skip
     return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _latex_float(table: Table | Plain, columns: str) -> list[str]:
+    """Its beginning, up to the first rule."""
+    return [
+        "% needs \\usepackage{booktabs}; written by omnitok, change the sweep instead",
+        r"\begin{table}[t]", r"\centering", rf"\caption{{{latex_escaped(table.caption)}}}",
+        rf"\label{{tab:{table.slug}}}", r"\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        r"\makebox[\linewidth][c]{%  centred even where it is wider than the text",
+        rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
+    ]  # fmt: skip
 
 
 def csv(table: Table) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from omnitok.report.collect import Sweep
 from omnitok.search import Standing, standing, trials, winner
 from omnitok.spec import flow
-from omnitok.sweep.stored import ended, searches
+from omnitok.sweep.stored import drawable, ended, searches
 
 COUNTS: Final = ("trials", "pruned", "failed", "infeasible")
 
@@ -72,16 +72,8 @@ def _value(value: Any) -> str:
 
 
 def _space(sweep: Sweep, said: Sequence[Mapping[str, Any]]) -> Plain:
-    """A line a choice and what it may be, with the arms in which it is so."""
-    found: dict[tuple[str, str, str, str], list[str]] = {}
-    for one in said:
-        for path, of in one["space"].items():
-            size = "" if of["size"] is None else str(of["size"])
-            found.setdefault((path, of["values"], size, of["when"]), []).append(one["arm"])
-    every = [one["arm"] for one in said]
-    rows = tuple((*what, "all" if arms == every else ", ".join(arms)) for what, arms in found.items())
     heads = ("choice", "values", "how many", "where", "arms")
-    return Plain(f"{sweep.slug}-space", "What could be drawn.", heads, rows, (2,))
+    return Plain(f"{sweep.slug}-space", "What could be drawn.", heads, tuple(drawable(said)), (2,))
 
 
 def _suggestions(sweep: Sweep, said: Sequence[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -196,6 +196,17 @@ def found_so_far(stands: Standing) -> str:
     return ", ".join([*parts, *([f"best {best}"] if best else [])])
 
 
+def drawable(said: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str, str]]:
+    """Of the searches of a plan, a row a choice: its path, what it may be, how many that are ("-": no end of them), where
+    it is there, and the arms in which it is so."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in said:
+        for path, of in one["space"].items():
+            size = "-" if of["size"] is None else str(of["size"])
+            found.setdefault((path, of["values"], size, of["when"]), []).append(one["arm"])
+    return [(*what, "all" if len(arms) == len(said) else ", ".join(arms)) for what, arms in found.items()]
+
+
 def _state(root: Path, plan: Mapping[str, Any], trial: dict[str, Any], status_of: Callable[[str], str]) -> State:
     stages = trial["stages"]
     for i, stage in enumerate(stages):
