@@ -575,6 +575,24 @@ def test_a_dead_writers_lock_is_free_at_once(tmp_path):
     assert time.monotonic() - begun < 20, "Optuna's own lock is waited for 30 s"
 
 
+def test_a_writer_that_is_frozen_in_a_line_of_the_journal_is_waited_for_and_a_stop_is_heard(
+    tmp_path, monkeypatch, capsys
+):
+    import fcntl
+
+    monkeypatch.setattr("omnitok.search.storage.LINE_S", 0.2)
+    folder = begin(tmp_path, 3)
+    work(folder, after(3), train=stand_in(folder))
+    before = standing(folder)
+    with (folder / "journal.log").open("ab+") as frozen:
+        fcntl.flock(frozen, fcntl.LOCK_EX)
+        until = time.monotonic() + 1
+        assert work(folder, lambda: time.monotonic() > until, train=stand_in(folder)).stopped
+    assert "the study does not answer" in capsys.readouterr().out and standing(folder) == before
+    work(folder, train=stand_in(folder))
+    assert standing(folder).complete == standing(folder).started == 3
+
+
 def test_a_journal_that_the_disk_refuses_is_as_before(tmp_path, monkeypatch):
     journal = Journal(str(tmp_path / "journal.log"))
     journal.append_logs([{"a": 1}])

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from omnitok.training.studies import study_url
 
 JOURNAL: Final = "journal.log"
 KEPT: Final = "study.json"  # where the study of a search is, so that it is looked for nowhere else
-PATIENCE_S: Final = 3600.0  # how long a database that does not answer is waited for
+PATIENCE_S: Final = 3600.0  # how long a study that does not answer is waited for
+LINE_S: Final = 20.0  # how long another may take to append to the journal
 MAKING_TABLES: Final = 0x6F6D6E69  # the number of the advisory lock under which a database gets its tables
 
 T = TypeVar("T")
@@ -32,14 +34,19 @@ class Unanswered(Exception):
     """The database did not answer, and who asked was told to stop."""
 
 
+class JournalHeld(StorageInternalError):
+    """Somebody who does not go on is in the middle of a line: frozen, or on a disk that does not answer."""
+
+
 class Journal(JournalFileBackend):
     """Optuna's journal, whose writers hold the kernel's lock on the file itself: it is free at once where one dies (that of
-    Optuna is waited for 30 s). What a killed writer left of a line is cut off by the next, or no reader could go on."""
+    Optuna is waited for 30 s). What a killed writer left of a line is cut off by the next, or no reader could go on. One
+    that is frozen in a line holds the others back until it goes on or dies: each raises ``JournalHeld`` after ``LINE_S``."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         content = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         with Path(self._file_path).open("ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file)
             end = _end_of_lines(file)
             file.truncate(end)
             try:
@@ -49,6 +56,18 @@ class Journal(JournalFileBackend):
             except OSError:  # a full disk: nothing was appended
                 os.ftruncate(file.fileno(), end)
                 raise
+
+
+def _lock(file: IO[bytes]) -> None:
+    until = time.monotonic() + LINE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except (BlockingIOError, PermissionError):  # the latter on some network file systems
+            if time.monotonic() > until:
+                raise JournalHeld(f"{file.name} is held by a process that does not go on") from None
+        time.sleep(random.uniform(0.0005, 0.005))
 
 
 def _end_of_lines(file: IO[bytes]) -> int:
@@ -109,7 +128,7 @@ def _refuse_elsewhere(folder: Path, url: str) -> None:
 def patiently(work: Callable[[], T], stop: Callable[[], bool], most_s: float = PATIENCE_S) -> T:
     """Do it, again and again while the database does not answer. What is done must bear to be done twice.
 
-    Raises Unanswered where ``stop`` says so meanwhile, and the database's error after ``most_s``."""
+    The same while somebody who is frozen holds the journal. Raises Unanswered where ``stop`` says so meanwhile, and the database's error after ``most_s``."""
     until, pause = time.monotonic() + most_s, 0.2
     while True:
         try:
@@ -119,13 +138,15 @@ def patiently(work: Callable[[], T], stop: Callable[[], bool], most_s: float = P
                 raise
             if stop():
                 raise Unanswered(str(error)) from None
-        print(f"the database of the study does not answer; asked again in {pause:.0f} s", flush=True)
+        print(f"the study does not answer; asked again in {pause:.0f} s", flush=True)
         time.sleep(pause)
         pause = min(2 * pause, 10.0)
 
 
 def _silent(error: BaseException) -> bool:
-    """Whether the database was not to be reached, rather than asked wrongly."""
+    """Whether the study was not to be reached, rather than asked wrongly."""
+    if isinstance(error, JournalHeld):
+        return True
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     lost = isinstance(cause, sqlalchemy.exc.DBAPIError) and cause.connection_invalidated
     return lost or isinstance(cause, OperationalError | InterfaceError | sqlalchemy.exc.PendingRollbackError)
