@@ -40,13 +40,19 @@ def specs_in(value: Any) -> Iterator[Spec]:
 def places(spec: Spec) -> Iterator[tuple[str | int, ...]]:
     """The paths of the choices in a spec that say where something lies."""
     yield from ((name,) for name in _own_places(type(spec)))
-    for name in type(spec).slots:
-        value = getattr(spec, name)
+    for name, slot in type(spec).slots.items():
+        value = getattr(spec, name) if _leads_to_places(slot) else None
         if isinstance(value, tuple):
             found = ((i, rest) for i, one in enumerate(value) if isinstance(one, Spec) for rest in places(one))
             yield from ((name, i, *rest) for i, rest in found)
         elif isinstance(value, Spec):
             yield from ((name, *rest) for rest in places(value))
+
+
+@functools.cache
+def _leads_to_places(slot: Registry[Any]) -> bool:
+    """Whether any component in or below a slot says where something lies."""
+    return any(_own_places(kind) for inner in slots_below(slot).values() for kind in inner.specs.values())
 
 
 @functools.cache

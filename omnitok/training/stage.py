@@ -17,6 +17,7 @@ from omnitok.spec import (
     Fault,
     Map,
     Mark,
+    Registry,
     Spec,
     SpecError,
     check,
@@ -32,6 +33,7 @@ from omnitok.spec import (
     places,
     plain,
     resolve,
+    slots_below,
     specs_in,
     versions,
     walk,
@@ -204,14 +206,19 @@ def seeded(shared: StageRun) -> Callable[[int | None, Mapping[str, str]], StageR
 def fingerprints(spec: Spec, said: Map) -> dict[str, str]:
     """{"data": hash}: what the bytes of every dataset that a spec names are."""
     found = {}
-    for name in type(spec).model_fields:
-        for inner in specs_in(getattr(spec, name)):
+    for name, slot in type(spec).slots.items():
+        for inner in specs_in(getattr(spec, name)) if _leads_to_data(slot) else ():
             if inner.registry is DATASETS:
                 try:
                     found[name] = _fingerprint(inner, data_root())
                 except DataError as error:
                     raise SpecError([Fault(said.marks.get(name, said.mark), name, str(error))]) from None
     return found
+
+
+@functools.cache
+def _leads_to_data(slot: Registry[Any]) -> bool:
+    return any(inner is DATASETS for inner in slots_below(slot).values())
 
 
 @functools.lru_cache(maxsize=256)
