@@ -409,6 +409,18 @@ def test_what_a_site_would_never_run_is_said(sweep, runs_root, said, sentence):
     assert not review(plan_sweep(sweep)).unfit
 
 
+def test_of_several_partitions_one_that_fits_is_enough():
+    gpu = profile().partitions[0]
+    two = profile(partitions=(gpu, gpu._replace(name="long", default=False, minutes=None, gpus=0)))
+    asked = {"slurm_partition": "gpu,long", "timeout_min": 900}
+    assert list(site.unfit(two, asked)) == []
+    assert len(list(site.unfit(two, {**asked, "gpus_per_node": 3}))) == 3
+    assert list(site.unfit(two, {"nodes": 5})) == ["nodes=5: the partition gpu has 4"]
+    assert list(site.unfit(two, {"slurm_partition": "gpu,lang"})) == [
+        "slurm_partition='lang': no such partition; did you mean 'long'?"
+    ]
+
+
 def test_a_profile_that_is_none_is_refused_with_the_way_to_a_new_one(sweep, runs_root):
     runs_root.mkdir()
     for text in ("{", "[]", '{"partitions": [], "nodes": []}'):

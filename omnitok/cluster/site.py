@@ -217,22 +217,30 @@ def _preemption(site: Site) -> Iterator[Found]:
 
 
 def unfit(site: Site, given: Mapping[str, Any]) -> Iterator[str]:
-    """Why a job that is given this would never run here, in a sentence each."""
-    name = given.get("slurm_partition", "")
+    """Why a job that is given this would never run here, in a sentence each. Of several partitions one that fits is
+    enough, but all must be there."""
+    names = str(given.get("slurm_partition", "")).split(",")  # nothing: the default
     known = [one.name for one in site.partitions]
-    for one in str(name).split(",") if name else [""]:
-        found = site.partition(one)
-        if found is None:
-            yield (
-                f"slurm_partition={one!r}: no such partition{near(one, known)}"
-                if one
-                else "slurm_partition must be said"
-            )
-            continue
-        if found.minutes is not None and given.get("timeout_min", 0) > found.minutes:
-            yield f"timeout_min={given['timeout_min']}: the partition {found.name} lets a job take {found.minutes} minutes"
-        if given.get("gpus_per_node", 0) > found.gpus:
-            yield f"gpus_per_node={given['gpus_per_node']}: a node of the partition {found.name} has {found.gpus}"
+    found = {name: site.partition(name) for name in names}
+    for name in (name for name, one in found.items() if one is None):
+        yield (
+            f"slurm_partition={name!r}: no such partition{near(name, known)}"
+            if name
+            else "slurm_partition must be said"
+        )
+    short = [list(_short(one, given)) for one in found.values() if one]
+    if all(short):
+        yield from (sentence for sentences in short for sentence in sentences)
+
+
+def _short(one: Partition, given: Mapping[str, Any]) -> Iterator[str]:
+    """What of this a partition does not have."""
+    if one.minutes is not None and given.get("timeout_min", 0) > one.minutes:
+        yield f"timeout_min={given['timeout_min']}: the partition {one.name} lets a job take {one.minutes} minutes"
+    if given.get("gpus_per_node", 0) > one.gpus:
+        yield f"gpus_per_node={given['gpus_per_node']}: a node of the partition {one.name} has {one.gpus}"
+    if given.get("nodes", 1) > one.nodes:
+        yield f"nodes={given['nodes']}: the partition {one.name} has {one.nodes}"
 
 
 # ---- kept
