@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -410,3 +411,18 @@ def test_two_launchers_do_not_submit_at_once(slurm, runs_root, sweep, monkeypatc
     with ledger.alone(sweep.parent), pytest.raises(runs.Busy, match="another launcher submits from here"):
         submit(runs_root, sweep, [piece("a")], Resources())
     assert slurm.scripts == []
+
+
+def test_a_launcher_that_was_stopped_and_wakes_does_not_submit_beside_the_one_that_took_over(
+    slurm, runs_root, sweep, monkeypatch
+):
+    place = sweep.parent / ledger.LAUNCHING
+
+    def frozen(folder):
+        next((place / "attempts").iterdir()).rename(place / ".fenced.it")  # as whoever takes it over does
+        return {}
+
+    monkeypatch.setattr(sys.modules["omnitok.cluster.submit"], "attempts", frozen)
+    with pytest.raises(runs.Fenced):
+        submit(runs_root, sweep, [piece("a")], Resources())
+    assert slurm.scripts == [] and ledger.read(sweep) == []

@@ -5,12 +5,11 @@ after it, their ids, or that Slurm refused. Where the second is missing a kill o
 the jobs, if there are any, are found by the token.
 """
 
-import fcntl
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,7 +17,8 @@ from typing import Any, Final, NamedTuple
 from omnitok import runs
 
 LEDGER: Final = "jobs.jsonl"
-PATIENCE_S = 60.0  # how long another launcher of this sweep may be at it
+LAUNCHING: Final = "launching"  # the folder whose lease a launcher holds
+PATIENCE_S = 90.0  # how long another launcher may be at it; one that died elsewhere is known to be dead by then
 
 
 class Entry(NamedTuple):
@@ -117,16 +117,19 @@ def _submission(entry: Entry) -> tuple[str, ...]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other launchers out that would submit from this folder. Raises Busy where one is at it for over a minute."""
-    with (folder / "submitting").open("ab") as file:
-        until = time.monotonic() + PATIENCE_S
+def alone(folder: Path) -> Iterator[runs.Held]:
+    """Keep other launchers out that would submit from this folder, on whatever machine. Raises Busy where one is at it for
+    long, and Fenced at the end where another took over, as this one was stopped for ``runs.STALE_S``."""
+    place = folder / LAUNCHING
+    place.mkdir(exist_ok=True)
+    until = time.monotonic() + PATIENCE_S
+    with ExitStack() as stack:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = stack.enter_context(runs.lease(place))
                 break
-            except BlockingIOError:
+            except runs.Busy:
                 if time.monotonic() > until:
                     raise runs.Busy(f"{folder.name}: another launcher submits from here") from None
-                time.sleep(0.1)
-        yield
+            time.sleep(0.1)
+        yield held

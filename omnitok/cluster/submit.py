@@ -60,7 +60,7 @@ def submit(
     written down: it counts as submitted until it is found, or for two minutes.
     """
     root, folder = root.resolve(), folder.resolve()
-    with alone(folder.parent):
+    with alone(folder.parent) as held:
         _recover(folder)
         queued = queue(folder)  # before the folders are looked at: what ends in between is seen as done
         jobs = {piece: one.job for piece, one in queued.items() if one.state in ACTIVE}
@@ -70,7 +70,7 @@ def submit(
         site = room(limits(), submitted(), spare)
         code = freeze(root)
         others = elsewhere(folder, {one for piece in wanted for one in _open(root, piece)})
-        at, found = _At(root, folder, code, attempts(folder)), list[Submitted]()
+        at, found = _At(root, folder, code, attempts(folder), held), list[Submitted]()
 
         def hand(array: Array) -> dict[str, str]:
             entries = _submit(at, array, resources)
@@ -179,17 +179,19 @@ def _split(arrays: Iterable[Array], most: int, room: int) -> Iterator[Array]:
 
 
 class _At(NamedTuple):
-    """The runs' folder, the sweep's, the frozen code's, and how often each piece was submitted before."""
+    """The runs' folder, the sweep's, the frozen code's, how often each piece was submitted before, and the lease that
+    keeps other launchers out."""
 
     root: Path
     folder: Path
     code: Path
     before: Mapping[str, int]
+    held: runs.Held
 
 
 def _submit(at: _At, array: Array, resources: Resources) -> list[Entry]:
     """Submit one array, written down before and after. -> its entries. Raises SpecError where Slurm, or submitit, refuses
-    what was asked for, or Slurm does not answer."""
+    what was asked for, or Slurm does not answer; Fenced where another launcher has taken over."""
     token, now, size = uuid.uuid4().hex, provenance.now(), len(array.jobs)
     given = {name: value for name, value in array.given.items() if name not in OWN}
     wrong = {name: option_fault(name, value) for name, value in given.items() if name.startswith(SLURM)}
@@ -215,6 +217,7 @@ def _submit(at: _At, array: Array, resources: Resources) -> list[Entry]:
         for index, job in enumerate(array.jobs)
         for piece in job
     ]
+    at.held.check()
     ledger.intend(at.folder, entries)
     label = array.jobs[0][0].label
     try:
