@@ -40,8 +40,8 @@ class Extra(NamedTuple):
 def collect_garbage(
     root: Path, *, adversaries: bool = False, stopped: bool = False, logs: bool = False, free: bool = False
 ) -> Collected:
-    """Checkpoints of finished runs, what dead attempts left, halves of files, links to nothing, frozen code that no
-    unfinished sweep was submitted with; and what ``Extra`` has. ``free``: delete them, each under its lease.
+    """Checkpoints of finished runs, what dead attempts and probes left, halves of files, links to nothing, frozen code that
+    no unfinished sweep was submitted with; and what ``Extra`` has. ``free``: delete them, each under its lease.
 
     Weights stay, and of an unfinished run its checkpoint. Nothing of a pool is touched: a borrowed run is links."""
     extra = Extra(adversaries, stopped, logs)
