@@ -142,6 +142,16 @@ def test_reading_how_a_search_stands_loads_neither_torch_nor_optuna(tmp_path):
 # What workers do
 
 
+def test_what_a_power_failure_left_of_how_a_search_stands_is_made_again(tmp_path):
+    folder = begin(tmp_path, 2)
+    work(folder, after(3), train=stand_in(folder))
+    (folder / "standing.json").write_bytes(b"")
+    (folder / "trials.jsonl").write_bytes(b"\0" * 50)
+    assert standing(folder).started == 0 and trials(folder) == []
+    work(folder, train=stand_in(folder))
+    assert standing(folder).started == len(trials(folder)) == 2
+
+
 def test_a_target_is_a_total_and_may_be_raised(tmp_path):
     folder = begin(tmp_path, 4)
     assert len(work(folder, train=stand_in(folder)).trials) == 4

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from omnitok import runs
+from omnitok.runs.writing import lines
 
 SEARCH: Final = "search.json"  # what is searched in one arm
 STANDING: Final = "standing.json"
@@ -38,9 +39,11 @@ def standing(folder: Path) -> Standing:
     """How the search in a folder stands. Before the first suggestion nothing has come of it. Raises FileNotFoundError
     where no search was prepared there."""
     target = int(runs.read_json(folder / SEARCH)["search"]["trials"])
-    if not (folder / STANDING).exists():
-        return Standing(target)
-    kept = Standing(**runs.read_json(folder / STANDING))
+    path = folder / STANDING
+    try:
+        kept = Standing(**json.loads(path.read_bytes())) if path.exists() else Standing(target)
+    except ValueError:  # a power failure; whoever works next writes it again
+        kept = Standing(target)
     return kept._replace(target=target, done=winner(folder) is not None)
 
 
@@ -58,5 +61,4 @@ def trials(folder: Path) -> list[dict[str, Any]]:
     """Every suggestion in order of its number, as it was when one last ended: ``number``, ``state`` (complete, pruned, failed,
     infeasible, running), ``labels`` {path: number or label}, ``objectives`` {metric: value}, ``runs`` (digests of
     its stages, first to last), ``attempts``, ``seconds``, ``deviations``, ``reason``, ``warm`` (which trial of another sweep it is)."""
-    path = folder / TRIALS
-    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    return lines(folder / TRIALS)

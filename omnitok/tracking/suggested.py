@@ -1,11 +1,11 @@
 """Which stage runs a sweep's searches suggested, read off their files."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from omnitok import runs
+from omnitok.runs.writing import lines
 
 TRIALS: Final = "trials.jsonl"  # in the folder of an arm's search: a line a suggestion
 STOPPED: Final = "stopped.json"  # in a run's folder: why it is not done, and will not be
@@ -23,9 +23,7 @@ def suggestions(folder: Path, plan: Mapping[str, Any]) -> dict[str, list[Suggest
     """{digest of a stage run: the suggestions that it is a stage of}. ``folder``: of a stored sweep."""
     found: dict[str, list[Suggestion]] = {}
     for one in plan.get("searches", ()):
-        path = folder / one["folder"] / TRIALS
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            trial = json.loads(line)
+        for trial in lines(folder / one["folder"] / TRIALS):
             for digest in trial.get("runs") or ():
                 suggestion = Suggestion(one["arm"], trial["number"], trial["state"])
                 found.setdefault(digest, []).append(suggestion)
