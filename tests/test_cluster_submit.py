@@ -35,7 +35,7 @@ class Slurm:
         self.says("scontrol", "MaxArraySize            = 4\nMaxJobCount             = 10000\n")
         self.does(
             "sbatch",
-            f'n=$(( $(ls {folder}/*.sh 2>/dev/null | wc -l) + 101 )); cp "$2" {folder}/$n.sh; '
+            f'n=$(( $(ls {folder}/*.sh 2>/dev/null | wc -l) + 101 )); for last; do :; done; cp "$last" {folder}/$n.sh; '
             "echo Submitted batch job $n",
         )
 
@@ -245,6 +245,7 @@ def test_a_controller_that_hangs_is_refused_and_what_it_may_have_is_not_submitte
         submit(runs_root, sweep, pieces, Resources())
     [token] = {entry.token for entry in ledger.read(sweep)}
     assert any(f"omnitok:{token}" in line for line in slurm.asked)
+    assert any(f"--export=ALL --job-name={NAME} " in line for line in slurm.asked)  # whatever SBATCH_... says
     assert {one.state for one in queue(sweep).values()} == {"unknown"}
     assert submit(runs_root, sweep, pieces, Resources()) == [] and slurm.scripts == []
     slurm.does(

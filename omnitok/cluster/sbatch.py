@@ -19,6 +19,9 @@ LOGS: Final = "jobs"  # below a sweep's folder: 12_3_0_log.out and .err; and a f
 TASKS: Final = "tasks.json"  # in that: what its tasks are
 TIMEOUT_MIN: Final = 240  # where nobody says: a job that takes longer is requeued and goes on
 SIGNAL_S: Final = 90  # before its end a job is told to save
+SURE: Final = (
+    "--export=ALL",
+)  # on the command line, which wins over a login's SBATCH_... variables, as no script does
 SBATCH_S = 60.0  # how long a controller may take to answer a submission
 # of these nobody knows whether the controller has the job: it was asked, and the answer was lost
 UNSURE: Final = ("timed out", "Unable to contact", "Zero Bytes", "Connection", "Unexpected message", "Transport")
@@ -48,7 +51,8 @@ def submit_array(
     said = comment(str(given.get("slurm_comment", folder)), token)
     try:
         with no_allocation():
-            answer = ask("sbatch", f"--comment={said}", str(place / "sbatch.sh"), seconds=SBATCH_S)
+            words = (*SURE, f"--job-name={job_name(folder)}", f"--comment={said}", str(place / "sbatch.sh"))
+            answer = ask("sbatch", *words, seconds=SBATCH_S)
     except Silent as error:
         raise Unknown(str(error)) from None
     except Unanswered as error:
