@@ -18,7 +18,7 @@ from omnitok.search.patching import applied
 from omnitok.search.prepare import Prepared
 from omnitok.search.space import Values
 from omnitok.search.told import Outcome, Told
-from omnitok.spec import Fault, SpecError, near, resolve
+from omnitok.spec import Fault, Map, SpecError, near, resolve
 from omnitok.training import Task
 from omnitok.training.stage import Stage, StageRun, data_root, mark_for, read_stages, seeded, unseeded
 
@@ -148,6 +148,13 @@ def bind(stages: Sequence[Stage], seed: int) -> list[StageRun]:
         digests[run.name] = run.digest
         bound.append(run)
     return bound
+
+
+def pace(text: Map) -> tuple[int, int]:
+    """(steps to the first look at the validation split, all steps) of the last stage. Raises SpecError."""
+    said = read_stages(text)[-1].spec.model_dump()
+    steps = int(said.get("steps", 1))
+    return min(int(said.get("validate_every", steps)), steps), steps
 
 
 def costs(stages: Sequence[Stage]) -> dict[str, float]:

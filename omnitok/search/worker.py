@@ -230,7 +230,7 @@ def _pruner(prepared: Prepared) -> Any:
     """For the last stage as the arm says it."""
     if prepared.search.pruner == PRUNERS.default("none"):
         return resolve(prepared.search.pruner)(1, 1)
-    from omnitok.search.fitting import pace  # noqa: PLC0415
+    from omnitok.search.arm import pace  # noqa: PLC0415
 
     return resolve(prepared.search.pruner)(*pace(prepared.text))
 

@@ -1,7 +1,6 @@
 """What is searched within each arm of a sweep, as it is planned: who suggests what, how it stands, what has won."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -192,18 +191,10 @@ def corners(parameters: Mapping[str, Parameter]) -> list[tuple[str, dict[str, An
     at their first."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for path, one in parameters.items():
-        for value in ends(one):
+        for value in one.ends():
             drawn = _drawn(parameters, {**_needed(parameters, path), path: value})
             found.setdefault(json.dumps(drawn, sort_keys=True), (path, drawn))
     return list(found.values())[:MOST]
-
-
-def ends(one: Parameter) -> list[Any]:
-    """The ends of a range, or every label of a choice."""
-    if named := one.labels():
-        return list(named)
-    low, high, step = one.low, one.high, one.step  # type: ignore[attr-defined]
-    return [low, high if step is None else low + math.floor((high - low) / step + 1e-9) * step]
 
 
 def _needed(parameters: Mapping[str, Parameter], path: str) -> dict[str, str]:
@@ -218,7 +209,7 @@ def _drawn(parameters: Mapping[str, Parameter], moved: Mapping[str, Any]) -> dic
     drawn: dict[str, Any] = {}
     for path, one in parameters.items():
         if one.there(drawn):
-            drawn[path] = moved.get(path, ends(one)[0])
+            drawn[path] = moved.get(path, one.ends()[0])
     return drawn
 
 
@@ -291,7 +282,7 @@ def ranged(one: Parameter, said: Mapping[str, Any]) -> dict[str, Any]:
     when = " and ".join(f"{path} is {' or '.join(wanted)}" for path, wanted in one.when.items())
     if named := one.labels():
         return {"values": ", ".join(named), "size": len(named), "when": when}
-    low, high = ends(one)
+    low, high = one.ends()
     step = said["step"] or (1 if said["type"] == "int" else None)
     words = f"{low:g} to {high:g}" + (f" in steps of {said['step']:g}" if said["step"] else "")
     size = None if step is None else 1 + round((high - low) / step)
