@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from omnitok import runs
 from omnitok.cluster.asking import ask
 from omnitok.cluster.ended import LOGS
-from omnitok.cluster.sbatch import SURE, no_allocation
+from omnitok.cluster.sbatch import WHOLE, no_allocation
 from omnitok.cluster.tokens import job_name
 
 KEEPERS: Final = "keepers.jsonl"  # in a sweep's folder: a line a keeper, its job and the jobs that wake it
@@ -82,7 +82,8 @@ def _submit(folder: Path, code: Path, dependency: str, given: Mapping[str, Any])
     words = [f"--{option}={value}" for option in AS_THE_SWEEP if (value := given.get(f"slurm_{option}"))]
     with no_allocation():
         said = ask(
-            "sbatch", *SURE, "--parsable", f"--job-name={name(folder)}", f"--dependency={dependency}", "--kill-on-invalid-dep=yes",
+            "sbatch", WHOLE, "--parsable", f"--job-name={name(folder)}",
+            f"--dependency={dependency}", "--kill-on-invalid-dep=yes",
             "--ntasks=1", "--cpus-per-task=1", f"--mem={MEMORY_MB}M", f"--time={MINUTES}", "--requeue", "--open-mode=append",
             f"--output={str(logs).replace('%', '%%')}/keeper_%j.log", *words, str(script),
         )  # fmt: skip

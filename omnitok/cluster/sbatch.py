@@ -19,9 +19,8 @@ LOGS: Final = "jobs"  # below a sweep's folder: 12_3_0_log.out and .err; and a f
 TASKS: Final = "tasks.json"  # in that: what its tasks are
 TIMEOUT_MIN: Final = 240  # where nobody says: a job that takes longer is requeued and goes on
 SIGNAL_S: Final = 90  # before its end a job is told to save
-SURE: Final = (
-    "--export=ALL",
-)  # on the command line, which wins over a login's SBATCH_... variables, as no script does
+# the command line wins over the SBATCH_... variables of a login, which win over a script
+WHOLE: Final = "--export=ALL"
 SBATCH_S = 60.0  # how long a controller may take to answer a submission
 # of these nobody knows whether the controller has the job: it was asked, and the answer was lost
 UNSURE: Final = ("timed out", "Unable to contact", "Zero Bytes", "Connection", "Unexpected message", "Transport")
@@ -51,7 +50,7 @@ def submit_array(
     said = comment(str(given.get("slurm_comment", folder)), token)
     try:
         with no_allocation():
-            words = (*SURE, f"--job-name={job_name(folder)}", f"--comment={said}", str(place / "sbatch.sh"))
+            words = (WHOLE, f"--job-name={job_name(folder)}", f"--comment={said}", str(place / "sbatch.sh"))
             answer = ask("sbatch", *words, seconds=SBATCH_S)
     except Silent as error:
         raise Unknown(str(error)) from None
