@@ -39,6 +39,17 @@ def begun(folder: Path, steps: int) -> None:
     runs.write_json(folder / runs.PROVENANCE, {"created": "2026-01-01T00:00:00+00:00"})
 
 
+def test_what_is_being_measured_is_waited_for(sweep: Path, runs_root: Path):
+    watch = omnitok.watch_sweep(sweep)
+    stages = next(trial for trial in plan_sweep(sweep).trials if trial.seed == 0).stages
+    for one in stages:
+        runs.write_json(runs_root / one / runs.RESULT, {})
+    with runs.lease(runs_root / stages[-1]):
+        glance = watch.look()
+        assert glance.counts["unevaluated"] == 1 and glance.busy
+    assert not watch.look().busy
+
+
 def test_a_stage_that_trains_has_its_step_its_pace_and_its_hours(sweep: Path, runs_root: Path):
     watch = omnitok.watch_sweep(sweep)
     assert not watch.look().busy

@@ -105,8 +105,13 @@ class Watch:
         going = dict.fromkeys(one for state in states if state.status in GOING for one in state.trial["stages"])
         running = [self._running(one, stages[one], labels[one]) for one in going if self._trains(one)]
         active = {_said(name, stages, labels): job for name, job in jobs.items() if job.state in ACTIVE}
-        busy = bool(active) or any(state.status == "running" for state in states) or self._searching(states, jobs)
+        busy = bool(active) or any(map(self._works, states)) or self._searching(states, jobs)
         return Glance(self.name, states, running, active, self._hours(stages, done, running), busy)
+
+    def _works(self, state: State) -> bool:
+        """Whether somebody trains or measures it."""
+        measured = state.status == "unevaluated" and runs.leased(self.root / state.trial["stages"][-1])
+        return measured or state.status == "running"
 
     def _trains(self, stage: str) -> bool:
         return runs.status(self.root / stage) == "running"
