@@ -162,3 +162,15 @@ def test_what_a_killed_probe_of_the_site_left_goes_once_it_is_old(runs_root):
     old(runs_root / ".site-old")
     assert paths(free=True) == {".site-old"}
     assert [path.name for path in runs_root.iterdir()] == [".site-young"]
+
+
+def test_what_a_killed_worker_of_a_search_left_goes_and_one_that_lives_is_left_alone(runs_root):
+    search = runs_root / "sweeps" / "0123456789abcdef" / "search" / "fsq"
+    for place in (search, search / "trials" / "0", search / "trials" / "1"):
+        (place / "attempts" / "dead").mkdir(parents=True)
+        old(place / "attempts")
+    with runs.lease(search / "trials" / "1"):
+        found = omnitok.collect_garbage(free=True)
+    assert found.busy == ("sweeps/0123456789abcdef/search/fsq/trials/1",)
+    assert {one.path for one in found.files} == {search / "attempts", search / "trials" / "0" / "attempts"}
+    assert not list(runs_root.rglob("attempts")) and (search / "trials" / "0").is_dir()

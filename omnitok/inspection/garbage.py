@@ -49,16 +49,15 @@ def collect_garbage(
     needed = _needed(root, folders)
     judged = {name for name, takes in needed.items() if takes}
     ended = pruned(root) - needed.keys() if extra.stopped else set()
-    files: list[Freed] = [*_links(root), *_probes(root)]
-    files += _partials([*root.glob("sweeps/*"), *root.glob("sweeps/*/search/*")])
+    files: list[Freed] = [*_links(root), *_probes(root), *_partials(root.glob("sweeps/*"))]
     busy = []
     if free:
         delete(files)
-    for folder in folders:
+    for folder in (*folders, *_of_searches(root)):
         try:
             files += _of(folder, extra.adversaries and folder.name not in judged, folder.name in ended, free)
         except runs.Busy:
-            busy.append(folder.name)
+            busy.append(str(folder.relative_to(root)))
     more, kept = of_sweeps(root, extra.logs, free)
     files += more
     gone = {one.path for one in files}
@@ -74,8 +73,14 @@ def collect_garbage(
     )
 
 
+def _of_searches(root: Path) -> Iterator[Path]:
+    """The folders of searches in which somebody may hold a lease: the search, its one worker, each suggestion."""
+    for folder in sorted(path for path in root.glob("sweeps/*/search/*") if path.is_dir()):
+        yield from (folder, *(path for path in (folder / "worker", *folder.glob("trials/*")) if path.is_dir()))
+
+
 def _of(folder: Path, adversary: bool, stopped: bool, free: bool) -> list[Freed]:
-    """Of one run. Raises Busy where somebody works in it."""
+    """Of one run, or of a search. Raises Busy where somebody works in it."""
     if runs.leased(folder):
         raise runs.Busy(folder.name)
     dead = [Freed(path, size_of(path), "left by an attempt that died") for path in _dead(folder)]
