@@ -16,10 +16,13 @@ BOTH: Final = "postgresql:// or the journal file, which is the usual one, hand e
 
 
 class Objective(BaseModel):
-    """What is sought: a record's key of the last stage, measured on the validation split, or what the model costs."""
+    """What is sought: a record's key of the last stage, measured on the validation split, whose last value counts, not its
+    best; or what the model costs."""
 
     model_config = STRICT
-    metric: str = Field(description="val/psnr and the like, or parameters, flops, bits_per_token")
+    metric: str = Field(
+        description="val/psnr and the like, as it is at the end of the last stage; or parameters, flops, bits_per_token"
+    )
     goal: Literal["maximize", "minimize"] | None = Field(None, description="which way; of known metrics it is known")
 
     @model_validator(mode="after")
@@ -94,7 +97,10 @@ class Search(BaseModel):
     objective: Annotated[tuple[AnObjective, ...], Strict(False), BeforeValidator(_listed), Field(min_length=1)] = Field(
         description="one or several of {metric, goal}; a bare name where the better direction is known"
     )
-    trials: Count = Field(description="how many suggestions in total, whatever became of each; raising it goes on")
+    trials: Count = Field(
+        description="how many suggestions in total, whatever became of each; raising it goes on. An arm of which 5 in a row "
+        "fail alike is given up before"
+    )
     hours: Positive | None = Field(None, description="hours of training in total after which no trial is begun")
     sampler: Sampler = SAMPLERS.default("tpe")
     pruner: Pruner = PRUNERS.default("none")
