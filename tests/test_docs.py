@@ -73,7 +73,16 @@ def test_every_command_is_in_the_readme():
     assert all(f"omnitok {name}" in README for name in main.commands)
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{n}.md" for n in ("slurm", "mlflow", "postgresql"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        *(f"docs/{n}.md" for n in ("slurm", "mlflow", "postgresql")),
+    ],
+)
 def test_no_link_of_a_document_is_broken(name):
     text = (ROOT / name).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
