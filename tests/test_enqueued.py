@@ -5,6 +5,7 @@ import tiny
 
 from omnitok import launch_sweep, plan_sweep, runs, sweep_states
 from omnitok.cluster import Queued, Submitted
+from omnitok.cluster.asking import Unanswered
 from omnitok.cluster.ledger import LEDGER, Entry, add
 from omnitok.runs import Failure
 from omnitok.spec import Fault, Mark, SpecError
@@ -181,6 +182,24 @@ def test_what_slurm_refuses_of_other_resources_is_over_for_all_that_would_be_giv
     jobs = retried(folder)
     assert asked == [{left: 2, right: 2}, {flat: 1}]
     assert jobs.over.keys() == {left, right} and [one.piece for one in jobs.submitted] == [flat]
+
+
+def test_a_controller_that_is_silent_when_a_sweep_is_stopped_is_said_and_no_traceback(sweep, runs_root, monkeypatch):
+    first, *_ = stages(sweep, runs_root)
+    answering(monkeypatch, {})
+    folder = launch_sweep(sweep, ["failures.killed={retry: 0, stop_after: 1}"], cluster="slurm").folder
+    add(folder, Entry("2026-01-01T00:00:00+00:00", first, [first], "1", 1, "code", {}))
+    trace = 'Traceback (most recent call last):\n  File "/a/b.py", line 1, in run\nKeyError: 1\n'
+    runs.fail(runs_root / first, Failure("killed", "gone", trace, "1"))
+    flat = stages(sweep, runs_root)[3]
+    answering(monkeypatch, {first: Queued("1", "failed", "FAILED", "killed"), flat: Queued("2", "pending", "Priority")})
+
+    def silent(folder):
+        raise Unanswered("squeue: no")
+
+    monkeypatch.setattr(room.keeper, "waiting", silent)
+    jobs = retried(folder)
+    assert jobs.stopped.startswith("stopped after 1 jobs") and jobs.notes == ["squeue: no"] and not jobs.submitted
 
 
 def test_a_trial_is_where_the_job_of_its_first_open_stage_is(sweep, runs_root, monkeypatch):
