@@ -162,7 +162,11 @@ def test_a_group_is_called_like_its_table():
         if isinstance(value, Registry)
     }
     closed = {name for name, registry in named if registry.group is None}
-    assert closed == {"MODELS", "EVALUATIONS"}  # of one component each, whose parts are slots
+    assert closed == {
+        "MODELS",
+        "EVALUATIONS",
+        "PARAMETERS",
+    }  # of one component each, whose parts are slots; of what Optuna draws
     assert {PREFIX + name.lower() for name, registry in named} - {registry.group for _, registry in named} == {
         PREFIX + name.lower() for name in closed
     }

@@ -54,7 +54,9 @@ def asha(every: int, steps: int, *, least: Count | None = None, factor: Factor =
     return SuccessiveHalvingPruner(min_resource=least or every, reduction_factor=factor, min_early_stopping_rate=rate)
 
 
-PRUNERS: Registry[Any] = Registry("pruner", usual="none", none=none, median=median, hyperband=hyperband, asha=asha)
+PRUNERS: Registry[Any] = Registry(
+    "pruner", group="omnitok.pruners", usual="none", none=none, median=median, hyperband=hyperband, asha=asha
+)
 if TYPE_CHECKING:
     Pruner = Spec
 else:

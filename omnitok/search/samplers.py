@@ -89,7 +89,9 @@ def gp(seed: int, *, startup: Count = 10, deterministic: bool = False) -> Any:
     )
 
 
-SAMPLERS: Registry[Any] = Registry("sampler", usual="tpe", random=random, tpe=tpe, cmaes=cmaes, nsga2=nsga2, gp=gp)
+SAMPLERS: Registry[Any] = Registry(
+    "sampler", group="omnitok.samplers", usual="tpe", random=random, tpe=tpe, cmaes=cmaes, nsga2=nsga2, gp=gp
+)
 if TYPE_CHECKING:
     Sampler = Spec
 else:
