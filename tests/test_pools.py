@@ -61,6 +61,7 @@ def test_what_a_pool_has_is_neither_trained_nor_measured_again(sweep, runs_root,
     before = stood(pool)
     monkeypatch.setattr(Reconstruct, "train", lambda *_: pytest.fail("trained"))
     assert f"5 stages are finished in {pool}: a launch borrows them" in call("plan", sweep)
+    assert call("plan", sweep, "--diff").splitlines()[-1] == "nothing to do"
     done = launch(sweep)
     assert (done.trained, done.measured) == (0, 0) and {state.status for state in done.states} == {"done"}
     assert {state.reason for state in done.states} == {f"borrowed from {pool}"}

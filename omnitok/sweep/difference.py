@@ -11,6 +11,7 @@ from omnitok.cluster.ledger import LEDGER, newest
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import elsewhere
 from omnitok.cluster.submit import Around
+from omnitok.sweep.adopt import lendable
 from omnitok.sweep.enqueue import lacking
 from omnitok.sweep.estimate import statuses
 from omnitok.sweep.plan import Plan
@@ -50,7 +51,7 @@ class Difference(NamedTuple):
 def difference(root: Path, plan: Plan) -> Difference:
     """``root``: the runs' folder. Raises SpecError where jobs were submitted and Slurm does not answer."""
     settled = found(root, plan)
-    missing, trained = lacking(root, settled)
+    missing, trained = lacking(root, settled, lendable(root, list(plan.runs.values())))
     pieces = [*trained, *search_pieces(root, plan)]
     folder = folder_of(root, plan.asked.digest)
     jobs = queue(folder) if (folder / LEDGER).exists() else {}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from omnitok.cluster import Piece, Queued, Submitted, keeper
@@ -100,13 +101,16 @@ def enqueue(root: Path, folder: Path, settled: Settled, wish: Wish) -> Jobs:
         return _act(root, folder, settled, todo)
 
 
-def lacking(root: Path, settled: Settled) -> tuple[list[Wanted], list[Piece]]:
-    """What is not done of a plan, and the same as pieces for a cluster, parents first."""
+def lacking(
+    root: Path, settled: Settled, there: Mapping[str, tuple[Path, str]] = MappingProxyType({})
+) -> tuple[list[Wanted], list[Piece]]:
+    """What is not done of a plan, and the same as pieces for a cluster, parents first. ``there``: what is yet to be borrowed,
+    and counts as done."""
     planned, names, _ = settled
     resources = planned.asked.file.resources
     each = {names[digest]: given(resources, one) for digest, one in used(planned.trials, planned.runs).items()}
     paths = {trial_name(one): [names[digest] for digest in one.stages] for one in planned.trials}
-    missing = [one for one in wanted(settled) if not one.done(root)]
+    missing = [one for one in wanted(settled) if not one.done(root) and not one.lent(root, there)]
     return missing, pieces(paths, [one.work for one in missing], each)
 
 

@@ -1,6 +1,6 @@
 """A plan and the folders of its runs: what is there, what is missing, and what says so."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +64,16 @@ class Wanted(NamedTuple):
 
     def done(self, root: Path) -> bool:
         return all((root / file).exists() for file in self.files)
+
+    def lent(self, root: Path, there: Mapping[str, tuple[Path, str]]) -> bool:
+        """Whether it is done once a launch has borrowed ``there``, which is what ``lendable`` says; of a run that is older
+        than its name the measurements stay where they are."""
+        pool, name = there.get(self.work.stage, (root, ""))
+        if not name or (self.work.evaluation and name != self.work.stage):
+            return False
+        return all(
+            (root / file).exists() or (pool / file.replace(self.work.stage, name, 1)).exists() for file in self.files
+        )
 
 
 def works(root: Path, planned: Plan, names: dict[str, str], data: dict[str, Any]) -> list[Work]:
