@@ -109,7 +109,7 @@ def test_jobs_that_make_way_for_others_come_back(
 
 
 def test_jobs_whose_time_is_over_go_on_later(cluster: Cluster, runs_root: Path, mirror: str, tmp_path: Path) -> None:
-    sweep = tiny.write(tmp_path, long(1500), text(shares="[0.5]", timeout_min=1, slurm_signal_delay_s=50))
+    sweep = tiny.write(tmp_path, long(4000), text(shares="[0.5]", timeout_min=1, slurm_signal_delay_s=50))
     jobs = launch_sweep(sweep, cluster="slurm").jobs
     assert jobs is not None
     finish(sweep, cluster, 1200)
