@@ -7,6 +7,11 @@ READY := .venv/.ready
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 MISSING = { echo "omnitok needs $(1)" >&2; exit 1; }
 
+# They wait for Slurm more than they compute, so three at a time, each on a cluster of its own. What a loaded machine did not
+# do in time is tried once more, alone; what fails twice has failed.
+CLUSTERS = $(BIN)/python -m pytest tests/slurm --ignore=tests/slurm/soak -n 3 --dist worksteal
+AGAIN = $(BIN)/python -m pytest tests/slurm --ignore=tests/slurm/soak --last-failed --last-failed-no-failures none
+
 .DEFAULT_GOAL := help
 .PHONY: demo test slurm soak unit check bench lock clean help
 
@@ -16,10 +21,10 @@ demo: $(READY)  ## the quickstart on the CPU: train, mirror, report
 
 test: $(READY)  ## every test: first those of this process, then those on a real Slurm, PostgreSQL and MLflow
 	$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/slurm
-	$(BIN)/python -m pytest tests/slurm --ignore=tests/slurm/soak
+	$(CLUSTERS) || $(AGAIN)
 
-slurm: $(READY)  ## only those on a real Slurm, PostgreSQL and MLflow; one after another
-	$(BIN)/python -m pytest tests/slurm --ignore=tests/slurm/soak
+slurm: $(READY)  ## only those on a real Slurm, PostgreSQL and MLflow
+	$(CLUSTERS) || $(AGAIN)
 
 soak: $(READY)  ## the long ones: 50 kills, 1,000 trials with 8 workers; up to 20 minutes
 	$(BIN)/python -m pytest tests/slurm/soak
