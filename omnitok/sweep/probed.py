@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any, Final, cast
@@ -20,6 +20,7 @@ from omnitok.training.stage import StageRun, data_root, spec_of
 
 PLACES: Final = (0.0, 0.5, 1.0)  # where in a stage it is looked: a schedule may begin with images and end with clips
 STEPS: Final = 2  # timed at each place, after one that is not
+MANY: Final = 4  # arms that are named
 LONG_S: Final = 60.0  # a stage that has taken so long is not looked at further
 
 
@@ -33,18 +34,34 @@ def probed(plan: Plan, found: Timed, told: Callable[[str], None] = lambda line: 
     """
     open_ = [digest for digest, left in found.left.items() if left and "schedule" in found.runs[digest].spec]
     unknown = [digest for digest in open_ if digest not in found.paces]
-    shares, known = _shares(plan), dict[str, Pace]()
+    shares, kinds = _shares(plan), dict[str, list[str]]()
+    for digest in unknown:
+        alike = f"{shares.get(digest, 1)} {key(found.runs[digest])}"  # a worker of a search is one process
+        kinds.setdefault(alike, []).append(digest)
+    arms = _arms(plan, found)
     with _threads(plan.asked.file.resources.threads) as threads:
-        for digest in unknown:
-            run, share = found.runs[digest], shares.get(digest, 1)  # a worker of a search is one process
-            alike = f"{share} {key(run)}"
-            if alike not in known:
-                told(f"probing the stage {run.name} on {device_name(device())}")
-                known[alike] = _pace(run, share)
-            found.paces[digest] = known[alike]
-    if found.device or not known:
+        for digests in kinds.values():
+            run = found.runs[digests[0]]
+            names = list(dict.fromkeys(name for digest in digests for name in arms[digest]))
+            told(f"probing the stage {run.name} of {_few(names)} on {device_name(device())}")
+            found.paces.update(dict.fromkeys(digests, _pace(run, shares.get(digests[0], 1))))
+    if found.device or not kinds:
         return found
     return found._replace(device=device_name(device()), threads=threads)
+
+
+def _arms(plan: Plan, found: Timed) -> dict[str, list[str]]:
+    """The arms that use each stage, also those that are still searched."""
+    arms = {digest: list(one.arms) for digest, one in used(plan.trials, plan.runs).items()}
+    for one in found.ahead:
+        for digest in [*one.shared, *one.alike]:
+            arms.setdefault(digest, []).append(one.searched.name)
+    return arms
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - MANY
+    return f"{', '.join(names[:MANY])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _shares(plan: Plan) -> dict[str, int]:
