@@ -1,6 +1,7 @@
 """What is said of a plan before it is paid for: hours by like runs, disk to the byte, and what the arms do not share."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -21,7 +22,7 @@ from omnitok.sweep.file import read_sweep
 from omnitok.sweep.footprint import Footprints, _bytes
 from omnitok.sweep.launch import launch, prepared
 from omnitok.sweep.plan import plan_sweep
-from omnitok.sweep.review import Asked, review
+from omnitok.sweep.review import Asked, refuse_unfit, review
 from omnitok.sweep.saved import sharing
 from omnitok.trial.failure import Stopped
 from omnitok.trial.train import create, run
@@ -113,7 +114,11 @@ def test_a_budget_refuses_and_says_where_nothing_is_known(sweep, runs_root):
         review(planned, Asked(budget_hours=3.5))
     words = ["plan", str(sweep), "--set", "model.dim=48", "--budget-hours", "1"]
     result = CliRunner().invoke(main, words)
-    assert result.exit_code == 0 and "cannot be held for 18 steps of unknown time" in result.output
+    assert (
+        result.exit_code == 2
+        and "--budget-hours 1: cannot be held: 18 steps to go are of unknown time; say --probe" in result.output
+    )
+    assert CliRunner().invoke(main, [*words[:2], "--budget-hours", "0"]).exit_code == 0  # nothing is left
     assert CliRunner().invoke(main, ["plan", str(sweep), "--set", "seeds=[0, 1]", "--budget-hours", "1"]).exit_code == 2
 
 
@@ -218,7 +223,11 @@ def test_a_probe_tells_what_no_run_does_and_leaves_nothing(sweep, runs_root):
     assert found.device == "cpu" and found.hours_left > 0 and torch.get_num_threads() == threads
     assert {pace.stage for pace in found.paces} == {"images", "joint"} and all(pace.probed >= 3 for pace in found.paces)
     assert not runs_root.exists() or not list(runs_root.iterdir())
-    output = CliRunner().invoke(main, ["plan", str(sweep), "--probe"]).output
+    assert [one.partition(" on ")[0] for one in said] == [
+        f"probing the stage {stage} of {arm}" for arm in ("vq+0.5", "fsq+0.5") for stage in ("images", "joint")
+    ]
+    output = CliRunner().invoke(main, ["plan", str(sweep), "--probe", "--budget-hours", "99"]).output
+    assert "budget of 99 h: is held" in output  # whatever a baseline takes, which trains nothing
     assert "s a step, measured in a probe of " in output and "steps on cpu" in output
 
 
@@ -405,6 +414,9 @@ def test_what_a_site_would_never_run_is_said(sweep, runs_root, said, sentence):
     sweep.write_text(f"{ONE}resources: {said}\n")
     (found,) = review(plan_sweep(sweep)).unfit
     assert found.startswith(sentence)
+    line, option = len(sweep.read_text().splitlines()), sentence.partition("=")[0]
+    with pytest.raises(SpecError, match=re.escape(f"{sweep}:{line}: resources.{option}: {sentence}")):
+        refuse_unfit(plan_sweep(sweep), runs_root)
     sweep.write_text(f"{ONE}resources: {{timeout_min: 600, gpus_per_node: 2, slurm_partition: gpu}}\n")
     assert not review(plan_sweep(sweep)).unfit
 

@@ -61,6 +61,8 @@ def test_what_a_pool_has_is_neither_trained_nor_measured_again(sweep, runs_root,
     before = stood(pool)
     monkeypatch.setattr(Reconstruct, "train", lambda *_: pytest.fail("trained"))
     assert f"5 stages are finished in {pool}: a launch borrows them" in call("plan", sweep)
+    planned = call("plan", sweep, "--budget-hours", 0)
+    assert "stages: 5 done\ntime: nothing is left to train\n" in planned and "0 B of them to be written" in planned
     assert call("plan", sweep, "--diff").splitlines()[-1] == "nothing to do"
     done = launch(sweep)
     assert (done.trained, done.measured) == (0, 0) and {state.status for state in done.states} == {"done"}

@@ -73,8 +73,7 @@ def _lines(review: Any, budgets: Mapping[str, float | None]) -> Iterator[str]:
     yield from _time(found)
     for what, budget in budgets.items():
         if budget is not None:
-            unknown = f"cannot be held for {counted(found.unknown, 'step')} of unknown time"
-            yield f"budget of {budget:g} {'h' if what == 'hours' else what}: {unknown if found.unknown else 'is held'}"
+            yield f"budget of {budget:g} {'h' if what == 'hours' else what}: is held"
     yield from _saved(review)
     each = f"; each running stage a checkpoint of up to {size(found.checkpoint)}" if found.checkpoint else ""
     yield f"disk: weights {size(found.kept)} in all, {size(found.to_write)} of them to be written{each}"

@@ -217,7 +217,7 @@ def _preemption(site: Site) -> Iterator[Found]:
 
 
 def unfit(site: Site, given: Mapping[str, Any]) -> Iterator[str]:
-    """Why a job that is given this would never run here, in a sentence each. Of several partitions one that fits is
+    """Why a job that is given this would never run here, in a sentence each that begins with the resource. Of several partitions one that fits is
     enough, but all must be there."""
     names = str(given.get("slurm_partition", "")).split(",")  # nothing: the default
     known = [one.name for one in site.partitions]

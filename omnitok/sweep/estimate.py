@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from omnitok import runs
 from omnitok.spec import Fault, Mark, SpecError, counted
+from omnitok.sweep.adopt import lendable
 from omnitok.sweep.ahead import Ahead, ahead
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, used
@@ -24,6 +25,7 @@ FREE = (
     "optimizer",
     "validate_every",
 )  # a step takes no longer for them
+_LENT: runs.Status = "done"
 AS_LARGE = 1.25  # how far the parameters and FLOPs of another model may be off to count as alike
 
 
@@ -43,7 +45,8 @@ class Pace(NamedTuple):
 class Estimate(NamedTuple):
     """``status``: how many stages are done, running, and so on. Steps and hours of training alone, on ``device`` at
     ``threads``: ``left`` of what is not done, of which ``unknown`` steps have no like run; bytes that are kept in the end,
-    still to be written, and of the largest checkpoint. ``gpu_hours_left``: hours times the GPUs of each stage.
+    still to be written, and of the largest checkpoint. ``gpu_hours_left``: hours times the GPUs of each stage. ``untimed``:
+    those of ``unknown`` that train, so that a budget cannot be held.
     ``searched``: steps of what is left that are of suggestions, all of which are an upper bound, also in hours and bytes."""
 
     status: dict[str, int]
@@ -58,6 +61,7 @@ class Estimate(NamedTuple):
     checkpoint: int
     gpu_hours_left: float = 0.0
     searched: int = 0
+    untimed: int = 0
 
 
 class Timed(NamedTuple):
@@ -85,10 +89,11 @@ class _Past(NamedTuple):
 
 
 def timed(plan: Plan, root: Path) -> Timed:
-    """A plan by the runs under ``root``, on the machine that most of what is left has been timed on."""
+    """A plan by the runs under ``root``, on the machine that most of what is left has been timed on. What a launch would
+    borrow of a pool counts as done."""
     searching = ahead(plan)
     sure = {**plan.runs, **{digest: run for one in searching for digest, run in one.shared.items()}}
-    status = statuses(root, sure)
+    status = statuses(root, sure) | dict.fromkeys(lendable(root, list(sure.values())), _LENT)
     left = {digest: 0 if status[digest] == "done" else _steps(run) - _at(root / digest) for digest, run in sure.items()}
     left |= {name: one.times * _steps(run) for one in searching for name, run in one.alike.items()}
     every = {**sure, **{name: run for one in searching for name, run in one.alike.items()}}
@@ -126,6 +131,7 @@ def estimate(plan: Plan, found: Timed, prints: Footprints) -> Estimate:
         to_write=sum(each.kept for each in open_) + more,
         checkpoint=max((each.checkpoint for each in [*open_, *(each for _, each in suggested)]), default=0),
         gpu_hours_left=math.fsum(hours[digest] * gpus[digest] for digest in paces),
+        untimed=sum(left[digest] for digest in left.keys() - paces.keys() if "steps" in every[digest].spec),
         searched=sum(one.suggestions * _steps(run) for one in searching for run in one.alike.values()),
     )  # fmt: skip
 
@@ -157,17 +163,24 @@ def gpus_of(plan: Plan, paces: Mapping[str, Pace], device: str) -> dict[str, int
     return found
 
 
-def refuse_over(found: Estimate, budget_hours: float | None, budget_gpu_hours: float | None) -> None:
-    """Raises SpecError where what is left is estimated to take longer than a budget, or more hours of GPUs."""
+def refuse_over(found: Estimate, budget_hours: float | None, budget_gpu_hours: float | None, *, probed: bool) -> None:
+    """Raises SpecError where what is left is estimated to take longer than a budget, or more hours of GPUs; and where nobody
+    can say, as steps are of unknown time. ``probed``: whether some of them were timed, which then helps no more."""
     asked = [
         ("--budget-hours", budget_hours, found.hours_left, f"h of training on {found.device}"),
         ("--budget-gpu-hours", budget_gpu_hours, found.gpu_hours_left, "GPU hours of training"),
     ]
     more = f", and {counted(found.unknown, 'step')} more of which nothing is known" if found.unknown else ""
+    remedy = "which no probe times" if probed else "say --probe first, which times some of each kind"
+    open_ = f"cannot be held: {counted(found.untimed, 'step')} to go are of unknown time; {remedy}"
     faults = [
-        Fault(Mark(f"{option} {most:g}"), "", f"what is left takes about {left:.3g} {unit}{more}")
+        Fault(
+            Mark(f"{option} {most:g}"),
+            "",
+            f"what is left takes about {left:.3g} {unit}{more}" if left > most else open_,
+        )
         for option, most, left, unit in asked
-        if most is not None and left > most
+        if most is not None and (left > most or found.untimed)
     ]
     if faults:
         raise SpecError(faults)

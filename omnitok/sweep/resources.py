@@ -1,6 +1,6 @@
 """How a sweep is run, never what: nothing here changes a result, so nothing here is in a digest."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -147,8 +147,8 @@ def resource_faults(
         except ValueError as error:
             return [Fault(said["resources"].marks["arms"], "resources.arms", str(error))]
         if wrong := _together(used, found):
-            mark, path = _said_at(said["resources"], used)
-            faults.append(Fault(mark, path, wrong))
+            where = said_at(said["resources"], used, TOGETHER) or (said.marks["resources"], "resources")
+            faults.append(Fault(*where, wrong))
     return faults
 
 
@@ -169,14 +169,13 @@ def _together(used: Used, found: Mapping[str, Any]) -> str:
     return ""
 
 
-def _said_at(said: Map, used: Used) -> tuple[Mark, str]:
-    """Where it is said how many processes train a stage, in the order in which one wins over the other."""
+def said_at(said: Map, used: Used, options: Sequence[str]) -> tuple[Mark, str] | None:
+    """Where resources say one of these of a stage, in the order in which one wins over the other; None where nowhere."""
     arms = [label for arm, labels in used.arms.items() for label in (arm, *labels)]
     for kind, names in (("stages", [used.stage]), ("arms", arms)):
         for name in names:
             here = said.get(kind, {}).get(name, {})
-            for option in TOGETHER:
+            for option in options:
                 if option in here:
                     return here.marks[option], f"resources.{kind}.{name}.{option}"
-    option = next(option for option in reversed(TOGETHER) if option in said)
-    return said.marks[option], f"resources.{option}"
+    return next(((said.marks[one], f"resources.{one}") for one in reversed(options) if one in said), None)

@@ -18,7 +18,7 @@ from omnitok.sweep.enqueue import spare_of
 from omnitok.sweep.estimate import Estimate, Timed, estimate, gpus_of, refuse_over, timed
 from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, used
-from omnitok.sweep.resources import given
+from omnitok.sweep.resources import given, said_at
 from omnitok.sweep.saved import Sharing, sharing
 
 
@@ -68,9 +68,9 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
     with ``cluster`` where Slurm does not answer or would never run a job of it."""
     root, prints = runs.root(), Footprints()
     known = site.asked() if asked.cluster else site.read(root)
-    wrong = tuple(dict.fromkeys(_unfit(plan, known))) if known else ()
+    wrong = _unfit(plan, known) if known else []
     if wrong and asked.cluster:
-        raise SpecError([Fault(Mark("--cluster slurm"), "resources", sentence) for sentence in wrong])
+        raise SpecError(wrong)
     changes = difference(root, plan)
     found = timed(plan, root)
     if asked.probe:
@@ -78,7 +78,7 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
 
         found = probed(plan, found, told)
     said = estimate(plan, found, prints)
-    refuse_over(said, asked.budget_hours, asked.budget_gpu_hours)
+    refuse_over(said, asked.budget_hours, asked.budget_gpu_hours, probed=asked.probe)
     return Review(
         estimate=said,
         audit=audit(plan, prints),
@@ -87,22 +87,28 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
         gpu_hours=_gpu_hours(plan, found),
         room=_room(root, said, changes, plan, known),
         layout=_layout(plan, changes, known, asked.cluster),
-        unfit=wrong,
+        unfit=tuple(dict.fromkeys(fault.sentence for fault in wrong)),
     )
 
 
 def refuse_unfit(plan: Plan, root: Path) -> None:
     """Raises SpecError where, by the profile that is kept in ``root``, a job of the plan would never run."""
     known = site.read(root)
-    if known and (wrong := dict.fromkeys(_unfit(plan, known))):
+    if known and (wrong := _unfit(plan, known)):
         said = f"(examined {known.examined}; if the site has changed: omnitok doctor --cluster slurm)"
-        raise SpecError([Fault(Mark("--cluster slurm"), "resources", f"{sentence} {said}") for sentence in wrong])
+        raise SpecError([fault._replace(sentence=f"{fault.sentence} {said}") for fault in wrong])
 
 
-def _unfit(plan: Plan, known: Site) -> list[str]:
-    resources = plan.asked.file.resources
-    every = [{**resources.job, **given(resources, one)} for one in used(plan.trials, plan.runs).values()]
-    return [sentence for one in every for sentence in unfit(known, one)]
+def _unfit(plan: Plan, known: Site) -> list[Fault]:
+    """Each where the sweep says the resource, if it does."""
+    resources, said = plan.asked.file.resources, plan.asked.said.get("resources")
+    found = []
+    for one in used(plan.trials, plan.runs).values():
+        for sentence in unfit(known, {**resources.job, **given(resources, one)}):
+            option = sentence.partition("=")[0].partition(" ")[0]
+            where = said_at(said, one, (option,)) if said else None
+            found.append(Fault(*(where or (Mark("--cluster slurm"), "resources")), sentence))
+    return found
 
 
 def _gpu_hours(plan: Plan, found: Timed) -> Sharing | None:
