@@ -40,7 +40,7 @@ def examine() -> list[Finding]:
     python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     findings = [Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{python} (3.11 to 3.13)")]
     findings += [_package(name) for name in NEEDED]
-    findings += [_environment(), _runs(), _data(), _embedded(), _weights(), _tracking()]
+    findings += [_environment(), _runs(), _data(), _embedded(), _weights(), _tracking(), _study()]
     findings += [_accelerators(), _slurm(), _commit()]
     return findings + _plugins()
 
@@ -131,6 +131,20 @@ def _tracking() -> Finding:
     else:
         fine, seen = True, "not tried"
     return Finding("tracking", fine, f"{hidden(uri)} ({said}): {seen}")
+
+
+def _study() -> Finding:
+    """Whether the studies of searches can be kept where OMNITOK_STUDY says."""
+    from omnitok.search.storage import refuse_silent
+    from omnitok.training.studies import study_url
+
+    try:
+        refuse_silent()
+        url = study_url()
+    except (SpecError, ValueError) as error:
+        said = error.faults[0].sentence if isinstance(error, SpecError) else str(error)
+        return Finding("study", False, said)
+    return Finding("study", True, f"{hidden(url)}: answers" if url else "a journal file beside each search")
 
 
 def _server(uri: str) -> tuple[bool, str]:

@@ -25,6 +25,7 @@ JOURNAL: Final = "journal.log"
 KEPT: Final = "study.json"  # where the study of a search is, so that it is looked for nowhere else
 PATIENCE_S: Final = 3600.0  # how long a study that does not answer is waited for
 LINE_S: Final = 20.0  # how long another may take to append to the journal
+CONNECT_S: Final = 10  # how long a database may take to let somebody in
 MAKING_TABLES: Final = 0x6F6D6E69  # the number of the advisory lock under which a database gets its tables
 
 T = TypeVar("T")
@@ -93,13 +94,41 @@ def open_storage(folder: Path) -> BaseStorage:
         return JournalStorage(Journal(str(folder / JOURNAL)))
     engine: dict[str, Any] = {}
     if url.startswith("postgresql"):
-        url = "postgresql+psycopg2://" + url.partition("://")[2]
+        url = _driven(url)
         # a database whose machine is gone is found so in half a minute, not in the kernel's quarter of an hour
         alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30000}
-        engine["connect_args"] = {"connect_timeout": 10, **alive}
+        engine["connect_args"] = {"connect_timeout": CONNECT_S, **alive}
     with _alone(url):
         storage: BaseStorage = optuna.storages.get_storage(RDBStorage(url, engine_kwargs=engine))
     return storage
+
+
+def refuse_silent() -> None:
+    """Try once, and not for long, whether the database that OMNITOK_STUDY names lets us in; a journal file always does.
+
+    Raises SpecError, without the password, where it does not."""
+    url = study_url()
+    if not url:
+        return
+    try:
+        with _engine(_driven(url)).connect() as connection:
+            connection.execute(sqlalchemy.text("SELECT 1"))
+    except (SQLAlchemyError, ValueError) as error:  # the latter of a port that is no number
+        cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        why = (str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip(":")
+        said = f"OMNITOK_STUDY={hidden(url)}: the study cannot be reached: {hidden(why)}"
+        raise SpecError([Fault(Mark("environment"), "", said)]) from None
+
+
+def _driven(url: str) -> str:
+    """With the driver that is installed."""
+    return "postgresql+psycopg2://" + url.partition("://")[2] if url.startswith("postgresql") else url
+
+
+def _engine(url: str) -> sqlalchemy.Engine:
+    """Connections that are not kept, and that are refused rather than waited for."""
+    wait = {"connect_timeout": CONNECT_S} if url.startswith("postgresql") else {"timeout": CONNECT_S}
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, connect_args=wait)
 
 
 @contextmanager
@@ -109,8 +138,7 @@ def _alone(url: str) -> Iterator[None]:
     if not url.startswith("postgresql"):
         yield
         return
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, connect_args={"connect_timeout": 10})
-    with engine.connect() as connection:
+    with _engine(url).connect() as connection:
         connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({MAKING_TABLES})"))
         yield
 
