@@ -28,13 +28,11 @@ class Objective(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> "Objective":
         _refuse_other_metric(self.metric)
-        if self.goal is None and not self.direction:
-            raise ValueError(f"goal: say maximize or minimize; it is not known which way {self.metric} is better")
         return self
 
     @property
     def direction(self) -> str:
-        """maximize or minimize; "" where nobody says it."""
+        """maximize or minimize; "" where nobody says it, which ``refusals`` refuses."""
         if self.goal:
             return self.goal
         name = self.metric.partition("/")[2]
@@ -132,6 +130,8 @@ def _refused(search: Search, *, sound: bool) -> Iterator[tuple[tuple[str | int, 
     """(where in the text, why)."""
     metrics = [objective.metric for objective in search.objective]
     sampler, pruner, several = search.sampler.type, search.pruner.type, len(metrics) > 1  # type: ignore[attr-defined]
+    unsaid = "goal: say maximize or minimize; it is not known which way {} is better"
+    yield from ((("objective",), unsaid.format(one.metric)) for one in search.objective if not one.direction)
     yield from ((("objective",), f"{m} stands twice") for i, m in enumerate(metrics) if m in metrics[:i])
     if several and pruner != "none":
         said = (
@@ -163,7 +163,7 @@ def storage_refusal(url: str, workers: int) -> str:
     """Why a study cannot be kept there by so many workers; nothing where it can."""
     if url.startswith("sqlite") and workers > 1:
         return (
-            "SQLite locks no rows: of a study with 8 workers it hands 15 to 20 % of the trials out twice; "
+            f"SQLite locks no rows: to {workers} workers it would hand some trials out twice (15 to 20 % with 8); "
             f"say 1 worker, or {BOTH}"
         )
     return ""

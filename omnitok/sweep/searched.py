@@ -1,14 +1,15 @@
 """What is searched within each arm of a sweep, as it is planned: who suggests what, how it stands, what has won."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from omnitok.search import Search, Standing, refusals, standing, winner
 from omnitok.search.prepare import goes_on
 from omnitok.search.space import Parameter, made
 from omnitok.spec import Fault, Map, Mark, SpecError, check, near, patched, plain
+from omnitok.sweep.corners import corners, needed
 from omnitok.sweep.design import Arm, name_of
 from omnitok.sweep.file import Asked, address, labels, paths
 from omnitok.sweep.rehearse import Rehearsal
@@ -16,8 +17,6 @@ from omnitok.sweep.resources import Used
 from omnitok.sweep.stored import SEARCHES, folder_of, locate
 from omnitok.training import Facts
 from omnitok.training.stage import Stage, read_stages
-
-MOST: Final = 1000  # suggestions of one arm that are rehearsed
 
 
 class Searched(NamedTuple):
@@ -105,9 +104,10 @@ class Searching:
         """Raises SpecError where the arm, or a suggestion at an end of the space, cannot be built."""
         name, said = name_of(arm), _within(self.said, arm, self.asked.said["vary"])
         search, faults = self._checked(said)
-        if faults:
-            raise SpecError(faults)
         stages = read_stages(text)
+        if faults:
+            unseen = [*self._unseen(set(self._watched(stages)))]
+            raise SpecError([*unseen, *(one for one in faults if one.path not in {other.path for other in unseen})])
         facts = self.rehearsal.stages(stages)
         self._rehearse(text, said, made(search.space), set(self._watched(stages)))
         folder = self.stored / SEARCHES / name
@@ -128,20 +128,35 @@ class Searching:
     def _rehearse(self, text: Map, said: Map, parameters: Mapping[str, Parameter], watched: set[str]) -> None:
         """Builds what stands at the ends of the space; ``watched``: what the arm's own records say, to which what theirs
         say is added."""
-        faults = []
+        faults: list[Fault] = []
+        never = dict(parameters)  # what was part of nothing that can be built
         for path, drawn in corners(parameters):
-            values = {at: parameters[at].value(one) for at, one in drawn.items()}
             try:
-                stages = read_stages(suggested(text, said, values))
+                stages = read_stages(suggested(text, said, _values(parameters, drawn)))
                 self.rehearsal.stages(stages)
                 watched.update(self._watched(stages))
+                never = {at: one for at, one in never.items() if at not in drawn}
             except SpecError as error:
                 first, mark = error.faults[0], said["space"].marks[path]
                 why = f"the suggestion {drawn[path]} cannot be built: {first.path}: {first.sentence}"
                 faults.append(Fault(mark, f"search.space.{path}", why))
-        faults = faults or [*self._unseen(watched)]
-        if faults:
+        if faults := [*self._misplaced(text, said, parameters, never)] or faults or [*self._unseen(watched)]:
             raise SpecError(faults)
+
+    def _misplaced(
+        self, text: Map, said: Map, parameters: Mapping[str, Parameter], some: Iterable[str]
+    ) -> Iterator[Fault]:
+        """Of some choices those that even alone cannot be set, at any of their ends: all else is then innocent."""
+        vary, space = self.asked.said["vary"], said["space"]
+        wrong = {path: fault for path in some if (fault := _alone(text, said, parameters, path))}
+        for path, fault in wrong.items():
+            if wrong.keys().isdisjoint(needed(parameters, path)):
+                at = self._address(path, space.marks[path])
+                around = [one for one in vary if one != "experiment" and "." in path
+                          and any(_covers(self._address(two, space.marks[path]), at) for two in paths(vary, one))]  # fmt: skip
+                hint = f"; if only some arms have it, say which: when: {{{around[0]}: ...}}" if around else ""
+                why = f"cannot be set: {fault.path}: {fault.sentence}{hint}"
+                yield Fault(space.marks[path], f"search.space.{path}", why)
 
     def _unseen(self, watched: set[str]) -> Iterator[Fault]:
         """What is sought and nobody measures."""
@@ -186,31 +201,22 @@ def suggested(text: Map, said: Map, values: Mapping[str, Any]) -> Map:
     return text
 
 
-def corners(parameters: Mapping[str, Parameter]) -> list[tuple[str, dict[str, Any]]]:
-    """(the choice that is moved, a whole suggestion): each end of each range and each value of each choice once, all others
-    at their first."""
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for path, one in parameters.items():
-        for value in one.ends():
-            drawn = _drawn(parameters, {**_needed(parameters, path), path: value})
-            found.setdefault(json.dumps(drawn, sort_keys=True), (path, drawn))
-    return list(found.values())[:MOST]
+def _values(parameters: Mapping[str, Parameter], drawn: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: parameters[path].value(one) for path, one in drawn.items()}
 
 
-def _needed(parameters: Mapping[str, Parameter], path: str) -> dict[str, str]:
-    """What must be drawn so that a choice is there."""
-    found: dict[str, str] = {}
-    for other, wanted in parameters[path].when.items():
-        found |= {**_needed(parameters, other), other: wanted[0]}
-    return found
-
-
-def _drawn(parameters: Mapping[str, Parameter], moved: Mapping[str, Any]) -> dict[str, Any]:
-    drawn: dict[str, Any] = {}
-    for path, one in parameters.items():
-        if one.there(drawn):
-            drawn[path] = moved.get(path, one.ends()[0])
-    return drawn
+def _alone(text: Map, said: Map, parameters: Mapping[str, Parameter], path: str) -> Fault | None:
+    """Why a choice cannot be set with nothing but what it needs beside it; None where it can."""
+    first: Fault | None = None
+    for end in parameters[path].ends():
+        drawn = {**needed(parameters, path), path: end}
+        try:
+            read_stages(suggested(text, said, _values(parameters, drawn)))
+        except SpecError as error:
+            first = first or error.faults[0]
+        else:
+            return None
+    return first
 
 
 def _within(said: Map, arm: Arm, vary: Map) -> Map:
