@@ -58,13 +58,19 @@ def _show(planned: Any, as_json: bool, cluster: str | None, **how: Any) -> None:
     from omnitok.cli.tables import print_plan
     from omnitok.sweep.adopt import lendings
     from omnitok.sweep.plan import to_json
+    from omnitok.sweep.searching import on_cluster, refuse_storage, unshared
 
+    workers = on_cluster(planned.asked.file.resources)
+    if cluster:
+        refuse_storage(planned, workers)
     review = review_plan(planned, told=lambda line: click.echo(line, err=True), cluster=bool(cluster), **how)
     if as_json:
         click.echo(json.dumps({**to_json(planned), "review": review_as_json(review)}, indent=1))
         return
     print_plan(to_json(planned), planned.asked.file.question)
     print_searches(planned.searches)
+    if said := unshared(planned, workers):
+        click.echo(f"note: {said}")
     print_review(review, {"hours": how["budget_hours"], "GPU hours": how["budget_gpu_hours"]})
     for said in lendings(runs.root(), list(planned.runs.values())):
         click.echo(said)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from omnitok import runs, trial
+from omnitok.search.storage import refuse_silent
 from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.sweep.drive import Executor, InProcess, View, drive
 from omnitok.sweep.enqueue import ALL, Jobs, Wish, enqueue
@@ -20,7 +21,7 @@ from omnitok.sweep.progress import Silent
 from omnitok.sweep.queued import asked_states
 from omnitok.sweep.review import refuse_unfit
 from omnitok.sweep.searching import (
-    WORKERS,
+    on_cluster,
     refuse_storage,
     search_here,
     tell,
@@ -104,9 +105,13 @@ def launch_asked(
 
 
 def prepared(root: Path, asked: Asked, *, by_hand: bool = True) -> tuple[Path, Settled]:
-    """Plan, make every folder, store the plan and what is searched. -> (the stored sweep's folder, what is in it)."""
+    """Plan, make every folder, store the plan and what is searched. -> (the stored sweep's folder, what is in it).
+
+    Raises SpecError before anything is stored, also where the study of a search cannot be reached."""
     planned = plan(asked)
     root.mkdir(parents=True, exist_ok=True)
+    if by_hand and unfinished(planned):
+        refuse_silent()  # workers that run already wait for an hour; who launches hears it at once
     names, data = settle(root, planned)
     folder = store(root, asked, data, by_hand=by_hand)
     tell(planned)
@@ -146,7 +151,7 @@ def _submitted(
 ) -> Launched:
     """To Slurm; with a ``view`` watched to the end, and what has won then too."""
     policed = wish._replace(by_hand=False)
-    refuse_storage(settled.planned, settled.planned.asked.file.resources.search_workers or WORKERS)
+    refuse_storage(settled.planned, on_cluster(settled.planned.asked.file.resources))
     jobs = enqueue(root, folder, settled, wish)
     told(jobs)
     if view is None:

@@ -37,12 +37,22 @@ AGAIN: Final = 3  # how often a worker of an arm that died is replaced
 WORKERS: Final = 4  # of an arm's search on a cluster
 
 
+def unshared(planned: Plan, workers: int) -> str:
+    """Why so many workers of one arm, or as many as it has trials, cannot share the study; "" where they can."""
+    most = min(workers, max((one.search.trials for one in unfinished(planned)), default=0))
+    said = storage_refusal(study_url(), most)
+    return f"OMNITOK_STUDY: {said}" if said else ""
+
+
 def refuse_storage(planned: Plan, workers: int) -> None:
     """Raises SpecError where so many workers of one arm cannot share the study."""
-    found = unfinished(planned)
-    most = min(workers, max((one.search.trials for one in found), default=0))
-    if said := storage_refusal(study_url(), most) if found else "":
-        raise SpecError([Fault(Mark("environment"), "", f"OMNITOK_STUDY: {said}")])
+    if said := unshared(planned, workers):
+        raise SpecError([Fault(Mark("environment"), "", said)])
+
+
+def on_cluster(resources: Resources) -> int:
+    """How many workers an arm's search has as jobs."""
+    return resources.search_workers or WORKERS
 
 
 def unfinished(planned: Plan) -> list[Searched]:
@@ -78,7 +88,7 @@ def search_pieces(root: Path, planned: Plan) -> list[Piece]:
             search=str(one.folder.relative_to(root)),
         )
         for one in unfinished(planned)
-        for i in range(min(resources.search_workers or WORKERS, one.search.trials))
+        for i in range(min(on_cluster(resources), one.search.trials))
     ]
 
 
