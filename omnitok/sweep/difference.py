@@ -21,8 +21,8 @@ from omnitok.sweep.stored import SWEEP, folder_of
 
 
 class Item(NamedTuple):
-    """A piece of work. ``label``: "joint fsq+ramp/0"; ``job``: the newest of it, empty where there is none; ``why``: how that
-    stands, or how it died."""
+    """A piece of work. ``label``: "joint fsq+ramp/0"; ``job``: the newest of it, empty where there is none or where that has
+    done its work, as of a search that is to go on; ``why``: how that stands, or how it died."""
 
     piece: str
     label: str
@@ -81,7 +81,12 @@ def difference(root: Path, plan: Plan) -> Difference:
 
 def _item(piece: Piece, jobs: Mapping[str, Queued]) -> Item:
     job = jobs.get(piece.id)
-    return Item(piece.id, piece.label, job.job if job else "", job.reason if job and job.state in ACTIVE else "")
+    return Item(
+        piece.id,
+        piece.label,
+        job.job if job and job.state != "done" else "",
+        job.reason if job and job.state in ACTIVE else "",
+    )
 
 
 def _waits(piece: Piece, others: Mapping[str, set[str]]) -> str:
