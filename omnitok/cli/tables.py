@@ -58,9 +58,12 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
         done = sum(stage in finished for stage in stages)
         costs = _costs(trials[0], bool(match))
         table.add_row(escape(name), seeds, str(len(stages)), *costs, f"{done} of {len(stages)}")
+    searching = [one for one in plan.get("searches", ()) if one["arm"] not in arms]
+    for one in searching[: max(0, LONG - len(arms))]:  # as it is written, before anything has won
+        table.add_row(escape(one["arm"]), "-", "-", *_costs(one, bool(match)), "after the search")
     out.print(table)
-    if len(arms) > LONG:
-        out.print(f"... and {counted(len(arms) - LONG, 'arm')} more; --json lists all")
+    if (count := len(arms) + len(searching)) > LONG:
+        out.print(f"... and {counted(count - LONG, 'arm')} more; --json lists all")
     if match:
         out.print(f"\n{escape(_matched(plan))}")
     asked = [stage for trial in plan["trials"] for stage in trial["stages"]]

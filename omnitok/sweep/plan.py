@@ -250,11 +250,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "arm": trial.arm,
                 "seed": trial.seed,
                 "stages": list(trial.stages),
-                "parameters": trial.facts.parameters,
-                "tokens": trial.facts.tokens,
-                "bits_per_token": trial.facts.bits_per_token,
-                "flops": {shape: flops._asdict() for shape, flops in trial.facts.flops.items()},
-                "largest": trial.facts.largest,
+                **_costs(trial.facts),
                 **({"solved": trial.solved._asdict()} if trial.solved else {}),
                 **({"searched": bare(trial.searched)} if trial.searched is not None else {}),
             }
@@ -266,5 +262,15 @@ def to_json(plan: Plan) -> dict[str, Any]:
         },
         "evaluations": [told(measurement) for measurement in plan.measurements],
         "notices": plan.notices,
-        **({"searches": [to_json_of(one) for one in plan.searches]} if plan.searches else {}),
+        **({"searches": [{**to_json_of(one), **_costs(one.facts)} for one in plan.searches]} if plan.searches else {}),
+    }
+
+
+def _costs(facts: Facts) -> dict[str, Any]:
+    return {
+        "parameters": facts.parameters,
+        "tokens": facts.tokens,
+        "bits_per_token": facts.bits_per_token,
+        "flops": {shape: flops._asdict() for shape, flops in facts.flops.items()},
+        "largest": facts.largest,
     }
