@@ -115,7 +115,7 @@ def test_how_long_a_search_goes_on_is_no_part_of_its_identity():
 
 def test_sqlite_is_for_one_worker_and_says_why():
     assert storage_refusal("sqlite:///x.db", 1) == storage_refusal("postgresql://x", 8) == storage_refusal("", 8) == ""
-    assert "15 to 20 % of the trials out twice" in storage_refusal("sqlite:///x.db", 2)
+    assert "to 2 workers it would hand some trials out twice" in storage_refusal("sqlite:///x.db", 2)
 
 
 def test_text_with_marks_comes_back_whole_in_any_folder(tmp_path, monkeypatch):

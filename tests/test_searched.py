@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import tiny
+from click.testing import CliRunner
 
 from omnitok import cancel_sweep, launch_sweep, retry_sweep, runs, sweep_states
+from omnitok.cli import main
 from omnitok.cluster import Queued
 from omnitok.cluster.ledger import Entry, add
+from omnitok.doctor import examine
 from omnitok.inspection.why import explain_cell
 from omnitok.report import formats
 from omnitok.report.collect import rows
@@ -24,11 +27,11 @@ from omnitok.runs import Failure
 from omnitok.search import trials, winner
 from omnitok.search.told import Outcome
 from omnitok.spec import SpecError
-from omnitok.sweep import cancel, queued, searching
+from omnitok.sweep import cancel, difference, queued, searching
+from omnitok.sweep.corners import corners
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import prepared
 from omnitok.sweep.plan import plan_sweep, to_json
-from omnitok.sweep.searched import corners
 from omnitok.sweep.searching import search_here, search_pieces, unfinished
 from omnitok.tracking.wanted import stage_run, sweeps
 
@@ -118,7 +121,7 @@ def test_without_vary_the_experiment_itself_is_the_one_arm(sweep: Path) -> None:
 
 
 WRONG = [
-    ("optimizer.lr: {type: float", "optimzer.lr: {type: float", "ask.yaml:9: search.space.optimzer.lr: the suggestion 0.0001 cannot be built: stages.images"),
+    ("optimizer.lr: {type: float", "optimzer.lr: {type: float", "ask.yaml:9: search.space.optimzer.lr: cannot be set: stages.images.optimzer"),
     ("high: 1e-2", "high: 1e-5", "ask.yaml:9: search.space.optimizer.lr.low: must be less than high"),
     ("optimizer.lr: {type: float, low: 1e-4, high: 1e-2, log: true}", "model.dim: {type: choice, of: [12, 13]}", "ask.yaml:9: search.space.model.dim: the suggestion 13 cannot be built"),
     ("optimizer.lr: {type: float, low: 1e-4, high: 1e-2, log: true}", "model.quantizer: {type: choice, of: {a: fsq, b: lfq}}", "ask.yaml:9: search.space.model.quantizer: vary says model.quantizer of each arm"),
@@ -127,6 +130,7 @@ WRONG = [
     ("when: {model.quantizer: fsq}", "when: {optimizer.beta1: fsq}", "no 'optimizer.beta1' is searched"),
     ("objective: val/psnr", "objective: test/psnr", "a search looks at the validation split alone"),
     ("objective: val/psnr", "objective: {metric: val/psnr_clips, goal: maximize}", "ask.yaml:12: search.objective: the last stage measures no val/psnr_clips; did you mean 'val/psnr'?"),
+    ("objective: val/psnr", "objective: val/psrn", "ask.yaml:12: search.objective: the last stage measures no val/psrn; did you mean 'val/psnr'?"),
     ("objective: val/psnr", "objective: {metric: val/ssim, goal: maximize}", "the last stage measures no val/ssim"),
     ("trials: 3", "trials: 0", "ask.yaml:13: search.trials"),
     ("seeds: [0, 1]", "match: {by: bits, solve: model.quantizer, to: 4}\nseeds: [0, 1]", "ask.yaml:7: search: match solves a choice"),
@@ -144,6 +148,82 @@ def test_what_cannot_be_searched_is_refused_where_it_was_said(sweep: Path, old: 
     assert old in SWEEP
     sweep.write_text(SWEEP.replace(old, new, 1))
     assert message in refused(sweep)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("optimizer.lr: {", "optimizer.rl: {", r"search.space.optimizer.rl: cannot be set: .*\(known: lr, "),
+        (
+            ", when: {model.quantizer: fsq}",
+            "",
+            r"levels: cannot be set: .*; if only some arms have it, say which: when: ",
+        ),
+    ],
+)
+def test_a_path_that_is_wrong_is_one_fault_and_other_lines_are_innocent(
+    sweep: Path, old: str, new: str, message: str
+) -> None:
+    sweep.write_text(SWEEP.replace(old, new, 1))
+    with pytest.raises(SpecError, match=message) as caught:
+        plan_sweep(sweep)
+    assert len(set(caught.value.faults)) == 1
+
+
+def test_choices_that_fit_only_together_blame_neither(sweep: Path) -> None:
+    space = "model.dim: {type: choice, of: [12, 13]}\n    model.quantizer.code_dim: {type: int, low: 2, high: 4}"
+    kept = SWEEP.replace("model.quantizer.levels: {", "model.quantizer.levels: {").replace(
+        "optimizer.lr: {type: float, low: 1e-4, high: 1e-2, log: true}",
+        space.replace("high: 4", "high: 4, when: {model.quantizer: vq}"),
+    )
+    sweep.write_text(kept)
+    with pytest.raises(SpecError) as caught:
+        plan_sweep(sweep)
+    assert {one.path for one in caught.value.faults} == {"search.space.model.dim"}
+
+
+def test_a_plan_shows_what_arms_cost_before_their_search_is_over(sweep: Path) -> None:
+    said = CliRunner().invoke(main, ["plan", str(sweep)]).output
+    one = plan_sweep(sweep).searches[0]
+    row = next(line for line in said.splitlines() if line.startswith("vq ") and "after the search" in line)
+    assert f"{one.facts.parameters:,}" in row
+
+
+def test_a_study_that_does_not_answer_refuses_a_launch_before_anything_is_stored(
+    sweep: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMNITOK_STUDY", "postgresql://nobody:secret@127.0.0.1:1/x")
+    for cluster in ("local", "debug"):
+        with pytest.raises(SpecError, match="the study cannot be reached: .*refused") as caught:
+            launch_sweep(sweep, cluster=cluster)
+        assert "secret" not in str(caught.value) and "nobody:***@" in str(caught.value)
+    assert not list(runs_root.glob("sweeps/*"))
+    found = next(one for one in examine() if one.what == "study")
+    assert not found.fine and "cannot be reached" in found.seen and "secret" not in found.seen
+
+
+def test_a_plan_says_of_a_study_that_cannot_be_shared_how_many_would_share_it(
+    sweep: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMNITOK_STUDY", f"sqlite:///{runs_root}/study.db")
+    words = ["plan", str(sweep), "--set", "resources={search_workers: 2}"]
+    said = CliRunner().invoke(main, words)
+    assert said.exit_code == 0 and "note: OMNITOK_STUDY: SQLite locks no rows: to 2 workers" in said.output
+    alone = CliRunner().invoke(main, [*words[:3], "resources={search_workers: 1}"])
+    assert alone.exit_code == 0 and "SQLite" not in alone.output
+    refused = CliRunner().invoke(main, [*words, "--cluster", "slurm"])
+    assert refused.exit_code != 0 and "SQLite locks no rows: to 2 workers" in refused.output
+
+
+def test_a_job_that_has_done_its_work_is_not_that_of_what_is_to_be_submitted(
+    sweep: Path, runs_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, settled = prepared(runs_root, read_sweep(sweep))
+    piece = search_pieces(runs_root, settled.planned)[0]
+    add(folder, Entry("2026-01-01T00:00:00+00:00", piece.id, piece.folders, "20_1", 1, "code", {}))
+    monkeypatch.setattr(difference, "queue", lambda folder: {piece.id: Queued("20_1", "done", "COMPLETED")})
+    submit = difference.difference(runs_root, settled.planned).submit
+    assert {one.job for one in submit if one.piece == piece.id} == {""}
 
 
 def test_what_is_searched_is_the_sweeps_identity_and_how_long_is_not(sweep: Path) -> None:
