@@ -216,6 +216,14 @@ def test_a_trial_is_where_the_job_of_its_first_open_stage_is(sweep, runs_root, m
     assert states(sweep)[2][1].endswith("nan: the loss is not finite")  # the folder says more than the queue
     answering(monkeypatch, {flat: Queued("4", "pending", "Priority")})
     assert states(sweep)[2] == ("queued", "job 4: Priority")  # it is tried again
+    answering(monkeypatch, {flat: Queued("4", "pending", "BeginTime")})
+    assert states(sweep)[2] == ("queued", "job 4: BeginTime")
+    place = next(runs_root.glob("sweeps/*")) / queued.LOGS
+    place.mkdir(exist_ok=True)
+    (place / "4_0_log.err").touch()  # it was begun
+    assert states(sweep)[2][1].startswith("job 4 was requeued, as its node died or it was preempted, and waits")
+    answering(monkeypatch, {left: Queued("5", "cancelled", "CANCELLED by 0", "cancelled")})
+    assert states(sweep)[0] == ("cancelled", "job 5 is cancelled by 0")
     answering(monkeypatch, None)
     assert states(sweep)[0][1] == "Slurm does not answer"
 

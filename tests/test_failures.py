@@ -5,11 +5,13 @@ import errno
 import pytest
 import tiny
 import torch
+from click.testing import CliRunner
 
-from omnitok import cancel_sweep, launch_sweep, provenance, retry_sweep, runs
+from omnitok import cancel_sweep, launch_sweep, provenance, retry_sweep, runs, sweep_states
+from omnitok.cli import main
 from omnitok.cluster import Piece, Queued, questions
 from omnitok.cluster.ended import told_by_log
-from omnitok.cluster.ledger import Entry, add
+from omnitok.cluster.ledger import LEDGER, Entry, add
 from omnitok.cluster.meeting import Meeting, Place
 from omnitok.cluster.progress import IDLE, Stuck, check_progress
 from omnitok.data import DataError
@@ -360,8 +362,28 @@ def test_names_that_are_not_there_are_refused_with_the_nearest(tmp_path, runs_ro
         retry_sweep(sweep, cluster="slrum")
     with pytest.raises(SpecError, match="nothing that failed"):
         retry_sweep(sweep, kind="nan")
-    with pytest.raises(SpecError, match=r"no arm 'fsq'; did you mean 'fsq\+0.5'\?"):
-        cancel_sweep(sweep, ["fsq"])
+    with pytest.raises(SpecError, match=r"no arm 'fsq\+0.6'; did you mean 'fsq\+0.5'\?"):
+        cancel_sweep(sweep, ["fsq+0.6"])
+
+
+def test_a_values_label_means_all_arms_that_have_it(tmp_path, runs_root, monkeypatch):
+    sweep = tiny.write(tmp_path, sweep=SMALL.replace("[0.5]", "[0.0, 0.5]"))
+    with monkeypatch.context() as sick:
+        sick.setattr(Reconstruct, "train", broken)
+        done = launch_sweep(sweep, cluster="debug")
+    lasts = {state.trial["name"]: state.trial["stages"][-1] for state in done.states}
+    for job, name in enumerate(lasts.values(), 1):
+        add(done.folder, entry(name, str(job)))
+    jobs = {name: Queued(str(job), "pending", "Priority") for job, name in enumerate(lasts.values(), 1)}
+    monkeypatch.setattr(cancel, "queue", lambda folder: jobs)
+    said = CliRunner().invoke(main, ["cancel", str(sweep), "fsq", "vq+0.5"]).output
+    assert said.startswith("fsq: the arms fsq+0.0, fsq+0.5\n") and "would cancel 3 jobs" in said
+    (done.folder / LEDGER).unlink()
+    said = CliRunner().invoke(main, ["retry", str(sweep), "0.5", "--cluster", "debug"]).output
+    assert said.startswith("0.5: the arms vq+0.5, fsq+0.5\n")
+    stand = {state.trial["name"]: state.status for state in sweep_states(str(sweep))}
+    assert {name for name, status in stand.items() if status == "done"} >= {"vq+0.5", "fsq+0.5"}
+    assert {stand["vq+0.0"], stand["fsq+0.0"]} & {"done"} == set()
 
 
 def test_cancelling_an_arm_leaves_what_others_need(tmp_path, runs_root, monkeypatch):

@@ -95,6 +95,15 @@ def _range(tasks: list[int]) -> str:
     return f"_{tasks[0]}" if len(tasks) == 1 else f"_[{min(tasks)}-{max(tasks)}]"
 
 
+def _say_meant(sweep: str, names: tuple[str, ...], sets: tuple[str, ...] = ()) -> None:
+    """Which arms the labels of values mean."""
+    from omnitok import runs
+    from omnitok.sweep.cancel import meant
+
+    for line in meant(runs.root(), sweep, names, sets) if names else ():
+        click.echo(line)
+
+
 @click.command("retry", epilog=example("omnitok retry quickstart", "omnitok retry quickstart fsq+ramp/0 --kind node"))
 @click.argument("sweep")
 @click.argument("trials", nargs=-1)
@@ -103,11 +112,12 @@ def _range(tasks: list[int]) -> str:
 @click.option("--workers", type=click.IntRange(min=1), help="Processes at once (local); default: cores / threads.")
 @click.option("--wait", is_flag=True, help="Watch the jobs to the end (slurm); ctrl-C leaves them alone.")
 def retry(sweep: str, trials: tuple[str, ...], **how: Any) -> None:
-    """Run again what of a launched SWEEP failed, was blocked or was cancelled: of all TRIALS (an arm, or ARM/SEED), or of those
-    named. Exit code 1 if one fails again."""
+    """Run again what of a launched SWEEP failed, was blocked or was cancelled: of all TRIALS (an arm, a value's label, or
+    ARM/SEED), or of those named. Exit code 1 if one fails again."""
     from omnitok import retry_sweep, runs
     from omnitok.sweep.progress import view
 
+    _say_meant(sweep, trials)
     done = retry_sweep(sweep, trials, view=view(runs.root()), told=_say_jobs, **how)
     _say_done(done, [sweep], wait=how["wait"])
 
@@ -118,11 +128,13 @@ def retry(sweep: str, trials: tuple[str, ...], **how: Any) -> None:
 @SETS
 @click.option("--yes", is_flag=True, help="Cancel; else only say what there is to cancel.")
 def cancel(sweep: str, arms: tuple[str, ...], sets: tuple[str, ...], yes: bool) -> None:
-    """Cancel the jobs of a launched SWEEP (file, name or digest), or of some ARMS those that no other arm needs; nothing of it
+    """Cancel the jobs of a launched SWEEP (file, name or digest), or of some ARMS (or of all that have a value,
+    by its label) those that no other arm needs; nothing of it
     is submitted by itself until it is launched again. Exit code 1 if a job does not end."""
     from omnitok import cancel_sweep
     from omnitok.spec import counted
 
+    _say_meant(sweep, arms, sets)
     found = cancel_sweep(sweep, arms, sets, really=yes)
     for one in found.jobs:
         click.echo(f"job {one.job} ({one.state}): {', '.join(one.trials)}")

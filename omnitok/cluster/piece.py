@@ -48,3 +48,9 @@ class Queued(NamedTuple):
     reason: str
     kind: str = ""
     nodes: str = ""
+
+    @property
+    def said(self) -> str:
+        """How it stands, in a sentence that says one word once: "job 12 is cancelled by 1000"."""
+        again = self.reason.startswith(self.state.upper())
+        return f"job {self.job} is {self.reason.lower() if again else f'{self.state}: {self.reason}'}"

@@ -8,7 +8,7 @@ from omnitok import runs
 from omnitok.cluster.ledger import LEDGER
 from omnitok.search.prepare import try_again
 from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.sweep.cancel import called, search_of
+from omnitok.sweep.cancel import by_name, called, search_of
 from omnitok.sweep.drive import View
 from omnitok.sweep.enqueue import Jobs, Wish
 from omnitok.sweep.launch import Cluster, Launched, launch_asked
@@ -23,8 +23,8 @@ def retry_sweep(
     root: Path, reference: str, trials: Sequence[str] = (), *, kind: str | None = None, cluster: Cluster | None = None,
     workers: int | None = None, wait: bool = False, view: View | None = None, told: Callable[[Jobs], None] = lambda jobs: None,
 ) -> Launched:  # fmt: skip
-    """Launch again what failed, was blocked or was cancelled: of all trials, or of those named (an arm, or ARM/SEED), or for
-    one ``kind`` of failure of ``runs.KINDS``.
+    """Launch again what failed, was blocked or was cancelled: of all trials, or of those named (an arm, a value's label, or
+    ARM/SEED), or for one ``kind`` of failure of ``runs.KINDS``.
 
     The stored texts are run, whatever the files say now. ``cluster``: None: where it was launched. Counts of what was tried
     begin anew. An arm whose search came to nothing is searched on; what wins there is for a keeper, or another launch. Raises SpecError where a name is not there, or nothing is to be tried again.
@@ -61,11 +61,10 @@ def retry_sweep(
 
 
 def _named(reference: str, wanted: Sequence[str], trials: Sequence[dict[str, Any]]) -> set[str]:
-    """The trials that are named, an arm with all its seeds. Raises SpecError with the nearest names."""
-    names: dict[str, set[str]] = {}
-    for trial in trials:
-        names.setdefault(trial["name"], set()).add(called(trial))
-        names.setdefault(called(trial), set()).add(called(trial))
+    """The trials that are named, an arm with all its seeds, a label with all its arms. Raises SpecError with the nearest names."""
+    arms = by_name((trial["name"], trial["arm"].values()) for trial in trials)
+    names = {said: {called(trial) for trial in trials if trial["name"] in mine} for said, mine in arms.items()}
+    names |= {called(trial): {called(trial)} for trial in trials}
     faults = [
         Fault(Mark(reference), "", f"the sweep has no trial {one!r}{near(one, names)}")
         for one in wanted

@@ -45,14 +45,23 @@ class Cancelled(NamedTuple):
 def cancel_sweep(
     root: Path, reference: str, arms: Sequence[str] = (), sets: Sequence[str] = (), *, really: bool = False
 ) -> Cancelled:
-    """Cancel the jobs of a launched sweep, or say which there are; of some ``arms`` those that no other arm needs.
+    """Cancel the jobs of a launched sweep, or say which there are; of some ``arms``, by their names or the
+    labels of their values, those that no other arm needs.
 
     Nothing of it is then submitted by itself until a person launches again. Raises SpecError where an arm is not there, or
     Slurm does not answer; Busy where a launcher is at it.
     """
     folder = locate(root, reference, sets)
     plan = runs.read_json(folder / PLAN)
-    _refuse(reference, arms, plan)
+    known = _called(plan)
+    faults = [
+        Fault(Mark(reference), "", f"the sweep has no arm {arm!r}{near(arm, known)}")
+        for arm in arms
+        if arm not in known
+    ]
+    if faults:
+        raise SpecError(faults)
+    arms = [name for arm in arms for name in known[arm]]
     try:
         if not really:
             return _found(folder, plan, arms)
@@ -71,16 +80,26 @@ def cancel_sweep(
         refuse(error)
 
 
-def _refuse(reference: str, arms: Iterable[str], plan: Mapping[str, Any]) -> None:
-    searched = (one["arm"] for one in plan.get("searches", ()))
-    names = list(dict.fromkeys([*(trial["name"] for trial in plan["trials"]), *searched]))
-    faults = [
-        Fault(Mark(reference), "", f"the sweep has no arm {arm!r}{near(arm, names)}")
-        for arm in arms
-        if arm not in names
-    ]
-    if faults:
-        raise SpecError(faults)
+def _called(plan: Mapping[str, Any]) -> dict[str, list[str]]:
+    searched = ((one["arm"], one["labels"].values()) for one in plan.get("searches", ()))
+    return by_name([*((trial["name"], trial["arm"].values()) for trial in plan["trials"]), *searched])
+
+
+def by_name(arms: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
+    """{what a person may say: the arms that are meant}: an arm by its name, or all that have a value by its label. ``arms``:
+    name, and the labels of its values."""
+    found: dict[str, list[str]] = {}
+    every = {name: list(labels) for name, labels in arms}
+    for name, labels in every.items():
+        for label in labels:
+            found.setdefault(label, []).append(name)
+    return found | {name: [name] for name in every}
+
+
+def meant(root: Path, reference: str, names: Iterable[str], sets: Sequence[str] = ()) -> list[str]:
+    """Which arms the labels among these names mean, in a sentence each. Raises SpecError where no such sweep was launched."""
+    known = _called(runs.read_json(locate(root, reference, sets) / PLAN))
+    return [f"{name}: the arms {', '.join(known[name])}" for name in names if known.get(name, [name]) != [name]]
 
 
 def _found(folder: Path, plan: Mapping[str, Any], arms: Sequence[str]) -> Cancelled:

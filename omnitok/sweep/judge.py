@@ -117,7 +117,7 @@ def why(case: Case, piece: Piece, job: Queued, *, shared: bool) -> Failure:
         return mine[0]
     if job.state == "done":
         return Failure("lost", f"job {job.job} has ended well and left something undone", "", job.job)
-    return Failure(job.kind or "killed", f"job {job.job} is {job.state}: {job.reason}", "", job.job, job.nodes)
+    return Failure(job.kind or "killed", job.said, "", job.job, job.nodes)
 
 
 def _decide(ended: Ended, policy: Policy, past: History) -> Verdict:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omnitok import runs
 from omnitok.cluster import Queued
+from omnitok.cluster.ended import LOGS
 from omnitok.cluster.ledger import LEDGER
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import ORPHANED, queue
@@ -13,6 +14,7 @@ from omnitok.sweep.stored import State, locate, searches, states
 from omnitok.sweep.verdicts import Verdict, history, stopped
 
 MEASURING = ".evaluations"  # how the id of a piece ends that only measures a stage on which other trials stand
+REQUEUED = "BeginTime"  # why, to Slurm, a job waits that it has just requeued, or one that a person said a time of
 LATE_S = 3600.0  # twice as long as a keeper tries to submit what is to be tried again
 WORKER = "search."  # how that of a worker of an arm's search begins: search.ARM.0
 
@@ -38,7 +40,7 @@ def asked_states(folder: Path, ask: Callable[[Path], Mapping[str, Queued]] | Non
             ]
         judged = history(folder).verdicts
         found = [_searched(state, jobs, judged) for state in arms]
-        found += [_seen(folder.parent.parent, state, jobs, judged) for state in trials]
+        found += [_seen(folder, state, jobs, judged) for state in trials]
     why = stopped(folder)
     return [_stopped(state, why) for state in found] if why else found
 
@@ -52,11 +54,11 @@ def _stopped(state: State, why: str) -> State:
     )
 
 
-def _seen(root: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[tuple[str, str], Verdict]) -> State:
+def _seen(folder: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[tuple[str, str], Verdict]) -> State:
     """What the job of the first stage that is not done says of a trial, where its folders do not say more."""
     if state.status == "done":
         return state
-    stages = state.trial["stages"]
+    root, stages = folder.parent.parent, state.trial["stages"]
     missing = [stage for stage in stages if not (root / stage / runs.RESULT).exists()]
     ids = [*missing, stages[-1], stages[-1] + MEASURING]
     found = next(((name, jobs[name]) for name in ids if name in jobs and jobs[name].state != "done"), None)
@@ -65,13 +67,19 @@ def _seen(root: Path, state: State, jobs: Mapping[str, Queued], judged: Mapping[
     name, job = found
     verdict = judged.get((name, job.job))
     if job.state in ACTIVE:
-        said = f"job {job.job}: {job.reason}" if job.reason else f"job {job.job}"
-        return State(state.trial, "running" if job.state == "running" else "queued", said)
+        return State(state.trial, "running" if job.state == "running" else "queued", _active(folder, job))
     if verdict and verdict.does == "retry":
         return _tried_again(state, verdict)
     if state.status not in ("planned", "interrupted", "unevaluated"):
         return state
     return _ended(state, job, verdict, last=name in (stages[-1], stages[-1] + MEASURING))
+
+
+def _active(folder: Path, job: Queued) -> str:
+    """A job that waits for its time and has written a log was begun before: Slurm lets what it requeues wait a while."""
+    if job.reason == REQUEUED and any((folder / LOGS).glob(f"{job.job}_*_log.err")):
+        return f"job {job.job} was requeued, as its node died or it was preempted, and waits: {job.reason}"
+    return f"job {job.job}: {job.reason}" if job.reason else f"job {job.job}"
 
 
 def _searched(state: State, jobs: Mapping[str, Queued], judged: Mapping[tuple[str, str], Verdict]) -> State:
@@ -96,8 +104,8 @@ def _tried_again(state: State, verdict: Verdict) -> State:
 
 def _ended(state: State, job: Queued, verdict: Verdict | None, *, last: bool) -> State:
     """A trial of which a job ended badly, and no run says so. ``last``: the job of its last stage."""
-    said = f"{verdict.kind}: {verdict.sentence}" if verdict else f"job {job.job} is {job.state}: {job.reason}"
+    said = f"{verdict.kind}: {verdict.sentence}" if verdict else job.said
     orphaned = job.reason == ORPHANED
     if (verdict.kind if verdict else job.kind) == "cancelled" and not orphaned:
-        return State(state.trial, "cancelled", said)
+        return State(state.trial, "cancelled", verdict.sentence if verdict else said)
     return State(state.trial, "failed" if last and not orphaned else "blocked", said)
