@@ -63,7 +63,7 @@ def test_a_sweep_is_submitted_once_and_ends_with_the_numbers_of_one_process(
     watched = call("launch", sweep, "--cluster", "slurm", "--wait")
     assert "joint 0.5/1: done" in watched and "5 done" in watched
     assert "everything is done" in call("launch", sweep, "--cluster", "slurm")
-    assert len(queue(next(runs_root.glob("sweeps/*")))) == 7
+    assert len(queue(next(runs_root.glob("sweeps/*/plan.json")).parent)) == 7
     assert "report: " in call("report", sweep, "--out", tmp_path / "report")
     here = measured(runs_root)
     monkeypatch.setenv("OMNITOK_RUNS", str(tmp_path / "alone"))
