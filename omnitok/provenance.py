@@ -91,6 +91,11 @@ def _within(sources: Path) -> str:
     return "." if sources.is_dir() else sources.name
 
 
+def committed(commit: str, file: Path, text: str) -> bool:
+    """Whether a file has this text in a commit of the repository that it lies in."""
+    return file.parent.is_dir() and _git(file.parent, "show", f"{commit}:./{file.name}") == text
+
+
 def _git(sources: Path, *words: str) -> str | None:
     where = sources if sources.is_dir() else sources.parent
     try:

@@ -59,7 +59,7 @@ def frozen(sweep, runs_root):
     for name in ("0" * 16, "1" * 16):
         (runs_root / "code" / name / "omnitok").mkdir(parents=True)
         (runs_root / "code" / name / "omnitok" / "a.py").write_text("1234")
-    stored = next(runs_root.glob("sweeps/*"))
+    stored = next(runs_root.glob("sweeps/*/plan.json")).parent
     submitted(stored, "1" * 16)
     return stored
 
@@ -80,6 +80,10 @@ def test_frozen_code_goes_with_the_last_job_that_runs_from_it(frozen, runs_root,
 def test_frozen_code_stays_for_a_while_after_a_launch_and_where_slurm_is_silent(frozen, runs_root, monkeypatch):
     os.utime(frozen / ledger.LEDGER)
     assert paths() == {"0" * 16}
+    (frozen / "jobs").mkdir()
+    recent = "submitted less than an hour ago, so that Slurm may not know its jobs yet"
+    code, logs = f"1 copy of frozen code, {recent}", f"the logs of 1 finished sweep, {recent}"
+    assert omnitok.collect_garbage().kept == (code,) and omnitok.collect_garbage(logs=True).kept == (code, logs)
     old(frozen / ledger.LEDGER)
 
     def silent(folder):
@@ -143,7 +147,7 @@ def test_checkpoints_of_what_a_search_stopped_go_where_somebody_asks_for_it(swee
     open_ = sorted(digest for digest in planned.runs if not (runs_root / digest / runs.RESULT).exists())
     for digest in open_:
         (runs_root / digest / runs.CHECKPOINT).write_bytes(b"x" * 100)
-    place = next(runs_root.glob("sweeps/*")) / "search" / "fsq"
+    place = next(runs_root.glob("sweeps/*/plan.json")).parent / "search" / "fsq"
     place.mkdir(parents=True)
     told = [{"number": 0, "state": "pruned", "runs": [open_[0]]}, {"number": 1, "state": "running", "runs": [open_[1]]}]
     (place / "trials.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told))

@@ -20,6 +20,7 @@ from omnitok.report.section import section
 from omnitok.report.tables import ablation
 from omnitok.spec import SpecError
 from omnitok.sweep.file import Design
+from omnitok.sweep.stored import TEXTS
 
 HOSTILE = "a_b&<script>alert(1)</script>%$x^2{}\\|`*#~\"'\U0001f600"
 CLAIM = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
@@ -277,6 +278,36 @@ def test_commands_are_quoted_for_a_shell(tmp_path: Path) -> None:
     sweep.write()
     sweep.say(set=["model.quantizer={type: fsq}"], file="sweeps/a b.yaml")
     assert section(sweep.stored).commands[1] == "omnitok launch 'sweeps/a b.yaml' --set 'model.quantizer={type: fsq}'"
+
+
+def test_a_sweep_that_is_not_in_the_commit_of_its_runs_is_said_to_be_kept(tmp_path: Path) -> None:
+    sweep = Synthetic(tmp_path)
+    sweep.write()
+    texts = {str(tmp_path / "mine.yaml"): "question: which?\n", str(tmp_path / "tiny.yaml"): "stages: {}\n"}
+    for name, text in texts.items():
+        Path(name).write_text(text)
+    runs.write_json(sweep.stored / TEXTS, {"texts": texts})
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    git("init", "--quiet")
+    git("add", "tiny.yaml")
+    git("commit", "--quiet", "-m", "One")
+    for path in sweep.root.glob(f"*/{runs.PROVENANCE}"):
+        runs.write_json(path, {**runs.read_json(path), "commit": git("rev-parse", "HEAD").strip()})
+    checkout, *_, last = section(sweep.stored).commands
+    assert checkout.startswith("git checkout ") and last == (
+        f"# that commit has no mine.yaml as launched; what is kept of it: omnitok launch {sweep.stored.name}"
+    )
+    Path(tmp_path / "tiny.yaml").write_text("stages: {a: {}}\n")  # later, which is nobody's concern
+    assert section(sweep.stored).commands[-1] == last
+    git("add", "mine.yaml")
+    git("commit", "--quiet", "-m", "Two")
+    for path in sweep.root.glob(f"*/{runs.PROVENANCE}"):
+        runs.write_json(path, {**runs.read_json(path), "commit": git("rev-parse", "HEAD").strip()})
+    assert section(sweep.stored).commands[-1] != last
 
 
 def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from omnitok.inspection.freed import STALE_S, Freed, delete, size_of
 from omnitok.spec import SpecError, counted
 from omnitok.sweep.stored import PLAN, searches, states
 
+RECENT = "less than an hour ago, so that Slurm may not know its jobs yet"
 WORKERS = "logs"  # below a sweep's folder: what the processes of a pool said
 
 
@@ -32,9 +33,20 @@ def of_sweeps(root: Path, logs: bool, free: bool) -> tuple[list[Freed], list[str
                 delete(files)
     except runs.Busy as busy:
         return [], [f"frozen code and logs stay: {busy}"]
-    stays = sum((root / CODE / code).is_dir() for code in used)
-    said = f"{counted(stays, 'copy', 'copies')} of frozen code, which jobs that have not ended run from"
-    return files, [said] if stays else []
+    return files, list(_kept(root, stored, used, logs))
+
+
+def _kept(root: Path, stored: list[Path], used: set[str], logs: bool) -> Iterator[str]:
+    """What stays, and why."""
+    stays = [code for code in used if (root / CODE / code).is_dir()]
+    young = [folder for folder in stored if _young(folder)]
+    new = {entry.code for folder in young for entry, _ in ledger.newest(folder)} & set(stays)
+    if new:
+        yield f"{counted(len(new), 'copy', 'copies')} of frozen code, submitted {RECENT}"
+    if old := len(stays) - len(new):
+        yield f"{counted(old, 'copy', 'copies')} of frozen code, which jobs that have not ended run from"
+    if logs and (count := sum(_done(folder) and any(map(Path.is_dir, _places(folder))) for folder in young)):
+        yield f"the logs of {counted(count, 'finished sweep')}, submitted {RECENT}"
 
 
 def pruned(root: Path) -> set[str]:
@@ -51,12 +63,16 @@ def _codes(folder: Path) -> set[str]:
     newest = ledger.newest(folder)
     if not newest:
         return set()
-    young = time.time() - (folder / ledger.LEDGER).stat().st_mtime < STALE_S
     try:
-        active = young or any(one.state in ACTIVE for one in queue(folder).values())
+        active = _young(folder) or any(one.state in ACTIVE for one in queue(folder).values())
     except SpecError:
         active = not _done(folder)
     return {entry.code for entry, _ in newest} if active else set()
+
+
+def _young(folder: Path) -> bool:
+    ledger_of = folder / ledger.LEDGER
+    return ledger_of.exists() and time.time() - ledger_of.stat().st_mtime < STALE_S
 
 
 def _frozen(code: Path, used: set[str]) -> Iterator[Freed]:
@@ -71,9 +87,13 @@ def _frozen(code: Path, used: set[str]) -> Iterator[Freed]:
 def _logs(folder: Path) -> Iterator[Freed]:
     if not _done(folder) or _codes(folder):
         return
-    for path in (folder / LOGS, folder / WORKERS):
+    for path in _places(folder):
         if path.is_dir():
             yield Freed(path, size_of(path), "logs of a finished sweep")
+
+
+def _places(folder: Path) -> tuple[Path, ...]:
+    return folder / LOGS, folder / WORKERS
 
 
 def _done(folder: Path) -> bool:

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from omnitok import provenance, runs
 from omnitok.report import figures, galleries, points, tables
 from omnitok.report.claims import Verdict, answer, verdicts
 from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, slug, stages
 from omnitok.report.numbers import count, duration, full
 from omnitok.report.searched import Searches, open_searches, searched
 from omnitok.spec import counted, digest
+from omnitok.sweep.stored import TEXTS
 
 QUANTITIES = ("train/loss", "val/psnr")
 
@@ -126,7 +128,17 @@ def commands(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     commits = _tally(stage.provenance.get("commit") for stage in known.values() if stage.provenance)
     checkout = [f"git checkout {next(iter(commits))}"] if len(commits) == 1 and "none" not in commits else []
     what = " ".join([shlex.quote(sweep.said["file"]), *(f"--set {shlex.quote(said)}" for said in sweep.said["set"])])
-    return (*checkout, f"omnitok launch {what}", f"omnitok report {what}")
+    lacks = _uncommitted(sweep, next(iter(commits))) if checkout else []
+    kept = f"# that commit has no {', '.join(lacks)} as launched; what is kept of it: omnitok launch {sweep.said['digest']}"
+    return (*checkout, f"omnitok launch {what}", f"omnitok report {what}", *([kept] if lacks else []))
+
+
+def _uncommitted(sweep: Sweep, commit: str) -> list[str]:
+    """The files of a launch that a commit does not have as they were then."""
+    if not (sweep.stored / TEXTS).exists():
+        return []
+    texts = runs.read_json(sweep.stored / TEXTS)["texts"]
+    return [Path(name).name for name, text in texts.items() if not provenance.committed(commit, Path(name), text)]
 
 
 def _tally(values: Iterable[Any]) -> dict[str, int]:
