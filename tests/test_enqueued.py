@@ -119,7 +119,7 @@ def test_what_ends_badly_is_submitted_again_and_what_waited_for_it_with_it(sweep
     launch_sweep(sweep, ["resources={keeper: false}", "evaluate=[]", "claims=[]"], cluster="slurm", wait=True)
     assert asked[:2] == [dict.fromkeys((first, left, right, flat)), {first: "node2"}]
     assert asked[2].items() >= dict.fromkeys((left, right)).items()
-    folder = next(runs_root.glob("sweeps/*"))
+    folder = next(runs_root.glob("sweeps/*/plan.json")).parent
     (verdict,) = verdicts.history(folder).verdicts.values()
     assert (verdict.kind, verdict.does, verdict.given) == ("node", "retry", {"slurm_exclude": "node2"})
     (runs_root / first / runs.RESULT).unlink()  # nobody has submitted it again, as no node may
@@ -218,7 +218,7 @@ def test_a_trial_is_where_the_job_of_its_first_open_stage_is(sweep, runs_root, m
     assert states(sweep)[2] == ("queued", "job 4: Priority")  # it is tried again
     answering(monkeypatch, {flat: Queued("4", "pending", "BeginTime")})
     assert states(sweep)[2] == ("queued", "job 4: BeginTime")
-    place = next(runs_root.glob("sweeps/*")) / queued.LOGS
+    place = next(runs_root.glob("sweeps/*/plan.json")).parent / queued.LOGS
     place.mkdir(exist_ok=True)
     (place / "4_0_log.err").touch()  # it was begun
     assert states(sweep)[2][1].startswith("job 4 was requeued, as its node died or it was preempted, and waits")

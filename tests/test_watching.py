@@ -83,7 +83,7 @@ def test_hours_to_come_are_read_off_like_stages_that_are_done(sweep: Path, runs_
         if trial.stages[0] == first:
             for stage in trial.stages[1:]:
                 runs.write_json(runs_root / stage / runs.RESULT, {})
-    folder = next(runs_root.glob("sweeps/*"))
+    folder = next(runs_root.glob("sweeps/*/plan.json")).parent
     for last, of in runs.read_json(folder / "plan.json")["evaluation_digests"].items():
         place = runs_root / last / runs.EVALUATIONS
         place.mkdir()
