@@ -52,7 +52,7 @@ def test_the_logs_of_a_run_are_those_of_its_stages_with_their_attempts(sweep, ru
 
 
 def test_a_death_and_the_log_of_its_job_or_worker_are_shown(sweep, runs_root):
-    folder, stored = find("ask/fsq+0.5/0"), next(runs_root.glob("sweeps/*"))
+    folder, stored = find("ask/fsq+0.5/0"), next(runs_root.glob("sweeps/*/plan.json")).parent
     (stored / "jobs").mkdir()
     (stored / "jobs" / "12_3_0_log.err").write_text("the node burnt\n")
     (stored / "jobs" / "12_30_0_log.err").write_text("another task\n")
@@ -115,7 +115,7 @@ def test_a_cell_without_a_value_says_why(sweep, runs_root):
     ("words", "said"),
     [
         (("ask", "fsq+0.4", "psnr"), "no such arm; did you mean 'fsq+0.5'?"),
-        (("ask", "fsq+0.5", "pnsr"), "no such metric"),
+        (("ask", "fsq+0.5", "pnsr"), "no such metric; did you mean 'photos/psnr'? (known: "),
         (("aks", "fsq+0.5", "psnr"), "names no launched sweep; did you mean 'ask'?"),
     ],
 )

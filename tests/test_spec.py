@@ -185,6 +185,10 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         read_yaml(path)
     with pytest.raises(SpecError, match=r"y.yaml: no such file; did you mean 'x.yaml'"):
         read_yaml(tmp_path / "y.yaml")
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "mine.yaml").write_text("a: 1")
+    with pytest.raises(SpecError, match=r"mine: no such file; did you mean '.*sweeps/mine.yaml'\?$"):
+        read_yaml(tmp_path / "mine")
 
 
 def test_scalars_are_what_people_mean():

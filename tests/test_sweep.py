@@ -234,6 +234,7 @@ def test_set_says_a_choice_anew_and_is_named_in_refusals(sweep):
     assert {run.seed for run in planned.runs.values()} == {7, None}
     assert {run.spec["model"]["dim"] for run in planned.runs.values() if run.task == "reconstruct"} == {24}
     assert {run.spec["steps"] for run in planned.runs.values() if run.name == "joint"} == {9}
+    assert refused(sweep, "seed=[0]")[0].startswith("--set seed=[0]: seed: no such key; did you mean 'seeds'?")
     assert refused(sweep, "model.dmi=24")[0].startswith("--set model.dmi=24: stages.images.model.dmi: no such choice")
     assert "path=value" in refused(sweep, "model.dim")[0]
 

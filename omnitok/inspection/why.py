@@ -83,12 +83,16 @@ def _column(plan: Mapping[str, Any], metric: str) -> tuple[str, dict[str, Any]]:
     fitting = [name for name in columns if metric in (name, columns[name][1]["label"])]
     if len(fitting) == 1:
         return columns[fitting[0]]
-    known = fitting or difflib.get_close_matches(metric, columns, n=1) or list(columns)
-    said = (
-        f"is in more than one evaluation; say {' or '.join(fitting)}"
-        if fitting
-        else f"no such metric{near(metric, known)}"
-    )
+    if fitting:
+        said = f"is in more than one evaluation; say {' or '.join(fitting)}"
+    else:  # a label that is misspelled is far from any whole name
+        label = metric.rpartition("/")[2]
+        close = difflib.get_close_matches(label, [m["label"] for _, m in columns.values()], n=1)
+        named = difflib.get_close_matches(metric, columns, n=1) or [
+            name for name, (_, m) in columns.items() if m["label"] in close
+        ]
+        meant = f"; did you mean {' or '.join(map(repr, named))}?" if named else ""
+        said = f"no such metric{meant} (known: {', '.join(columns)})"
     raise SpecError([Fault(Mark(metric), "", said)])
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -154,7 +155,13 @@ def kind(value: object) -> str:
 def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
         return f" (nor a folder {path.parent})"
-    return near(path.name, sorted(p.name for p in path.parent.iterdir() if p.suffix in {".yaml", ".yml"}))
+    here = sorted(p.name for p in path.parent.iterdir() if p.suffix in {".yaml", ".yml"})
+    if not path.suffix:  # a name, of a file that lies here or in a folder here
+        below = sorted(path.parent.glob("[!.]*/*.yaml"))
+        found = {p.stem: str(p) for p in [*below, *(path.parent / name for name in here)]}
+        if close := get_close_matches(path.name, found, n=1):
+            return f"; did you mean {found[close[0]]!r}?"
+    return near(path.name, here)
 
 
 _SAID = "said "  # no tag has a space

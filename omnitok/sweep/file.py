@@ -122,14 +122,13 @@ class Texts:
     def yaml(self, path: Path) -> Map:
         """Raises SpecError where there is no such text, or it is not YAML."""
         name = whole(path)
-        self.read[name] = read_text(path, str(path)) if self.kept is None else self._of_kept(name)
+        self.read[name] = read_text(path, str(path)) if self.kept is None else self._of_kept(name, self.kept)
         return parse_yaml(self.read[name], str(path))
 
-    def _of_kept(self, name: str) -> str:
-        assert self.kept is not None
-        if name not in self.kept:
-            raise SpecError([Fault(Mark(name), "", f"was not kept at the launch{near(name, self.kept)}")])
-        return self.kept[name]
+    def _of_kept(self, name: str, kept: Mapping[str, str]) -> str:
+        if name not in kept:
+            raise SpecError([Fault(Mark(name), "", f"was not kept at the launch{near(name, kept)}")])
+        return kept[name]
 
 
 def read_sweep(path: Path, sets: Sequence[str] = (), texts: Texts | None = None) -> Asked:
@@ -205,14 +204,16 @@ def address(base: Map, path: str, mark: Mark) -> tuple[str | int, ...]:
             raise SpecError([Fault(mark, dotted(steps), f"the patch cannot be applied: {said}")])
         return steps
     if not isinstance(stages, Map) or not stages:
-        raise SpecError(
-            [Fault(base.marks.get("stages", base.mark), "stages", "must be a mapping of at least one stage")]
-        )
+        mark = base.marks.get("stages", base.mark)
+        raise SpecError([Fault(mark, "stages", "must be a mapping of at least one stage")])
     return ("stages", next(iter(stages)), *steps)
 
 
 def _of_sweep(text: str, path: str) -> bool:
-    return parse_path(path, Mark(f"--set {text}"))[0] in SweepFile.model_fields
+    first = str(parse_path(path, mark := Mark(f"--set {text}"))[0])
+    if first not in SweepFile.model_fields and (close := get_close_matches(first, SweepFile.model_fields, 1, 0.85)):
+        raise SpecError([Fault(mark, first, f"no such key; did you mean {close[0]!r}? (or stages.NAME.{first})")])
+    return first in SweepFile.model_fields
 
 
 def _set(data: Map, text: str, path: str, value: str, folder: str) -> Map:
