@@ -50,7 +50,8 @@ def need(what: str, programs: dict[str, str]) -> None:
 
     Raises Missing where they are not and cannot be had.
     """
-    absent = missing(programs)
+    with alone():  # what another process installs is there file by file, and whole only when it has ended
+        absent = missing(programs)
     if not absent:
         return
     packages = sorted({programs[name] for name in absent})
@@ -79,21 +80,29 @@ def install(packages: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 @contextmanager
-def nothing_starts() -> Iterator[None]:
-    """No package starts a daemon meanwhile; one process at a time. Where somebody forbade it already, that stays."""
+def alone() -> Iterator[None]:
+    """One process at a time."""
     folder = os.open(POLICY.parent, os.O_RDONLY)
-    ours = False
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        ours = not POLICY.exists()
-        if ours:
-            POLICY.write_text("#!/bin/sh\nexit 101\n")
-            POLICY.chmod(0o755)
         yield
     finally:
-        if ours:
-            POLICY.unlink(missing_ok=True)
         os.close(folder)
+
+
+@contextmanager
+def nothing_starts() -> Iterator[None]:
+    """No package starts a daemon meanwhile; one process at a time. Where somebody forbade it already, that stays."""
+    with alone():
+        ours = not POLICY.exists()
+        try:
+            if ours:
+                POLICY.write_text("#!/bin/sh\nexit 101\n")
+                POLICY.chmod(0o755)
+            yield
+        finally:
+            if ours:
+                POLICY.unlink(missing_ok=True)
 
 
 def unavailable(why: Missing) -> NoReturn:
