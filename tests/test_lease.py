@@ -17,6 +17,7 @@ from omnitok.runs import holding, leases, pools
 from omnitok.spec import decode, read_value
 from omnitok.training import EVALUATIONS
 from omnitok.training.stage import bind, read_stages
+from omnitok.trial.failure import failing_into
 
 CHILD = """
 import os, signal, sys, time
@@ -482,3 +483,15 @@ def test_a_token_is_nobody_elses(tmp_path):
         with runs.lease(tmp_path) as held:
             tokens.add(held.token)
     assert len(tokens) == 50 and all(len(token) == len(secrets.token_hex(8)) for token in tokens)
+
+
+def test_who_follows_may_leave_after_the_first_has(tmp_path, monkeypatch):
+    """Were it refused, it would begin the stage again while the first is at the next, and all would wait for ever."""
+    with runs.lease(tmp_path) as held:
+        pass
+    monkeypatch.setattr("omnitok.trial.failure.rank", lambda: 1)
+    with failing_into(tmp_path, held=held):
+        pass
+    monkeypatch.setattr("omnitok.trial.failure.rank", lambda: 0)
+    with pytest.raises(runs.Fenced), failing_into(tmp_path, held=held):
+        pass

@@ -11,7 +11,7 @@ import torch
 
 from omnitok import runs
 from omnitok.data import DataError
-from omnitok.processes import world
+from omnitok.processes import rank, world
 from omnitok.runs import Failure
 from omnitok.training import NonFinite
 from omnitok.training.loader import WorkerDied
@@ -110,4 +110,6 @@ def failing_into(folder: Path, name: str = runs.ERROR, held: runs.Held | None = 
                 said = classify(error)
                 runs.fail_held(held, said, name) if held else runs.fail(folder, said, name)
         raise
+    if rank():  # the first may have left before: what is held is no more, and that is no failure of those who followed
+        return
     held.remove(folder / name) if held else (folder / name).unlink(missing_ok=True)
