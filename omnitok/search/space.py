@@ -1,6 +1,7 @@
 """What is searched: choices by their paths, each a range or a list of values, some only where another has a certain one."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -12,7 +13,7 @@ When = dict[str, Any]  # {path of another choice: the label, or the labels, unde
 Values = dict[str, Any]  # {path: a number, or the label of a choice}
 
 
-class Parameter:
+class Parameter(ABC):
     """One choice that is searched. What is drawn is a number, or a label that stands for a value."""
 
     numeric: ClassVar[bool] = True
@@ -24,13 +25,13 @@ class Parameter:
         """(which key, why it cannot be)."""
         yield from ()
 
+    @abstractmethod
     def distribution(self) -> Any:
         """As Optuna says it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, trial: Any, name: str) -> Any:
         """What is suggested in an Optuna trial."""
-        raise NotImplementedError
 
     def labels(self) -> list[str]:
         """What a ``when`` may name; none of a range."""
