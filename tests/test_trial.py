@@ -23,6 +23,7 @@ from omnitok.training.evaluate import key_of
 from omnitok.training.handover import weights_of
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.training.stage import bind, read_stages
+from omnitok.trial import memory
 
 STEPS = 5
 
@@ -331,3 +332,21 @@ def test_a_loaded_model_is_the_trained_one_on_any_thread(folder):
     assert not model.training
     state = trial.load(str(folder)).state_dict()
     assert all((value == state[name]).all() for name, value in model.state_dict().items())
+
+
+def test_an_attempt_says_how_many_worked_and_the_most_memory_that_they_held(folder):
+    trial.run(folder)
+    said = runs.last_attempt(folder)
+    assert said["processes"] == 1
+    assert 2**26 < said["peak_bytes"] < 2**35
+
+
+def test_a_peak_is_of_what_came_after_it_was_forgotten():
+    device, big = torch.device("cpu"), torch.ones(2**28 // 4)  # 256 MiB, touched
+    before = memory.peak(device)
+    del big
+    if not memory.begin(device):
+        pytest.skip("this system does not let a process forget its peak of memory")
+    after, held = memory.peak(device), torch.ones(2**27 // 4)
+    assert before - after > 2**27
+    assert held.nbytes / 2 < memory.peak(device) - after < 2 * held.nbytes

@@ -21,6 +21,7 @@ from omnitok.training import Task
 from omnitok.training.devices import compiler, deterministic, device, device_name, in_order
 from omnitok.training.handover import take_judges, take_over, weights_of
 from omnitok.training.stage import StageRun, data_root, from_json, spec_of
+from omnitok.trial import memory
 from omnitok.trial.failure import Stopped, failing_into
 
 CHECKPOINT_EVERY_S = 30.0  # what a kill costs at most, beside the step that it interrupts
@@ -154,7 +155,7 @@ def _train(
 @contextmanager
 def _timed(held: runs.Held, start: int, restarted: str) -> Iterator[dict[str, Any]]:
     """A line in ``attempts.jsonl`` about what is inside, however it ends."""
-    begun = time.monotonic()
+    begun, measured = time.monotonic(), memory.begin(device())
     line: dict[str, Any] = {"started": provenance.now(), "from_step": start, "to_step": start, "ended": "interrupted"}
     try:
         yield line
@@ -165,6 +166,7 @@ def _timed(held: runs.Held, start: int, restarted: str) -> Iterator[dict[str, An
         raise
     finally:
         line |= {"seconds": time.monotonic() - begun, "threads": torch.get_num_threads(), "restarted": restarted}
+        line |= {"processes": world()} | ({"peak_bytes": memory.peak(device())} if measured else {})
         held.append_line(held.folder / runs.ATTEMPTS, line)
 
 
