@@ -54,6 +54,14 @@ def test_items_are_spread_evenly_and_their_number_is_in_the_protocol():
         evaluation(f"{PHOTOS}, items: 9").shape()
 
 
+def test_what_is_in_an_item_stands_beside_it_where_the_dataset_knows_it():
+    made = evaluation("data: moving_shapes, frames: 5, resolution: 16, items: 6, metrics: [psnr]")
+    found = made.measure(MeanColour(), [PeakSignalToNoise(Identity())])
+    assert found.classes == tuple(made.dataset.classes[made.dataset.label(i, 5)] for i in made.indices)
+    assert len(found.classes) == len(found.items) == 6
+    assert evaluation(f"{PHOTOS}, metrics: [psnr]").measure(MeanColour(), []).classes == ()
+
+
 class Wanting(Metric):
     """Wants more than there is."""
 

@@ -36,6 +36,16 @@ def test_what_is_used_of_codebooks_is_counted_by_hand():
         assert fed(asked(name, codec), (clip, clip, codes)).value == pytest.approx(value)
 
 
+def test_how_often_codes_are_used_is_a_histogram_of_all_codes():
+    """Of sixteen tokens and eight codes two would fall on each: code 0 has ten, code 1 two, 2 to 5 one each."""
+    codes = torch.tensor([0] * 10 + [1] * 2 + [2, 3, 4, 5]).view(1, 1, 4, 4, 1)
+    found = fed(asked("codebook_usage", Looking(0.0, 8)), (torch.zeros(1, 3, 1, 8, 8),) * 2 + (codes,))
+    assert found.details == {"unused": 2, "used 2^-1": 4, "used 2^0": 1, "used 2^2": 1}
+    rare = torch.cat([torch.zeros(999, dtype=torch.long), torch.ones(1, dtype=torch.long)]).view(1, 1, 10, 100, 1)
+    found = fed(asked("codebook_usage", Looking(0.0, 2)), (torch.zeros(1, 3, 1, 8, 8),) * 2 + (rare,))
+    assert found.details == {"unused": 0, "used 2^-6": 1, "used 2^0": 1}
+
+
 def test_a_scale_with_fewer_codes_than_positions_costs_by_its_rate():
     codec = Looking(0.0, 4, 4)
     codec.rates = (0.25, 1.0)

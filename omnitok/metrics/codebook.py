@@ -1,6 +1,7 @@
 """How much of its codebooks a tokenizer uses."""
 
 import math
+from collections import Counter
 from typing import ClassVar, Literal, final
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from omnitok.metrics.contract import Codec, Measured, Metric, Pair
 
 PENDING = 2**16  # distinct codes of single batches that are kept apart before they are counted together
+LEAST = -6  # the power of two below which rarely used codes are counted together
 
 
 class Tally:
@@ -42,6 +44,16 @@ class Tally:
         shares = self.counts.double() / self.seen
         return float(-(shares * shares.log()).sum())
 
+    def histogram(self) -> dict[str, float]:
+        """How many codes were used how often: {"unused": n, "used 2^-3": n, ...}, where a code that all tokens would use
+        alike is used once, "used 2^-3" is from an eighth to less than a quarter of that, and rarer ones are in "used 2^-6"."""
+        alike = self.seen / self.size
+        found = {"unused": float(self.size - len(self.counts))}
+        powers = (self.counts.double() / alike).log2().floor().clamp(min=LEAST).long()
+        for power, codes in zip(*powers.unique(return_counts=True), strict=True):
+            found[f"used 2^{int(power)}"] = float(codes)
+        return found
+
     def _merge(self) -> None:
         codes, counts = (torch.cat(parts) for parts in zip(self.known, *self.pending, strict=True))
         found, where = codes.unique(return_inverse=True)
@@ -69,14 +81,18 @@ def _mean(values: list[float]) -> Measured:
 @final
 class CodebookUsage(Counted):
     """Distinct codes over all items as a share of the codebook; the mean over codebooks. Fewer tokens than codes
-    bound it from above, so compare at equal items only."""
+    bound it from above, so compare at equal items only. Its details are a histogram, summed over codebooks."""
 
     label: ClassVar[str] = "codebook_usage"
     better: ClassVar[Literal["higher", "lower", "neither"]] = "higher"
     protocol = "codebook_usage[distinct codes over all items / size]"
 
     def result(self) -> Measured:
-        return _mean([len(tally.counts) / tally.size for tally in self.tallies])
+        found = _mean([len(tally.counts) / tally.size for tally in self.tallies])
+        together: Counter[str] = Counter()
+        for tally in self.tallies:
+            together.update(tally.histogram())
+        return found._replace(details=dict(together))
 
 
 @final

@@ -46,6 +46,7 @@ class Evaluated(NamedTuple):
     items: tuple[str, ...]
     measured: tuple[Measured, ...]
     pictures: tuple[tuple[str, Tensor, Tensor], ...]  # (item, original, reconstruction), each [c T H W]
+    classes: tuple[str, ...] = ()  # what is in each item, where the dataset knows it of all
 
 
 @final
@@ -110,7 +111,13 @@ class Evaluation:
 
     def measure(self, codec: Reconstructor, metrics: Sequence[Metric]) -> Evaluated:
         """Feed every item through ``codec`` and to each of ``metrics``; the next batch is decoded meanwhile."""
-        return measured(self._pairs(codec.to(device()).eval()), metrics, len(self.indices))
+        found = measured(self._pairs(codec.to(device()).eval()), metrics, len(self.indices))
+        return found._replace(classes=self._classes())
+
+    def _classes(self) -> tuple[str, ...]:
+        """What is in each item, by name; nothing where that is not known of all."""
+        labels = [self.dataset.label(index, self.frames) for index in self.indices] if self.dataset.classes else []
+        return () if None in labels else tuple(self.dataset.classes[label] for label in labels if label is not None)
 
     def _pairs(self, codec: Reconstructor) -> Iterator[tuple[Sequence[str], Pair]]:
         names = self.dataset.items(self.frames)
