@@ -88,7 +88,7 @@ def plan_sweep(path: Path | str, sets: Sequence[str] = (), *, plot: Path | str |
 
     if plot is None:
         return plan_sweep(Path(path), sets)
-    from omnitok.report.overview import refuse_file, write_overview
+    from omnitok.exhibits.overview import refuse_file, write_overview
     from omnitok.sweep.picture import wholes
 
     refuse_file(Path(plot))

@@ -8,8 +8,8 @@ import pytest
 import tiny
 from report_sweep import Synthetic
 
-from omnitok.report.claims import verdicts
-from omnitok.report.collect import read, rows
+from omnitok.exhibits.claims import verdicts
+from omnitok.results.collect import read, rows
 from omnitok.spec import SpecError, decode, read_value
 from omnitok.sweep.design import DESIGNS, arms, identity_of, name_of
 from omnitok.sweep.file import read_sweep

@@ -15,9 +15,9 @@ from omnitok.data import DataError, Dataset
 from omnitok.metrics import METRICS, Identity, Measured, Metric, Pair
 from omnitok.metrics.fidelity import PeakSignalToNoise
 from omnitok.model import MeanColour
-from omnitok.report.collect import read, rows
-from omnitok.report.render import render
-from omnitok.report.tables import ablation
+from omnitok.results.collect import read, rows
+from omnitok.report import render
+from omnitok.exhibits.tables import ablation
 from omnitok.spec import SpecError, decode, read_value, resolve
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch

@@ -19,7 +19,7 @@ from omnitok.data import write_clip
 from omnitok.model import MODELS
 from omnitok.model.files import write_tokenizer
 from omnitok.provenance import sha256
-from omnitok.report.render import render
+from omnitok.report import render
 from omnitok.spec import SpecError, decode, resolve
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.launch import launch

@@ -10,7 +10,7 @@ from test_step import task
 
 import omnitok
 from omnitok.cli import main
-from omnitok.report.overview import HEIGHTS, overview, write_overview
+from omnitok.exhibits.overview import HEIGHTS, overview, write_overview
 from omnitok.schedules.curves import delayed
 from omnitok.spec import SpecError
 from omnitok.sweep.picture import PANELS, POINTS, Stretch, Whole, wholes
@@ -106,7 +106,7 @@ def plain(name: str, steps: int = 4) -> Whole:
 
 
 def test_of_too_many_runs_the_first_are_drawn_and_the_title_says_so(monkeypatch):
-    monkeypatch.setattr("omnitok.report.overview.MOST", 2)
+    monkeypatch.setattr("omnitok.exhibits.overview.MOST", 2)
     figure = overview("ask", [plain(f"arm {i}", i + 1) for i in range(5)])
     assert len(figure.axes) == 2 * len(HEIGHTS)
     assert figure.get_suptitle() == "ask: what is trained when, the first 2 of 5 distinct ones"

@@ -11,8 +11,8 @@ import pytest
 from report_sweep import Synthetic, name_of
 
 from omnitok import runs
-from omnitok.report import curves, rows
-from omnitok.report.collect import slug
+from omnitok.results import curves, rows
+from omnitok.results.collect import slug
 from omnitok.spec import SpecError
 
 

@@ -11,9 +11,9 @@ from matplotlib.image import imread
 from report_sweep import Synthetic
 
 from omnitok.report import points
-from omnitok.report.collect import Metric, curves, read
-from omnitok.report.figures import BANDS, COLOURS, learning_curves, looks
-from omnitok.report.galleries import CELL, COLUMNS, LABEL, galleries, shown
+from omnitok.results.collect import Metric, curves, read
+from omnitok.exhibits.figures import BANDS, COLOURS, learning_curves, looks
+from omnitok.exhibits.galleries import CELL, COLUMNS, LABEL, galleries, shown
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import pytest
 from report_sweep import Synthetic
 from scipy import stats
 
-from omnitok.report import numbers, statistics
-from omnitok.report.claims import answer, verdict, verdicts
-from omnitok.report.collect import Metric, read, rows
-from omnitok.report.tables import ablation, best, letter
+from omnitok.exhibits import numbers
+from omnitok.results import statistics
+from omnitok.exhibits.claims import answer, verdict, verdicts
+from omnitok.results.collect import Metric, read, rows
+from omnitok.exhibits.tables import ablation, best, letter
 
 PSNR = Metric("photos", "psnr", "embedded.test.1x64/psnr", "dB", "higher", "psnr[rgb]")
 LPIPS = PSNR._replace(label="lpips", better="lower", unit="")

@@ -20,8 +20,8 @@ from omnitok.cluster.ledger import Entry, add
 from omnitok.doctor import examine
 from omnitok.inspection.why import explain_cell
 from omnitok.report import formats
-from omnitok.report.collect import rows
-from omnitok.report.render import render
+from omnitok.results.collect import rows
+from omnitok.report import render
 from omnitok.report.searched import Plain
 from omnitok.runs import Failure
 from omnitok.search import trials, winner

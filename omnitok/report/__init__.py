@@ -1,8 +1,5 @@
-"""From a stored sweep to what goes into a paper: rows, statistics, verdicts, tables, figures, a page. No tensors."""
+"""A page, Markdown, LaTeX, data and figures of one sweep, or of those that a report file names. No tensors."""
 
-from omnitok.report.claims import Verdict, answer
-from omnitok.report.collect import curves, rows
-from omnitok.report.paper import render_paper
-from omnitok.report.render import Rendered, render
-
-__all__ = ["Rendered", "Verdict", "answer", "curves", "render", "render_paper", "rows"]
+from omnitok.report.command import render as render
+from omnitok.report.command import render_paper as render_paper
+from omnitok.report.render import Rendered as Rendered

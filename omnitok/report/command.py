@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from omnitok import runs
-from omnitok.report import collect
-from omnitok.report.paper import read_paper, render_paper
-from omnitok.report.render import Rendered, render
-from omnitok.spec import read_yaml
+from omnitok import results, runs
+from omnitok.report.paper import Read, is_paper, pieces_of, read_paper
+from omnitok.report.render import Head, Rendered, write
+from omnitok.report.section import Asked, Section, section
+from omnitok.results import Mirror, gathered
+from omnitok.results.collect import read
+from omnitok.spec import Fault, SpecError, mark_of
 from omnitok.sweep.stored import PLAN, locate, refresh, unmeasured
 from omnitok.tracking import mirror, sync
 
@@ -21,7 +23,7 @@ def rows(sweep: Path | str, sets: Sequence[str] = ()) -> pd.DataFrame:
 
     The only input of every table and figure, and the notebook's way to the same numbers. Raises SpecError.
     """
-    return collect.rows(locate(runs.root(), str(sweep), sets))
+    return results.rows(locate(runs.root(), str(sweep), sets))
 
 
 def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | None = None) -> Rendered:
@@ -31,14 +33,44 @@ def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | N
     folder disagree; TrackingError where the tracking server cannot be reached.
     """
     root, path = runs.root(), Path(reference)
-    if path.suffix in {".yaml", ".yml"} and "sweeps" in read_yaml(path):
-        folders = [locate(root, str(sweep)) for sweep in read_paper(path)[1]]
-        known = _mirrored(root, folders)
-        notices = {folder: unmeasured(folder) for folder in folders}
-        return render_paper(path, out or BUILD / path.stem, lambda sweep: locate(root, str(sweep)), known, notices)
+    if is_paper(path):
+        asked = read_paper(path)
+        folders = [locate(root, str(sweep)) for sweep in asked.files]
+        return render_paper(asked, folders, out or BUILD / path.stem, _mirrored(root, folders))
     stored = locate(root, str(reference), sets)
     known = _mirrored(root, [stored])
-    return render(stored, out or BUILD / collect.read(stored).slug, known, unmeasured(stored))
+    return render(stored, out or BUILD / read(stored).slug, known)
+
+
+def render(stored: Path, out: Path, known: Mirror | None = None) -> Rendered:
+    """The report of one stored sweep, in whatever state it is, written into the folder ``out``.
+
+    Raises SpecError where nothing is stored, or where ``known`` of a tracker and a run's folder disagree.
+    """
+    found = gathered(stored, known)
+    one = section(found, Asked("", "", pieces_of(found, ())), unmeasured(stored))
+    return write(Head(found.name), [one], out)
+
+
+def render_paper(asked: Read, folders: Sequence[Path], out: Path, known: Mirror | None = None) -> Rendered:
+    """The report that a report file asks for. ``folders``: the stored sweep of each of its sections.
+
+    Raises SpecError for what does not fit a sweep, and for two of one name.
+    """
+    sections = [_section(asked, i, folder, known) for i, folder in enumerate(folders)]
+    names = [one.slug for one in sections]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            sentence = f"two sweeps are named {name!r}; their files would overwrite each other"
+            raise SpecError([Fault(mark_of(asked.said, ("sections", i)), f"sections[{i}]", sentence)])
+    paper = asked.paper
+    return write(Head(paper.title, paper.authors, paper.abstract), sections, out)
+
+
+def _section(asked: Read, i: int, folder: Path, known: Mirror | None) -> Section:
+    part, found = asked.paper.sections[i], gathered(folder, known)
+    pieces = pieces_of(found, part.show, asked.said, ("sections", i, "show"))
+    return section(found, Asked(part.title, part.text, pieces), unmeasured(folder))
 
 
 def _mirrored(root: Path, folders: Sequence[Path]) -> dict[tuple[str, str], float]:

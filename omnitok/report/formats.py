@@ -1,4 +1,4 @@
-"""The ablation table in the formats of papers and notebooks: Markdown, LaTeX with booktabs, CSV. Nothing unescaped."""
+"""Tables in the formats of papers and notebooks: Markdown, LaTeX with booktabs, CSV. Nothing unescaped."""
 
 import re
 import string
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from omnitok.report.searched import Plain
-from omnitok.report.tables import Cell, Column, Row, Table, letter, numbers
+from omnitok.exhibits.contract import Plain
+from omnitok.exhibits.table import Cell, Column, Row, Table, letter, numbers
 
 _LATEX: Final = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
@@ -36,33 +36,42 @@ def markdown_escaped(text: str) -> str:
     return re.sub(r"^(?=[-+=])|(?<=^\d)(?=[.)] )", r"\\", escaped)
 
 
-def markdown(table: Table) -> str:
+def markdown(table: Table | Plain) -> str:
     """A GitHub table with its footnotes below."""
-    columns = [*table.heads, *table.metrics]
-    heads = [_head(column) + _sup(column.notes) for column in columns] + ["parameters", "n"]
-    rule = ["---"] * len(table.heads) + ["--:"] * (len(table.metrics) + 2)
-    lines = [heads, rule]
-    for row in table.rows:
-        labels = [markdown_escaped(label) for label in row.labels]
-        if row.kind == "baseline":
-            labels[0] = f"*baseline* {labels[0]}"
-        cells = [_markdown_cell(cell) for cell in row.cells]
-        lines.append([*labels, *cells, row.size, row.seeds + _sup(row.notes)])
+    return _markdown_plain(table) if isinstance(table, Plain) else _markdown(table)
+
+
+def latex(table: Table | Plain) -> str:
+    r"""A float for ``\input``: booktabs, escaped, with its caption, label and footnotes."""
+    return _latex_plain(table) if isinstance(table, Plain) else _latex(table)
+
+
+def _markdown(table: Table) -> str:
+    heads = [_head(column) + _sup(column.notes) for column in (*table.heads, *table.columns)]
+    lines = [heads, ["---"] * len(table.heads) + ["--:"] * len(table.columns)]
+    for block in table.blocks:
+        if block.title:
+            lines.append([f"*{markdown_escaped(block.title)}*", *[""] * (len(heads) - 1)])
+        for row in block.rows:
+            labels = [markdown_escaped(label) for label in row.labels]
+            lines.append([*labels, *[_markdown_cell(cell) for cell in row.cells]])
     text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     notes = [f"{_sup((i,))} {markdown_escaped(note)}" for i, note in enumerate(table.notes)]
     return f"{text}\n{markdown_escaped(table.caption)}\n" + "".join(f"\n{note}  " for note in notes) + "\n"
 
 
-def latex(table: Table) -> str:
-    r"""A float for ``\input``: booktabs, escaped, with its caption, label and footnotes."""
-    left, width = len(table.heads), len(table.heads) + len(table.metrics) + 2
+def _latex(table: Table) -> str:
+    left, width = len(table.heads), len(table.heads) + len(table.columns)
     lines = [
         *_latex_float(table, "l" * left + "r" * (width - left)), *_latex_groups(table, left),
-        _latex_line([*map(_latex_head, [*table.heads, *table.metrics]), "parameters", "$n$"]), r"\midrule",
-        *[_latex_row(row, left) for row in table.arms],
-        *[r"\midrule"] * bool(table.baselines), *[_latex_row(row, left) for row in table.baselines],
-        r"\bottomrule", r"\end{tabular}}",
+        _latex_line([*map(_latex_head, [*table.heads, *table.columns])]),
     ]  # fmt: skip
+    for block in table.blocks:
+        lines.append(r"\midrule")
+        if block.title:
+            lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex_escaped(block.title)}}}}} \\")
+        lines += [_latex_row(row, left) for row in block.rows]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
     if table.notes:
         notes = [rf"\textsuperscript{{{letter(i)}}}\,{latex_escaped(note)}" for i, note in enumerate(table.notes)]
         lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\raggedright"]
@@ -70,15 +79,13 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def plain_markdown(table: Plain) -> str:
-    """A GitHub table of words with its caption below."""
+def _markdown_plain(table: Plain) -> str:
     rule = ["--:" if i in table.numeric else "---" for i in range(len(table.heads))]
     lines = [[*map(markdown_escaped, table.heads)], rule, *([*map(markdown_escaped, row)] for row in table.rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{markdown_escaped(table.caption)}\n"
 
 
-def plain_latex(table: Plain) -> str:
-    r"""A float for ``\input`` of a table of words: booktabs, escaped."""
+def _latex_plain(table: Plain) -> str:
     columns = "".join("r" if i in table.numeric else "l" for i in range(len(table.heads)))
     lines = [
         *_latex_float(table, columns), _latex_line([*map(latex_escaped, table.heads)]), r"\midrule",
@@ -106,7 +113,7 @@ def csv(table: Table) -> str:
 
 def groups(table: Table) -> list[tuple[str, int]]:
     """The evaluations above the heads: (name, how many columns stand under it)."""
-    return [(name, len(list(some))) for name, some in groupby(table.metrics, key=lambda column: column.group)]
+    return [(name, len(list(some))) for name, some in groupby(table.columns, key=lambda column: column.group)]
 
 
 def _head(column: Column) -> str:
@@ -120,7 +127,8 @@ def _sup(notes: Sequence[int]) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    value = f"**{cell.value}**" if cell.bold else cell.value
+    around = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}[cell.mark]
+    value = cell.value.join(around)
     return value + (f" ± {cell.spread}" if cell.spread else "") + _sup(cell.notes)
 
 
@@ -129,15 +137,15 @@ def _latex_line(cells: Sequence[str]) -> str:
 
 
 def _latex_groups(table: Table, left: int) -> list[str]:
-    """The line above the heads that names the evaluations, and the rules under its names."""
-    if not table.metrics:
+    """The line above the heads that names the evaluations, and the rules under its names; nothing where none is named."""
+    if not any(column.group for column in table.columns):
         return []
     cells, rules, at = [""] * left, [], left
     for name, size in groups(table):
         cells.append(rf"\multicolumn{{{size}}}{{c}}{{{latex_escaped(name)}}}")
-        rules.append(rf"\cmidrule(lr){{{at + 1}-{at + size}}}")
+        rules += [rf"\cmidrule(lr){{{at + 1}-{at + size}}}"] if name else []
         at += size
-    return [_latex_line([*cells, "", ""]), "".join(rules)]
+    return [_latex_line(cells), "".join(rules)]
 
 
 def _latex_head(column: Column) -> str:
@@ -152,14 +160,13 @@ def _latex_notes(notes: Sequence[int]) -> str:
 
 def _latex_row(row: Row, left: int) -> str:
     labels = [latex_escaped(label) for label in row.labels]
-    if row.kind == "baseline" and left > 1:
+    if row.kind != "arm" and left > 1:
         labels = [rf"\multicolumn{{{left}}}{{l}}{{{labels[0]}}}"]
-    cells = [_latex_cell(cell) for cell in row.cells]
-    return _latex_line([*labels, *cells, row.size, row.seeds + _latex_notes(row.notes)])
+    return _latex_line([*labels, *[_latex_cell(cell) for cell in row.cells]])
 
 
 def _latex_cell(cell: Cell) -> str:
     value = latex_escaped(cell.value)
-    text = rf"\textbf{{{value}}}" if cell.bold else value
+    text = {"best": rf"\textbf{{{value}}}", "second": rf"\underline{{{value}}}", "": value}[cell.mark]
     spread = rf" {{\scriptsize $\pm$ {latex_escaped(cell.spread)}}}" if cell.spread else ""
     return text + spread + _latex_notes(cell.notes)

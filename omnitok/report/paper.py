@@ -1,28 +1,55 @@
-"""A report file of several sweeps: ``reports/x.yaml`` -> one page with a title, authors and an abstract."""
+"""A report file: ``reports/x.yaml`` says which sweeps stand on one page, in which order, and what is shown of each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field, Strict
 
-from omnitok.report.collect import Mirror
-from omnitok.report.render import Head, Rendered, write
-from omnitok.report.section import section
-from omnitok.spec import STRICT, Fault, SpecError, check, mark_of, near, read_yaml
+from omnitok.exhibits import EXHIBITS, USUAL, Unfit
+from omnitok.exhibits.contract import Piece
+from omnitok.results import Results
+from omnitok.spec import STRICT, Fault, Mark, Spec, SpecError, check, mark_of, near, read_yaml, resolve
 
 Text = Annotated[str, Field(min_length=1)]
+if TYPE_CHECKING:
+    Exhibit = Spec
+else:
+    Exhibit = EXHIBITS.any  # what a report file may say of one
+
+
+class Part(BaseModel):
+    """What a report file says of one sweep.
+
+    ``sweep``: its file, relative to the report's; ``title`` stands in place of its name, ``text`` below that;
+    ``show``: exhibits in order, what is usual where none is said.
+    """
+
+    model_config = STRICT
+
+    sweep: Text
+    title: str = ""
+    text: str = ""
+    show: Annotated[tuple[Exhibit, ...], Strict(False)] = ()
 
 
 class Paper(BaseModel):
-    """What a report file says; paths of sweeps are relative to the file."""
+    """What a report file says."""
 
     model_config = STRICT
 
     title: Text
     authors: Annotated[tuple[Text, ...], Strict(False)] = ()
     abstract: str = ""
-    sweeps: Annotated[tuple[Text, ...], Strict(False), Field(min_length=1)]
+    sections: Annotated[tuple[Part, ...], Strict(False), Field(min_length=1)]
+
+
+class Read(NamedTuple):
+    """A report file, the sweep file of each section, and the text with its marks."""
+
+    paper: Paper
+    files: tuple[Path, ...]
+    said: Any
 
 
 def paper_schema() -> dict[str, Any]:
@@ -34,42 +61,63 @@ def paper_schema() -> dict[str, Any]:
     }
 
 
-def read_paper(path: Path) -> tuple[Paper, list[Path]]:
-    """The file and the sweep files that it names. Raises SpecError with every fault, each at its line."""
+def is_paper(path: Path) -> bool:
+    """Whether a file is a report file, rather than a sweep's."""
+    return path.suffix in {".yaml", ".yml"} and not {"sections", "title"}.isdisjoint(read_yaml(path))
+
+
+def read_paper(path: Path) -> Read:
+    """Raises SpecError with every fault, each at its line."""
     said = read_yaml(path)
     paper = check(Paper, said)
-    files = [path.parent / name for name in paper.sweeps]
+    files = tuple(path.parent / part.sweep for part in paper.sections)
     faults = []
-    for i, (name, file) in enumerate(zip(paper.sweeps, files, strict=True)):
+    for i, (part, file) in enumerate(zip(paper.sections, files, strict=True)):
+        where, name = mark_of(said, ("sections", i, "sweep")), f"sections[{i}].sweep"
         if not file.is_file():
             known = sorted(p.name for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
-            sentence = f"no such sweep file: {name}{near(file.name, known)}"
-            faults.append(Fault(mark_of(said, ("sweeps", i)), f"sweeps[{i}]", sentence))
-        elif name in paper.sweeps[:i]:
-            faults.append(Fault(mark_of(said, ("sweeps", i)), f"sweeps[{i}]", f"{name} is said twice"))
+            faults.append(Fault(where, name, f"no such sweep file: {part.sweep}{near(file.name, known)}"))
+        elif file.resolve() in [other.resolve() for other in files[:i]]:
+            faults.append(Fault(where, name, f"{part.sweep} has a section already; show: takes any number of exhibits"))
     if faults:
         raise SpecError(faults)
-    return paper, files
+    return Read(paper, files, said)
 
 
-def render_paper(
-    path: Path,
-    out: Path,
-    locate: Callable[[Path], Path],
-    mirror: Mirror | None = None,
-    notices: Mapping[Path, Sequence[str]] | None = None,
-) -> Rendered:
-    """The combined report of a report file. ``locate``: sweep file -> its stored folder; ``notices``: by that folder.
+def usual() -> tuple[Spec, ...]:
+    """What is shown of a sweep where nobody says what."""
+    return tuple(EXHIBITS.default(name) for name in USUAL)
 
-    Raises SpecError for what the file says wrongly, for a sweep that was never launched, and for two of one name.
+
+def pieces_of(results: Results, show: Sequence[Spec], where: Any = None, at: Sequence[str | int] = ()) -> tuple[Piece, ...]:
+    """Tables and figures in order. ``where``: the report file's text, ``at``: the place of ``show`` in it.
+
+    Raises SpecError with what does not fit the sweep, at its line.
     """
-    paper, files = read_paper(path)
-    folders = [locate(file) for file in files]
-    sections = [section(folder, mirror, (notices or {}).get(folder, ())) for folder in folders]
-    names = [one.slug for one in sections]
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
-    if twice:
-        said = read_yaml(path)
-        sentence = f"two sweeps are named {twice[0]!r}; their files would overwrite each other"
-        raise SpecError([Fault(mark_of(said, ("sweeps",)), "sweeps", sentence)])
-    return write(Head(paper.title, paper.authors, paper.abstract), sections, out)
+    found: list[Piece] = []
+    faults = []
+    for i, spec in enumerate(show or usual()):
+        try:
+            found += resolve(spec)(results)
+        except Unfit as error:
+            path = (*at, i, error.choice)
+            mark = mark_of(where, path) if where is not None else Mark(str(results.sweep.said["file"]))
+            faults.append(Fault(mark, _dotted(path), str(error)))
+    if faults:
+        raise SpecError(faults)
+    return tuple(_distinct(found))
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    """("sections", 0, "show", 1, "metrics") -> "sections[0].show[1].metrics"."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _distinct(pieces: Sequence[Piece]) -> list[Piece]:
+    """No two pieces of a section have one stem: the second of a kind is numbered."""
+    counts: dict[str, int] = {}
+    found: list[Piece] = []
+    for piece in pieces:
+        counts[piece.stem] = n = counts.get(piece.stem, 0) + 1
+        found.append(piece if n == 1 else piece._replace(stem=f"{piece.stem}-{n}"))
+    return found

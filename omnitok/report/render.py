@@ -10,12 +10,13 @@ import jinja2
 from markupsafe import Markup
 
 from omnitok import runs
-from omnitok.report import figures, formats
-from omnitok.report.claims import Verdict
-from omnitok.report.collect import Mirror
-from omnitok.report.numbers import full
-from omnitok.report.section import Picture, Section, section
-from omnitok.report.tables import letter
+from omnitok.exhibits import figures
+from omnitok.exhibits.claims import Verdict
+from omnitok.exhibits.contract import Picture, Plain
+from omnitok.exhibits.numbers import full
+from omnitok.exhibits.table import Table, letter
+from omnitok.report import formats
+from omnitok.report.section import Section
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 MIME: Final = {"png": "image/png", "svg": "image/svg+xml"}
@@ -47,15 +48,6 @@ class Image(NamedTuple):
     width: int
 
 
-def render(stored: Path, out: Path, mirror: Mirror | None = None, notices: Sequence[str] = ()) -> Rendered:
-    """The report of one stored sweep, in whatever state it is, written into the folder ``out``; ``notices`` come first.
-
-    Raises SpecError where nothing is stored, or where ``mirror`` and a run's folder disagree.
-    """
-    one = section(stored, mirror, notices)
-    return write(Head(one.name), [one], out)
-
-
 def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
     """Print sections into ``out``; with several, every file's name begins with that of its sweep."""
     images: dict[tuple[str, str], Image] = {}
@@ -63,12 +55,11 @@ def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
         (out / folder).mkdir(parents=True, exist_ok=True)
     for one in sections:
         prefix = f"{one.slug}-" if len(sections) > 1 else ""
-        _write_tables(one, out, prefix)
-        for picture in _pictures(one):
-            stem = f"{prefix}{picture.stem}"
-            written = figures.save(picture.figure, out / "figures" / stem)
-            images[one.slug, picture.stem] = Image(f"figures/{stem}.png", _inlined(written, picture.stem),
-                                                   round(picture.figure.get_figwidth() * PIXELS))  # fmt: skip
+        for name, text in _texts(one, prefix).items():
+            runs.write(out / name, text.encode())
+        for piece in one.pieces:
+            if isinstance(piece, Picture):
+                images[one.slug, piece.stem] = _drawn(piece, out / "figures" / f"{prefix}{piece.stem}")
     said = {"head": head, "sections": sections, "images": images}
     runs.write(out / "index.html", _page(said).encode())
     runs.write(out / "report.md", _template("report.md", markdown=True).render(said, tables=formats).encode())
@@ -77,24 +68,18 @@ def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
     return Rendered(out / "index.html", answers, verdicts, not any(one.holes for one in sections))
 
 
-def _pictures(one: Section) -> list[Picture]:
-    return [picture for picture in (one.points, one.curves, *one.samples) if picture is not None]
-
-
-def _write_tables(one: Section, out: Path, prefix: str) -> None:
-    texts = {
-        f"tables/{prefix}ablation.tex": formats.latex(one.table),
-        f"tables/{prefix}ablation.md": formats.markdown(one.table),
-        f"data/{prefix}ablation.csv": formats.csv(one.table),
-        f"data/{prefix}rows.csv": _rows(one),
-    }
-    if one.searches:
-        for name, table in (("searches", one.searches.arms), ("space", one.searches.space)):
-            texts[f"tables/{prefix}{name}.tex"] = formats.plain_latex(table)
-            texts[f"tables/{prefix}{name}.md"] = formats.plain_markdown(table)
-        texts[f"data/{prefix}suggestions.csv"] = str(one.searches.trials.to_csv(index=False, lineterminator="\n"))
-    for name, text in texts.items():
-        runs.write(out / name, text.encode())
+def _texts(one: Section, prefix: str) -> dict[str, str]:
+    """{file: its text} of the tables and the data of a section."""
+    texts = {f"data/{prefix}rows.csv": _rows(one)}
+    for piece in one.pieces:
+        if isinstance(piece, Table | Plain):
+            texts[f"tables/{prefix}{piece.stem}.tex"] = formats.latex(piece)
+            texts[f"tables/{prefix}{piece.stem}.md"] = formats.markdown(piece)
+        if isinstance(piece, Table):
+            texts[f"data/{prefix}{piece.stem}.csv"] = formats.csv(piece)
+    if one.suggestions is not None:
+        texts[f"data/{prefix}suggestions.csv"] = str(one.suggestions.to_csv(index=False, lineterminator="\n"))
+    return texts
 
 
 def _rows(one: Section) -> str:
@@ -103,10 +88,11 @@ def _rows(one: Section) -> str:
     return str(plain.to_csv(index=False, lineterminator="\n"))
 
 
-def _inlined(written: dict[str, bytes], stem: str) -> str:
-    """A picture as a data URI: curves as vectors, samples as pixels."""
-    suffix = "svg" if stem in {"curves", "points"} else "png"
-    return f"data:{MIME[suffix]};base64,{base64.b64encode(written[suffix]).decode()}"
+def _drawn(piece: Picture, stem: Path) -> Image:
+    """Write a figure in every format; gives it as the page has it."""
+    written = figures.save(piece.figure, stem)[piece.inline]
+    data = f"data:{MIME[piece.inline]};base64,{base64.b64encode(written).decode()}"
+    return Image(f"figures/{stem.name}.png", data, round(piece.figure.get_figwidth() * PIXELS))
 
 
 def _page(said: dict[str, Any]) -> str:
@@ -126,7 +112,7 @@ def _template(name: str, markdown: bool = False) -> jinja2.Template:
     environment.filters["letter"] = letter
     environment.filters["code"] = _code
     environment.filters["raw"] = Markup
-    environment.globals |= {"groups": formats.groups, "number": full}
+    environment.globals |= {"groups": formats.groups, "number": full, "kind": lambda piece: type(piece).__name__}
     return environment.get_template(name)
 
 

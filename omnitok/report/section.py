@@ -9,23 +9,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from omnitok import provenance, runs
-from omnitok.report import figures, galleries, points, tables
-from omnitok.report.claims import Verdict, answer, verdicts
-from omnitok.report.collect import Metric, Mirror, Stage, Sweep, curves_of, read, rows_of, series, slug, stages
-from omnitok.report.numbers import count, duration, full
-from omnitok.report.searched import Searches, open_searches, searched
+from omnitok.exhibits.cells import WORDS
+from omnitok.exhibits.claims import Verdict, answer, verdicts
+from omnitok.exhibits.contract import Piece
+from omnitok.exhibits.numbers import count, duration, full
+from omnitok.results import Metric, Results
+from omnitok.results.collect import Stage, Sweep
+from omnitok.results.searched import open_searches
 from omnitok.spec import counted, digest
 from omnitok.sweep.stored import TEXTS
-
-QUANTITIES = ("train/loss", "val/psnr")
-
-
-class Picture(NamedTuple):
-    """A figure as it was drawn, its file's stem, and what it shows in words."""
-
-    stem: str
-    figure: Any
-    caption: str
 
 
 class Hole(NamedTuple):
@@ -38,7 +30,7 @@ class Hole(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The trial behind one line of the details: its values as text, in the order of the table's metrics."""
+    """The trial behind one line of the details: its values as text, in the order of the metrics."""
 
     seed: str
     status: str
@@ -49,51 +41,65 @@ class Run(NamedTuple):
     values: tuple[str, ...]
 
 
+class Of(NamedTuple):
+    """All runs of one arm or baseline, as the details list them."""
+
+    kind: str
+    name: str
+    runs: tuple[Run, ...]
+
+
 class Section(NamedTuple):
     """One sweep's part of a report, in the order in which it is read."""
 
-    name: str
+    title: str
     slug: str
+    text: str
     banner: tuple[str, ...]
     question: str
     answer: str
     progress: str
     scale: str
     verdicts: tuple[Verdict, ...]
-    table: tables.Table
     metrics: tuple[Metric, ...]
-    points: Picture | None
-    curves: Picture | None
-    samples: tuple[Picture, ...]
+    pieces: tuple[Piece, ...]
     holes: tuple[Hole, ...]
-    details: tuple[tuple[tables.Row, tuple[Run, ...]], ...]
+    details: tuple[Of, ...]
     protocols: tuple[tuple[str, str, str], ...]
     provenance: tuple[tuple[str, str], ...]
     commands: tuple[str, ...]
     notices: tuple[str, ...]
     frame: pd.DataFrame
-    searches: Searches | None
+    suggestions: pd.DataFrame | None
+
+    def anchor(self, whose: tuple[str, str] | None) -> str:
+        """Where the runs of an arm or baseline are on the page; nothing where there are none."""
+        names = [(of.kind, of.name) for of in self.details]
+        return f"runs-{self.slug}-{names.index(whose) + 1}" if whose in names else ""
 
 
-def section(stored: Path, mirror: Mirror | None = None, notices: Sequence[str] = ()) -> Section:
-    """One stored sweep as a section, whatever state it is in; its banner ends with the notices.
+class Asked(NamedTuple):
+    """What a report says of a section beside its sweep: a title in place of the sweep's name, words, exhibits that were made."""
 
-    Raises SpecError as ``collect.rows`` does.
-    """
-    sweep = read(stored)
-    known, name = stages(sweep), str(sweep.said["name"])
-    frame = rows_of(sweep, known, mirror)
-    table = tables.ablation(sweep, frame)
-    found = verdicts(sweep, frame)
-    question = str(sweep.said["question"])
+    title: str
+    text: str
+    pieces: tuple[Piece, ...]
+
+
+def section(results: Results, asked: Asked, notices: Sequence[str] = ()) -> Section:
+    """One sweep as a section, whatever state it is in; its banner ends with the notices."""
+    sweep, known = results.sweep, results.stages
+    found, question = verdicts(results), str(sweep.said["question"])
+    arms = [("arm", name) for name in results.arms] + [("baseline", name) for name in results.baselines]
     return Section(
-        name=name, slug=sweep.slug, banner=(*banner(sweep, known), *notices), question=question, answer=answer(question, found),
-        progress=_progress(sweep, frame), scale=_scale(frame), verdicts=tuple(found), table=table,
-        metrics=tuple(sweep.metrics), points=_points(sweep, frame), curves=_curves(sweep, known), samples=tuple(_samples(sweep)),
-        holes=tuple(_holes(sweep, frame)), details=tuple((row, _runs(sweep, frame, row)) for row in table.rows),
-        protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(sweep, frame, known)),
-        commands=commands(sweep, known), notices=tuple(sweep.plan.get("notices", ())), frame=frame,
-        searches=searched(sweep),
+        title=asked.title or results.name, slug=results.slug, text=asked.text,
+        banner=(*banner(sweep, known), *notices), question=question, answer=answer(question, found),
+        progress=_progress(sweep, results.rows), scale=_scale(results.rows), verdicts=tuple(found),
+        metrics=results.metrics, pieces=asked.pieces, holes=tuple(_holes(sweep, results.rows)),
+        details=tuple(Of(kind, name, _runs(results, results.trials(kind, name))) for kind, name in arms),
+        protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(results)),
+        commands=commands(sweep, known), notices=tuple(sweep.plan.get("notices", ())), frame=results.rows,
+        suggestions=results.searches.trials if results.searches else None,
     )  # fmt: skip
 
 
@@ -165,7 +171,7 @@ def _trials(frame: pd.DataFrame) -> str:
     if counts.get("done", 0) == len(frame):
         return f"All {len(frame)} trials are done." if len(frame) > 1 else "The one trial is done."
     order = ("done", "failed", "blocked", "running", "cancelled", "interrupted", "unevaluated", "planned")
-    words = [f"{counts[status]} {tables.WORDS.get(status, status)}" for status in order if status in counts]
+    words = [f"{counts[status]} {WORDS.get(status, status)}" for status in order if status in counts]
     return f"Of {counted(len(frame), 'trial')}: {', '.join(words)}."
 
 
@@ -182,64 +188,19 @@ def _scale(frame: pd.DataFrame) -> str:
     return ", ".join(said)
 
 
-def _points(sweep: Sweep, frame: pd.DataFrame) -> Picture | None:
-    figure = points.measured(frame, sweep.metrics)
-    caption = "What was measured, arm by arm: a ring is a seed, a dot the mean over seeds."
-    return Picture("points", figure, caption) if figure else None
-
-
-def _arms(sweep: Sweep) -> dict[str, Mapping[str, str]]:
-    return {trial["name"]: trial["arm"] for trial in sweep.plan["trials"] if trial["kind"] == "arm"}
-
-
-def _curves(sweep: Sweep, known: Mapping[str, Stage]) -> Picture | None:
-    order = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in series(sweep).values()))}
-    found = curves_of(sweep, known, QUANTITIES)
-    found = found.sort_values("arm", key=lambda arm: arm.map(order), kind="stable")
-    found = found.sort_values("stage", key=lambda stage: stage.map(_places(sweep, known)), kind="stable")
-    figure = figures.learning_curves(found, figures.looks(_arms(sweep), sweep.factors))
-    caption = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed"
-    if found.groupby("stage")["arm"].nunique().max() > figures.BANDS:
-        caption += f" where a stage has {figures.BANDS} curves or fewer"
-    return Picture("curves", figure, f"{caption}. A stage that arms share is drawn once.") if figure else None
-
-
-def _places(sweep: Sweep, known: Mapping[str, Stage]) -> dict[str, int]:
-    """{stage name: its place in the longest path}."""
-    places: dict[str, int] = {}
-    for trial in sweep.plan["trials"]:
-        for i, one in enumerate(trial["stages"]):
-            places[known[one].name] = max(i, places.get(known[one].name, 0))
-    return places
-
-
-def _samples(sweep: Sweep) -> Iterable[Picture]:
-    for evaluation in sweep.plan["evaluations"]:
-        name, frames = evaluation["name"], int(evaluation["spec"]["frames"])
-        columns = galleries.shown(sweep, name)
-        seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
-        whose = f"every arm (seed {', '.join(map(str, seeds))}) and every baseline"
-        caption = f"Held-out items of {name}: the original beside what {whose} made of it."
-        caption += " Three frames a clip." if frames > 1 else ""
-        for i, figure in enumerate(found := galleries.galleries(columns, frames), start=1):
-            part = f" Part {i} of {len(found)}." if len(found) > 1 else ""
-            yield Picture(f"samples-{slug(name, digest(name))}{f'-{i}' if part else ''}", figure, caption + part)
-
-
 def _holes(sweep: Sweep, frame: pd.DataFrame) -> Iterable[Hole]:
-    yield from (Hole(arm, tables.WORDS.get(status, status), "none", why) for arm, status, why in open_searches(sweep))
+    yield from (Hole(arm, WORDS.get(status, status), "none", why) for arm, status, why in open_searches(sweep))
     missing = frame[frame["status"] != "done"]
     for key, trials in missing.groupby(["arm", "status", "reason"], sort=False):
         name, status, reason = map(str, key)
         seeds = ", ".join(str(seed) for seed in trials["seed"].dropna())
-        yield Hole(name, tables.WORDS.get(status, status), seeds or "none", reason)
+        yield Hole(name, WORDS.get(status, status), seeds or "none", reason)
 
 
-def _runs(sweep: Sweep, frame: pd.DataFrame, row: tables.Row) -> tuple[Run, ...]:
-    trials = frame[(frame["kind"] == row.kind) & (frame["arm"] == row.name)]
-    columns = [metric.column for metric in sweep.metrics]
+def _runs(results: Results, trials: pd.DataFrame) -> tuple[Run, ...]:
+    columns = [metric.column for metric in results.metrics]
     return tuple(
-        Run(seed=_said(trial["seed"]), status=tables.WORDS.get(trial["status"], trial["status"]),
+        Run(seed=_said(trial["seed"]), status=WORDS.get(trial["status"], trial["status"]),
             digest=trial["digest"], parents=trial["digests"][:-1], commit=_short(_said(trial["commit"])),
             device=_said(trial["device"]),
             values=tuple("" if pd.isna(trial[column]) else full(trial[column]) for column in columns))
@@ -261,7 +222,8 @@ def _protocols(sweep: Sweep) -> Iterable[tuple[str, str, str]]:
             yield f"{evaluation['name']}/{metric['label']}", metric["protocol"], f"{evaluation['key']} ({where})"
 
 
-def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -> Iterable[tuple[str, str]]:
+def _provenance(results: Results) -> Iterable[tuple[str, str]]:
+    sweep, frame, known = results.sweep, results.rows, results.stages
     ran = [stage for stage in known.values() if stage.provenance]
     yield "sweep", f"{sweep.said['file']} (digest {sweep.said['digest']}), launched {sweep.said['launched']}"
     total = duration(math.fsum(stage.seconds for stage in known.values()))
@@ -278,6 +240,14 @@ def _provenance(sweep: Sweep, frame: pd.DataFrame, known: Mapping[str, Stage]) -
     ):
         if values:
             yield title, _listed(values)
+    yield "tuning", _tuning(results)
+
+
+def _tuning(results: Results) -> str:
+    """What was spent on the choices of each arm before it was trained on all seeds."""
+    tuned = results.searches.tuned if results.searches else {}
+    said = [f"{name}: {tuned.get(name, 'not tuned')}" for name in results.arms]
+    return ", ".join(said) if tuned else "no arm was tuned: all have the choices of the sweep's files"
 
 
 def _versions(stage: Stage) -> str:

@@ -74,11 +74,33 @@ class Stage(NamedTuple):
 
     digest: str
     name: str
-    seconds: float
+    attempts: tuple[dict[str, Any], ...]
     spec: dict[str, Any]
     provenance: dict[str, Any]
     reachable: bool
     pool: str  # that it is borrowed from; empty where it is one's own
+
+    @property
+    def seconds(self) -> float:
+        """Of all attempts, the lost ones too."""
+        return math.fsum(attempt.get("seconds", 0.0) for attempt in self.attempts)
+
+    @property
+    def hours(self) -> float:
+        """Hours of devices: those of each attempt, once for each process that trained in it."""
+        return math.fsum(one.get("seconds", 0.0) * one.get("processes", 1) for one in self.attempts) / 3600
+
+    @property
+    def throughput(self) -> float:
+        """Training samples a second, over what its attempts got done; NaN where nothing is known."""
+        steps = sum(one["to_step"] - one["from_step"] for one in self.attempts if "to_step" in one)
+        known = steps > 0 and self.seconds > 0 and "batch" in self.spec
+        return steps * self.spec["batch"] / self.seconds if known else math.nan
+
+    @property
+    def memory(self) -> float:
+        """Bytes at the peak of any attempt: on a GPU of its memory, else of the machine's; NaN where nobody measured it."""
+        return max((float(one["peak_bytes"]) for one in self.attempts if "peak_bytes" in one), default=math.nan)
 
 
 def read(stored: Path) -> Sweep:
@@ -123,7 +145,33 @@ def rows_of(sweep: Sweep, known: Mapping[str, Stage], mirror: Mirror | None = No
     frame = pd.DataFrame(found, columns=[name for name in columns if name not in metrics] + metrics)
     whole: pd.DataFrame = frame.convert_dtypes()
     counts = dict.fromkeys(("seed", "parameters", "flops"), "Int64")
-    return whole.astype(counts | dict.fromkeys(["bits_per_token", "seconds", *metrics], float))
+    costs = ("bits_per_token", "seconds", "hours", "throughput", "memory")
+    return whole.astype(counts | dict.fromkeys([*costs, *metrics], float))
+
+
+def items_of(sweep: Sweep) -> pd.DataFrame:
+    """Long form (kind, arm, seed, evaluation, metric, item, class, value) of every number that a metric has of an item."""
+    found = []
+    for trial in sweep.plan["trials"]:
+        for name, label, _, said in evaluations(sweep, trial["stages"][-1]):
+            values = said["per_item"] if said is not None else ()
+            if values and said is not None:
+                classes = said.get("classes") or [None] * len(values)
+                whose = (trial["kind"], trial["name"], trial["seed"], name, label)
+                found += [(*whose, *one) for one in zip(said["items"], classes, values, strict=True)]
+    columns = ["kind", "arm", "seed", "evaluation", "metric", "item", "class", "value"]
+    return pd.DataFrame(found, columns=columns).astype({"seed": "Int64"})
+
+
+def details_of(sweep: Sweep, label: str) -> pd.DataFrame:
+    """Long form (kind, arm, seed, evaluation, detail, value) of the numbers that belong to one metric, as its file has them."""
+    found = []
+    for trial in sweep.plan["trials"]:
+        for name, other, _, said in evaluations(sweep, trial["stages"][-1]):
+            for detail, value in (said or {}).get("details", {}).items() if other == label else ():
+                found.append((trial["kind"], trial["name"], trial["seed"], name, detail, float(value)))
+    columns = ["kind", "arm", "seed", "evaluation", "detail", "value"]
+    return pd.DataFrame(found, columns=columns).astype({"seed": "Int64"})
 
 
 def curves(stored: Path, quantities: Collection[str] | None = None) -> pd.DataFrame:
@@ -179,15 +227,15 @@ def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, str, dict
             yield name, label, evaluation, said
 
 
-_FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "parameters", "flops",
-                 "bits_per_token", "seconds", "commit", "dirty", "device")  # fmt: skip
+_FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "tuned", "parameters", "flops",
+                 "bits_per_token", "seconds", "hours", "throughput", "memory", "commit", "dirty", "device")  # fmt: skip
 
 
 def _stage(folder: Path) -> Stage:
     said = _json(folder / runs.EXPERIMENT)
     provenance = _json(folder / runs.PROVENANCE)
     pool = (borrowed(folder) or {}).get("pool", "")
-    return Stage(folder.name, said.get("stage", ""), runs.seconds(folder), said.get("spec", {}), provenance,
+    return Stage(folder.name, said.get("stage", ""), tuple(runs.attempts(folder)), said.get("spec", {}), provenance,
                  folder.is_dir(), pool)  # fmt: skip
 
 
@@ -204,8 +252,10 @@ def _row(sweep: Sweep, state: State, path: list[Stage], mirror: Mirror) -> dict[
     fixed = {
         "sweep": sweep.said["name"], "kind": trial["kind"], "arm": trial["name"], "seed": trial["seed"],
         "digest": last.digest, "digests": tuple(stage.digest for stage in path), "status": status, "reason": reason,
+        "tuned": trial.get("searched") is not None,
         "parameters": trial.get("parameters"), "flops": _flops(trial), "bits_per_token": trial.get("bits_per_token"),
-        "seconds": math.fsum(stage.seconds for stage in path),
+        "seconds": math.fsum(stage.seconds for stage in path), "hours": math.fsum(stage.hours for stage in path),
+        "throughput": last.throughput, "memory": last.memory,
         "commit": last.provenance.get("commit"), "dirty": last.provenance.get("dirty"),
         "device": last.provenance.get("device"),
     }  # fmt: skip

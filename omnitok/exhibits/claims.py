@@ -5,9 +5,9 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from omnitok.report.collect import Metric, Sweep
-from omnitok.report.numbers import as_range, by_spread, with_unit
-from omnitok.report.statistics import Interval, Summary, by_seed, summary
+from omnitok.exhibits.numbers import as_range, by_spread, with_unit
+from omnitok.results import Metric, Results
+from omnitok.results.statistics import Interval, Summary, by_seed, summary
 
 Status = Literal["supported", "contradicted", "inconclusive", "not run", "does not apply"]
 
@@ -47,9 +47,9 @@ class Verdict(NamedTuple):
         return f"{self.finding}: {self.status}{because}{some}"
 
 
-def verdicts(sweep: Sweep, frame: pd.DataFrame) -> list[Verdict]:
-    """One verdict a claim of the stored sweep, in its order."""
-    return [verdict(claim, frame, sweep.factors, sweep.metrics) for claim in sweep.said["claims"]]
+def verdicts(results: Results) -> list[Verdict]:
+    """One verdict a claim of the sweep, in its order."""
+    return [verdict(claim, results.rows, results.factors, results.metrics) for claim in results.claims]
 
 
 def verdict(

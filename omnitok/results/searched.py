@@ -1,34 +1,31 @@
-"""What was searched in each arm, and what won, as plain tables that every format prints."""
+"""What was searched in each arm, and what won."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from omnitok.report.collect import Sweep
+from omnitok.results.collect import Sweep
 from omnitok.search import Standing, standing, trials, winner
 from omnitok.spec import flow
 from omnitok.sweep.stored import drawable, ended, searches
 
 COUNTS: Final = ("trials", "pruned", "failed", "infeasible")
-
-
-class Plain(NamedTuple):
-    """A table of words: heads, rows of as many cells, and which columns are numbers."""
-
-    slug: str
-    caption: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[int, ...]
+HEADS: Final = ("arm", "sampler", *COUNTS, "best", "what won")
 
 
 class Searches(NamedTuple):
-    """``arms``: how each arm's search went and what won; ``space``: what could be drawn; ``trials``: every suggestion."""
+    """How the searches of a sweep went. ``arms``: a row an arm under ``HEADS``; ``space``: a row a choice, as ``drawable``
+    gives it; ``trials``: a row a suggestion; ``tuned``: what was spent on each arm, in words."""
 
-    arms: Plain
-    space: Plain
+    goals: str
+    sampler: str
+    pruner: str
+    seed: int
+    arms: tuple[tuple[str, ...], ...]
+    space: tuple[tuple[str, ...], ...]
     trials: pd.DataFrame
+    tuned: Mapping[str, str]
 
 
 def searched(sweep: Sweep) -> Searches | None:
@@ -39,16 +36,12 @@ def searched(sweep: Sweep) -> Searches | None:
     stands = {one["arm"]: standing(sweep.stored / one["folder"]) for one in said}
     won = {one["arm"]: winner(sweep.stored / one["folder"]) or {} for one in said}
     goals = ", ".join(f"{one['metric']} ({one['goal']})" for one in said[0]["objectives"])
-    caption = (
-        f"What was searched in each arm for {goals} on the validation split, by {said[0]['sampler']}, pruned by "
-        f"{said[0]['pruner']}, with training seed {sweep.plan['seeds'][0]}. "
-        "Only what won was trained on every seed and stands in the ablation; with that seed its run is the search's own."
-    )
-    rows = tuple(_row(one, stands[one["arm"]], won[one["arm"]]) for one in said)
-    heads = ("arm", "sampler", *COUNTS, "best", "what won")
-    numeric = tuple(range(2, 2 + len(COUNTS)))
-    arms = Plain(f"{sweep.slug}-searches", caption, heads, rows, numeric)
-    return Searches(arms, _space(sweep, said), pd.DataFrame(_suggestions(sweep, said)))
+    return Searches(
+        goals, said[0]["sampler"], said[0]["pruner"], sweep.plan["seeds"][0],
+        tuple(_row(one, stands[one["arm"]], won[one["arm"]]) for one in said), tuple(drawable(said)),
+        pd.DataFrame(_suggestions(sweep, said)),
+        {one["arm"]: f"{ended(stands[one['arm']])} of {stands[one['arm']].target} suggestions" for one in said},
+    )  # fmt: skip
 
 
 def open_searches(sweep: Sweep) -> list[tuple[str, str, str]]:
@@ -69,11 +62,6 @@ def _row(said: Mapping[str, Any], stands: Standing, won: Mapping[str, Any]) -> t
 
 def _value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else flow(value)
-
-
-def _space(sweep: Sweep, said: Sequence[Mapping[str, Any]]) -> Plain:
-    heads = ("choice", "values", "how many", "where", "arms")
-    return Plain(f"{sweep.slug}-space", "What could be drawn.", heads, tuple(drawable(said)), (2,))
 
 
 def _suggestions(sweep: Sweep, said: Sequence[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from omnitok.report.statistics import Interval, Summary
+from omnitok.results.statistics import Interval, Summary
 
 NOISE: Final = 1e-9  # a spread this small beside its mean is rounding, not spread
 

@@ -8,14 +8,27 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omnitok.report.collect import Metric
-from omnitok.report.figures import COLOURS, STYLE, legible
+from omnitok.exhibits.cells import chosen
+from omnitok.exhibits.contract import Picture, Pieces
+from omnitok.exhibits.figures import COLOURS, STYLE, legible
+from omnitok.results import Metric, Results
 
 ACROSS: Final = 3  # panels side by side
 MOST: Final = 40  # lines in a panel; with more nobody can read them
 ARROWS: Final = {"higher": " ↑ better", "lower": " ↓ better"}
 NAMES, WIDE, GAP, AROUND = 1.8, 2.0, 0.35, 0.85  # inches: names, a panel, beside it, above and below it
 LONGEST: Final = 28  # characters of an arm's name beside its line
+
+
+def points(results: Results, *, metrics: tuple[str, ...] = (), caption: str = "") -> Pieces:
+    """Every seed of every arm and baseline, a panel a metric.
+
+    metrics: which; all where none is said.
+    caption: in place of what is usually said.
+    """
+    figure = measured(results.rows, chosen(results, metrics))
+    said = caption or "What was measured, arm by arm: a ring is a seed, a dot the mean over seeds."
+    return Pieces.of(Picture("points", figure, said) if figure else None)
 
 
 def measured(frame: pd.DataFrame, metrics: Sequence[Metric]) -> Figure | None:

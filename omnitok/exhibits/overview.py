@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from omnitok import runs
-from omnitok.report.figures import COLOURS, DASHES, QUIET, STYLE, encoded, legible
+from omnitok.exhibits.figures import COLOURS, DASHES, QUIET, STYLE, encoded, legible
 from omnitok.spec import Fault, Mark, SpecError
 from omnitok.sweep.picture import PANELS, Stretch, Whole
 

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
@@ -12,9 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from omnitok import runs
-from omnitok.report.collect import Sweep, evaluations
-from omnitok.report.figures import STYLE, legible
+from omnitok.exhibits.cells import chosen_arms, chosen_evaluations
+from omnitok.exhibits.contract import PIXELS, Picture, Pieces
+from omnitok.exhibits.figures import STYLE, legible
+from omnitok.results import Results
+from omnitok.results.collect import slug
+from omnitok.results.pictures import Shown
+from omnitok.spec import digest
 
 CELL: Final = 1.0  # inches
 GAP: Final = 0.04
@@ -25,26 +29,33 @@ FRAMES: Final = 3
 COLUMNS: Final = 8
 
 
-class Shown(NamedTuple):
-    """One column: an arm or a baseline, the seed shown, and its sample folder (None: it has none)."""
+def gallery(
+    results: Results, *, evaluations: tuple[str, ...] = (), arms: tuple[str, ...] = (), caption: str = ""
+) -> Pieces:
+    """Held-out items: the original beside what each arm and baseline made of it, the same items in every column.
 
-    name: str
-    kind: str
-    seed: int | None
-    digest: str
-    folder: Path | None
-    items: tuple[str, ...]
+    evaluations: which; all where none is said.
+    arms: which, in this order; all where none is said.
+    caption: before what is usually said.
+    """
+    names, found = set(chosen_arms(results, arms)), []
+    for evaluation in chosen_evaluations(results, evaluations):
+        frames = results.frames(evaluation)
+        columns = [column for column in results.shown(evaluation) if column.kind != "arm" or column.name in names]
+        said = f"{caption} {_caption(evaluation, columns, frames)}".strip()
+        drawn = galleries(columns, frames)
+        for i, figure in enumerate(drawn, start=1):
+            part, number = (f" Part {i} of {len(drawn)}.", f"-{i}") if len(drawn) > 1 else ("", "")
+            stem = f"samples-{slug(evaluation, digest(evaluation))}{number}"
+            found.append(Picture(stem, figure, said + part, PIXELS))
+    return Pieces(found)
 
 
-def shown(sweep: Sweep, evaluation: str) -> list[Shown]:
-    """What every arm, then every baseline, can show of one evaluation: of its first seed that has samples."""
-    found = []
-    for kind in ("arm", "baseline"):
-        for name in sweep.names(kind):
-            trials = [t for t in sweep.plan["trials"] if (t["kind"], t["name"]) == (kind, name)]
-            options = [_shown(sweep, trial, evaluation) for trial in trials]
-            found.append(next((option for option in options if option.folder), options[0]))
-    return found
+def _caption(evaluation: str, columns: Sequence[Shown], frames: int) -> str:
+    seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
+    whose = f"every arm (seed {', '.join(map(str, seeds))}) and every baseline"
+    said = f"Held-out items of {evaluation}: the original beside what {whose} made of it."
+    return said + (" Three frames a clip." if frames > 1 else "")
 
 
 def galleries(columns: Sequence[Shown], frames: int) -> list[Figure]:
@@ -55,10 +66,10 @@ def galleries(columns: Sequence[Shown], frames: int) -> list[Figure]:
     originals = sorted(first.folder.glob("*-original.png"))[: ITEMS[frames > 1]]
     size = -(-len(columns) // -(-len(columns) // COLUMNS))
     parts = [columns[i : i + size] for i in range(0, len(columns), size)]
-    return [gallery(part, originals, first.items, frames) for part in parts] if originals else []
+    return [_gallery(part, originals, first.items, frames) for part in parts] if originals else []
 
 
-def gallery(columns: Sequence[Shown], originals: Sequence[Path], items: Sequence[str], frames: int) -> Figure:
+def _gallery(columns: Sequence[Shown], originals: Sequence[Path], items: Sequence[str], frames: int) -> Figure:
     """Rows are held-out items (of a clip, three of its frames), columns the original and what each arm made of it."""
     rows = [(original, frame) for original in originals for frame in _frames(frames)]
     sizes = [_picture(original, frame, frames).shape for original, frame in rows]
@@ -84,16 +95,6 @@ def gallery(columns: Sequence[Shown], originals: Sequence[Path], items: Sequence
         page.set(xlim=(0, width), ylim=(0, height), aspect="auto")
         page.set_axis_off()
         return figure
-
-
-def _shown(sweep: Sweep, trial: dict[str, Any], evaluation: str) -> Shown:
-    digest = trial["stages"][-1]
-    for name, _, _, said in evaluations(sweep, digest):
-        if name == evaluation and said is not None and said.get("samples"):
-            folder = sweep.runs / digest / runs.SAMPLES / said["samples"]
-            if folder.is_dir():
-                return Shown(trial["name"], trial["kind"], trial["seed"], digest, folder, tuple(said["pictures"]))
-    return Shown(trial["name"], trial["kind"], trial["seed"], digest, None, ())
 
 
 def _frames(frames: int) -> list[int]:

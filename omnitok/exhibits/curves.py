@@ -1,0 +1,36 @@
+"""Learning curves of every stage that the arms went through."""
+
+from omnitok.exhibits import figures
+from omnitok.exhibits.contract import Picture, Pieces
+from omnitok.results import Results
+from omnitok.results.collect import series
+
+QUANTITIES = ("train/loss", "val/psnr")
+
+
+def curves(results: Results, *, quantities: tuple[str, ...] = QUANTITIES, caption: str = "") -> Pieces:
+    """A column a stage, a row a quantity, a curve an arm; a stage that arms share is drawn once.
+
+    quantities: which of what training records, as train/loss.
+    caption: in place of what is usually said.
+    """
+    order = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in series(results.sweep).values()))}
+    found = results.curves(quantities)
+    found = found.sort_values("arm", key=lambda arm: arm.map(order), kind="stable")
+    found = found.sort_values("stage", key=lambda stage: stage.map(_places(results)), kind="stable")
+    figure = figures.learning_curves(found, figures.looks(results.arms, results.factors))
+    said = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed"
+    if found.groupby("stage")["arm"].nunique().max() > figures.BANDS:
+        said += f" where a stage has {figures.BANDS} curves or fewer"
+    said = caption or f"{said}. A stage that arms share is drawn once."
+    return Pieces.of(Picture("curves", figure, said) if figure else None)
+
+
+def _places(results: Results) -> dict[str, int]:
+    """{stage name: its place in the longest path}."""
+    places: dict[str, int] = {}
+    for trial in results.sweep.plan["trials"]:
+        for i, one in enumerate(trial["stages"]):
+            name = results.stages[one].name
+            places[name] = max(i, places.get(name, 0))
+    return places

@@ -1,0 +1,96 @@
+"""One sweep as data frames, read once however many tables and figures are made of them."""
+
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from omnitok.results import collect
+from omnitok.results.collect import Metric, Mirror, Stage, Sweep
+from omnitok.results.pictures import Shown, shown
+from omnitok.results.searched import Searches, searched
+
+
+def gathered(stored: Path, mirror: Mirror | None = None) -> "Results":
+    """A stored sweep, in whatever state it is. Raises SpecError as ``collect.rows`` does."""
+    sweep = collect.read(stored)
+    known = collect.stages(sweep)
+    return Results(sweep, known, collect.rows_of(sweep, known, mirror))
+
+
+class Results:
+    """What exhibits are made of. ``rows``: a trial each, as ``omnitok.rows`` gives them.
+
+    Other frames are read when they are first asked for; none of them is to be changed.
+    """
+
+    def __init__(self, sweep: Sweep, stages: Mapping[str, Stage], rows: pd.DataFrame) -> None:
+        self.sweep, self.stages, self.rows = sweep, stages, rows
+        self.name, self.slug = str(sweep.said["name"]), sweep.slug
+
+    @functools.cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        return tuple(self.sweep.metrics)
+
+    @functools.cached_property
+    def factors(self) -> dict[str, list[str]]:
+        """{path: labels in the order of the sweep}."""
+        return self.sweep.factors
+
+    @functools.cached_property
+    def arms(self) -> dict[str, Mapping[str, str]]:
+        """{arm: its labels by factor; a factor that is not named stands as the experiment says}, in the order of the plan."""
+        return {trial["name"]: trial["arm"] for trial in self.sweep.plan["trials"] if trial["kind"] == "arm"}
+
+    @functools.cached_property
+    def baselines(self) -> tuple[str, ...]:
+        return tuple(self.sweep.names("baseline"))
+
+    @property
+    def base(self) -> str | None:
+        """The arm that others are held against where nobody says which: the experiment as it stands, else the first."""
+        return next((name for name, labels in self.arms.items() if not labels), next(iter(self.arms), None))
+
+    def trials(self, kind: str, name: str) -> pd.DataFrame:
+        """The rows of one arm or baseline."""
+        return self._trials.get((kind, name), self.rows.iloc[:0])
+
+    @functools.cached_property
+    def _trials(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {(str(kind), str(name)): one for (kind, name), one in self.rows.groupby(["kind", "arm"], sort=False)}
+
+    def curves(self, quantities: Collection[str] | None = None) -> pd.DataFrame:
+        """Long form (arm, stage, seed, step, quantity, value); a stage that arms share stands there once."""
+        return collect.curves_of(self.sweep, self.stages, quantities)
+
+    @functools.cached_property
+    def items(self) -> pd.DataFrame:
+        """Long form (kind, arm, seed, evaluation, metric, item, class, value) of every number that a metric has of an item."""
+        return collect.items_of(self.sweep)
+
+    def details(self, label: str) -> pd.DataFrame:
+        """Long form (kind, arm, seed, evaluation, detail, value): what belongs to a metric's numbers."""
+        return collect.details_of(self.sweep, label)
+
+    def shown(self, evaluation: str) -> Sequence[Shown]:
+        """What each arm and baseline can show of the items of one evaluation."""
+        return shown(self.sweep, evaluation)
+
+    def frames(self, evaluation: str) -> int:
+        """Of an item of one evaluation; 1 is a picture."""
+        return next(int(one["spec"]["frames"]) for one in self.sweep.plan["evaluations"] if one["name"] == evaluation)
+
+    @functools.cached_property
+    def evaluations(self) -> tuple[str, ...]:
+        return tuple(one["name"] for one in self.sweep.plan["evaluations"])
+
+    @functools.cached_property
+    def claims(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(self.sweep.said["claims"])
+
+    @functools.cached_property
+    def searches(self) -> Searches | None:
+        """How the searches of the arms went; None where nothing is searched."""
+        return searched(self.sweep)
