@@ -19,6 +19,8 @@ FLOORS = [
     {"search"},
     {"cluster"},
     {"sweep", "reconstruct", "evaluation", "exchange", "tokenization", "doctor"},
+    {"launching"},
+    {"reviewing"},
     {"report", "catalogue", "inspection"},
     {"cli"},
 ]
