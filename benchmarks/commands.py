@@ -5,7 +5,7 @@ from pathlib import Path
 from benchmarks.measure import Row, python, seconds, times, workplace
 from benchmarks.subjects import write_many
 from omnitok import runs
-from omnitok.sweep.launch import settle
+from omnitok.launching.launch import settle
 from omnitok.sweep.plan import plan_sweep
 from omnitok.sweep.stored import store
 

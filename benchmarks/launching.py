@@ -12,8 +12,8 @@ from benchmarks.measure import Row, seconds, times, workplace
 from benchmarks.subjects import write_tiny
 from benchmarks.watch import watched
 from omnitok import runs
-from omnitok.sweep import launch as room
-from omnitok.sweep.pool import Pool
+from omnitok.launching import launch as room
+from omnitok.launching.pool import Pool
 from omnitok.trial import CHECKPOINT_EVERY_S
 
 

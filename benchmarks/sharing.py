@@ -7,12 +7,12 @@ import torch
 
 from benchmarks.measure import Row
 from omnitok import runs
-from omnitok.sweep.estimate import gpus_of, timed
-from omnitok.sweep.footprint import Footprints
+from omnitok.reviewing.estimate import gpus_of, timed
+from omnitok.reviewing.footprint import Footprints
+from omnitok.reviewing.probed import probed
+from omnitok.reviewing.saved import Sharing
+from omnitok.reviewing.saved import sharing as shared
 from omnitok.sweep.plan import Plan, plan_sweep
-from omnitok.sweep.probed import probed
-from omnitok.sweep.saved import Sharing
-from omnitok.sweep.saved import sharing as shared
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 PAPER = tuple(SWEEPS / f"paper_table{number}.yaml" for number in (7, 10))

@@ -150,7 +150,7 @@ def here(what: str, path: Path) -> dict[str, float]:
 
 
 def _launched(path: Path) -> dict[str, float]:
-    from omnitok.sweep import launch as room
+    from omnitok.launching import launch as room
 
     spent: list[float] = []
     plan = room.plan
@@ -187,8 +187,8 @@ def _synced(root: Path) -> dict[str, float]:
 
 def _settled(path: Path) -> tuple[dict[str, object], dict[str, dict[str, dict[str, str]]]]:
     """Stored as launched. -> its stages, and what is to be measured of them."""
+    from omnitok.launching.settled import settle
     from omnitok.sweep.plan import plan_sweep
-    from omnitok.sweep.settled import settle
     from omnitok.sweep.stored import store
 
     planned = plan_sweep(path)

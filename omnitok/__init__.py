@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from omnitok.inspection.logs import Logs
     from omnitok.inspection.replay import Replayed
     from omnitok.inspection.why import Cell
+    from omnitok.launching.cancel import Cancelled
+    from omnitok.launching.drive import View
+    from omnitok.launching.enqueue import Jobs
+    from omnitok.launching.launch import Cluster, Experimented, Launched
+    from omnitok.launching.watched import Watch
     from omnitok.model import Tokenizer
     from omnitok.networks.weights import Kept
     from omnitok.published.checkpoint import Imported
     from omnitok.reconstruct import Fit, Written
     from omnitok.report.render import Rendered
-    from omnitok.sweep.cancel import Cancelled
-    from omnitok.sweep.difference import Difference
-    from omnitok.sweep.drive import View
-    from omnitok.sweep.enqueue import Jobs
-    from omnitok.sweep.launch import Cluster, Experimented, Launched
+    from omnitok.reviewing.difference import Difference
+    from omnitok.reviewing.review import Review
     from omnitok.sweep.plan import Plan
-    from omnitok.sweep.review import Review
     from omnitok.sweep.stored import State
-    from omnitok.sweep.watched import Watch
     from omnitok.tokenization import Tokenized, Tokens
     from omnitok.tracking import Synced
 
@@ -74,7 +74,7 @@ def run_experiment(
 ) -> "Experimented":
     """``omnitok run``: train one experiment file in this process, or in ``processes`` that share every batch; again to
     resume or to do nothing."""
-    from omnitok.sweep.launch import run_experiment
+    from omnitok.launching.launch import run_experiment
 
     return run_experiment(Path(path), sets, seed=seed, threads=threads, processes=processes, view=view)
 
@@ -110,7 +110,7 @@ def launch_sweep(
 ) -> "Launched":
     """``omnitok launch``: run what of a sweep is missing, or submit it to Slurm. ``workers``: processes at once; None: cores /
     threads. ``wait``: watch Slurm's jobs to the end, after ``told`` has heard of them; all else is waited for anyway."""
-    from omnitok.sweep.launch import launch
+    from omnitok.launching.launch import launch
 
     return launch(Path(path), sets, cluster=cluster, workers=workers, wait=wait, view=view, told=told)
 
@@ -118,9 +118,9 @@ def launch_sweep(
 def review_plan(plan: "Plan", *, told: Callable[[str], None] = lambda line: None, **asked: Any) -> "Review":
     """What ``omnitok plan`` says below a plan: hours, GPU hours and disk, what is done, queued and missing, what shared
     stages save, the arrays of jobs, and whether the arms are compared fairly. ``asked``: cluster, probe, budget_hours,
-    budget_gpu_hours, as ``sweep.review.Asked`` has them. Raises SpecError where training is estimated to take longer than a
+    budget_gpu_hours, as ``reviewing.review.Asked`` has them. Raises SpecError where training is estimated to take longer than a
     budget, or Slurm would never run a job of it."""
-    from omnitok.sweep.review import Asked, review
+    from omnitok.reviewing.review import Asked, review
 
     return review(plan, Asked(**asked), told)
 
@@ -128,14 +128,14 @@ def review_plan(plan: "Plan", *, told: Callable[[str], None] = lambda line: None
 def compare_plan(plan: "Plan") -> "Difference":
     """``omnitok plan --diff``: what a launch would do now, against the runs' folders and what is on the cluster."""
     from omnitok import runs
-    from omnitok.sweep.difference import difference
+    from omnitok.reviewing.difference import difference
 
     return difference(runs.root(), plan)
 
 
 def sweep_states(sweep: Path | str, sets: Sequence[str] = ()) -> "list[State]":
     """``omnitok status``: how every trial of a launched sweep (its file, name or digest) stands."""
-    from omnitok.sweep.queued import sweep_states
+    from omnitok.launching.queued import sweep_states
 
     return sweep_states(str(sweep), sets)
 
@@ -146,7 +146,7 @@ def cancel_sweep(
     """``omnitok cancel``: what of a sweep (its file, name or digest) waits or runs on a cluster, or of some ``arms`` what no other
     needs; ``really`` cancels it, and waits until Slurm has ended it. Raises runs.Busy where a launcher is at it."""
     from omnitok import runs
-    from omnitok.sweep.cancel import cancel_sweep
+    from omnitok.launching.cancel import cancel_sweep
 
     return cancel_sweep(runs.root(), str(sweep), arms, sets, really=really)
 
@@ -167,7 +167,7 @@ def retry_sweep(
     ``trials`` (an arm, or ARM/SEED), or for one ``kind`` of failure. The rest as in ``launch_sweep``; ``cluster`` None: where
     it was launched."""
     from omnitok import runs
-    from omnitok.sweep.again import retry_sweep
+    from omnitok.launching.again import retry_sweep
 
     return retry_sweep(
         runs.root(), str(sweep), trials, kind=kind, cluster=cluster, workers=workers, wait=wait, view=view, told=told
@@ -176,7 +176,7 @@ def retry_sweep(
 
 def watch_sweep(sweep: Path | str, sets: Sequence[str] = ()) -> "Watch":
     """``omnitok status --watch``: ``look()`` as often as you like: trials, what runs and how fast, jobs, hours."""
-    from omnitok.sweep.watched import Watch
+    from omnitok.launching.watched import Watch
 
     return Watch(str(sweep), sets)
 

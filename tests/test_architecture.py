@@ -19,9 +19,9 @@ FLOORS = [
     {"search"},
     {"cluster"},
     {"sweep", "reconstruct", "evaluation", "exchange", "tokenization", "doctor"},
-    {"results", "catalogue", "inspection"},
-    {"exhibits"},
-    {"report"},
+    {"launching", "results"},
+    {"reviewing", "exhibits"},
+    {"report", "catalogue", "inspection"},
     {"cli"},
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

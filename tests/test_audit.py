@@ -14,16 +14,17 @@ from omnitok import runs
 from omnitok.cli import main
 from omnitok.cli.findings import size
 from omnitok.cluster import site
+from omnitok.launching.launch import launch, prepared
+from omnitok.reviewing.audit import COLUMNS, SUGGESTED, audit
+from omnitok.reviewing.difference import difference
+from omnitok.reviewing.footprint import Footprints, _bytes
+from omnitok.reviewing.review import Asked, review
+from omnitok.reviewing.saved import sharing
 from omnitok.search.worker import work
 from omnitok.spec import SpecError
-from omnitok.sweep.audit import COLUMNS, SUGGESTED, audit
-from omnitok.sweep.difference import difference
 from omnitok.sweep.file import read_sweep
-from omnitok.sweep.footprint import Footprints, _bytes
-from omnitok.sweep.launch import launch, prepared
 from omnitok.sweep.plan import plan_sweep
-from omnitok.sweep.review import Asked, refuse_unfit, review
-from omnitok.sweep.saved import sharing
+from omnitok.sweep.unfit import refuse_unfit
 from omnitok.trial.failure import Stopped
 from omnitok.trial.train import create, run
 
@@ -240,7 +241,7 @@ def test_what_is_known_is_not_probed(sweep, runs_root):
 
 
 def test_a_probe_looks_at_the_middle_and_the_end_of_a_stage_too(tmp_path, runs_root, monkeypatch):
-    from omnitok.sweep import probed
+    from omnitok.reviewing import probed
 
     experiment = tiny.EXPERIMENT.replace("steps: 4", "steps: 40")
     schedule = "  stages.joint.schedule:\n    a: {type: progressive, frames: 3, first_share: 1.0, last_share: 0.0}\n    b: joint\n"
@@ -254,7 +255,7 @@ def test_a_probe_looks_at_the_middle_and_the_end_of_a_stage_too(tmp_path, runs_r
 
 
 def test_processes_that_share_a_stage_are_timed_as_one_of_them():
-    from omnitok.sweep.probed import _share
+    from omnitok.reviewing.probed import _share
 
     said = _share({"batch": 256, "validate_every": 10, "steps": 500, "resolution": 64}, 32)
     assert said == {"batch": 8, "validate_every": 500, "steps": 500, "resolution": 64}

@@ -459,7 +459,7 @@ def test_every_choice_of_every_component_has_its_line():
 def test_jobs_are_said_once_each_and_an_array_by_its_ends(capsys):
     from omnitok.cli.launching import _say_jobs
     from omnitok.cluster import Submitted
-    from omnitok.sweep.enqueue import Jobs
+    from omnitok.launching.enqueue import Jobs
 
     names = ["12_0", "12_0", "12_1", "12_2", "15_0", "15_0", "16"]  # packed pieces share a job
     _say_jobs(Jobs([Submitted(f"p{i}", name) for i, name in enumerate(names)], 0, 0, [], []))

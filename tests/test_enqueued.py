@@ -7,14 +7,14 @@ from omnitok import launch_sweep, plan_sweep, runs, sweep_states
 from omnitok.cluster import Queued, Submitted
 from omnitok.cluster.asking import Unanswered
 from omnitok.cluster.ledger import LEDGER, Entry, add
+from omnitok.launching import enqueue as room
+from omnitok.launching import queued, verdicts
+from omnitok.launching import watch as watching
+from omnitok.launching.launch import launch_asked
+from omnitok.launching.progress import Silent
+from omnitok.launching.settled import settle
 from omnitok.runs import Failure
 from omnitok.spec import Fault, Mark, SpecError
-from omnitok.sweep import enqueue as room
-from omnitok.sweep import queued, verdicts
-from omnitok.sweep import watch as watching
-from omnitok.sweep.launch import launch_asked
-from omnitok.sweep.progress import Silent
-from omnitok.sweep.settled import settle
 from omnitok.sweep.stored import asked_of
 
 SMALL = tiny.SWEEP.replace("seeds: [0, 1]", "seeds: [0]").replace("vq: {type: vq, codebook_size: 16, code_dim: 4}", "")

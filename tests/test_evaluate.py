@@ -12,6 +12,7 @@ from report_sweep import Synthetic, name_of
 from omnitok import runs
 from omnitok.cli.tables import print_results
 from omnitok.data import DataError, Dataset
+from omnitok.launching.launch import launch
 from omnitok.metrics import METRICS, Identity, Measured, Metric, Pair
 from omnitok.metrics.fidelity import PeakSignalToNoise
 from omnitok.model import MeanColour
@@ -20,7 +21,6 @@ from omnitok.report import render
 from omnitok.exhibits.tables import ablation
 from omnitok.spec import SpecError, decode, read_value, resolve
 from omnitok.sweep.file import read_sweep
-from omnitok.sweep.launch import launch
 from omnitok.sweep.plan import plan, plan_sweep, to_json
 from omnitok.training import EVALUATIONS, evaluate
 from omnitok.training.evaluate import Evaluation, Seen, key_of, refuse_unfit, spread

@@ -16,13 +16,13 @@ import omnitok
 from omnitok import runs
 from omnitok.cli import main
 from omnitok.data import write_clip
+from omnitok.launching.launch import launch
 from omnitok.model import MODELS
 from omnitok.model.files import write_tokenizer
 from omnitok.provenance import sha256
 from omnitok.report import render
 from omnitok.spec import SpecError, decode, resolve
 from omnitok.sweep.file import read_sweep
-from omnitok.sweep.launch import launch
 from omnitok.sweep.plan import plan_sweep
 from omnitok.training import Evaluation
 from omnitok.training.recorded import fingerprint_of

@@ -6,11 +6,11 @@ import pytest
 import torch
 from test_evaluate_foreign import baselines, call
 
+from omnitok.launching.launch import launch
 from omnitok.model import MODELS
 from omnitok.model.files import write_tokenizer
 from omnitok.provenance import sha256
 from omnitok.spec import decode, resolve
-from omnitok.sweep.launch import launch
 
 REFUSED = [
     ([], "it is not said what is measured"),

@@ -15,13 +15,13 @@ from omnitok.cluster.ledger import LEDGER, Entry, add
 from omnitok.cluster.meeting import Meeting, Place
 from omnitok.cluster.progress import IDLE, Stuck, check_progress
 from omnitok.data import DataError
+from omnitok.launching import cancel, verdicts
+from omnitok.launching.judge import Case, judge
+from omnitok.launching.verdicts import Verdict
 from omnitok.runs import Failure
 from omnitok.spec import SpecError, check, read_value
-from omnitok.sweep import cancel, verdicts
 from omnitok.sweep.failures import DEFAULTS, Failures
 from omnitok.sweep.file import SweepFile, read_sweep
-from omnitok.sweep.judge import Case, judge
-from omnitok.sweep.verdicts import Verdict
 from omnitok.training.reconstruct import Reconstruct
 from omnitok.trial.failure import classify
 

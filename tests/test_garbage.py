@@ -18,8 +18,8 @@ from omnitok.cluster import ledger
 from omnitok.cluster.piece import Queued
 from omnitok.inspection import leftovers
 from omnitok.inspection.freed import STALE_S
-from omnitok.sweep.launch import launch
-from omnitok.sweep.settled import settle
+from omnitok.launching.launch import launch
+from omnitok.launching.settled import settle
 from omnitok.sweep.stored import store
 
 SMALL = tiny.SWEEP.replace("seeds: [0, 1]", "seeds: [0]").replace("[0.0, 0.5]", "[0.5]")

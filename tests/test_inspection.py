@@ -14,10 +14,10 @@ from omnitok import runs
 from omnitok.cli import main
 from omnitok.cluster.ledger import Entry
 from omnitok.inspection.freed import STALE_S
+from omnitok.launching.launch import launch
 from omnitok.report.section import section
 from omnitok.runs import Failure
 from omnitok.spec import SpecError
-from omnitok.sweep.launch import launch
 from omnitok.sweep.stored import locate
 from omnitok.training.reconstruct import Reconstruct
 

@@ -6,12 +6,12 @@ import tiny
 from omnitok import runs
 from omnitok.cluster import Piece, Queued, keeper
 from omnitok.cluster.ledger import Entry, add
+from omnitok.launching import keep, verdicts
+from omnitok.launching.enqueue import Jobs
+from omnitok.launching.judge import Case, judge
+from omnitok.launching.launch import Launched
 from omnitok.spec import Fault, Mark, SpecError, check
-from omnitok.sweep import keep, verdicts
-from omnitok.sweep.enqueue import Jobs
 from omnitok.sweep.failures import Failures
-from omnitok.sweep.judge import Case, judge
-from omnitok.sweep.launch import Launched
 from omnitok.sweep.stored import SWEEP, asked_of, store
 
 NOTHING = {"stages": {}, "trials": [], "evaluations": []}
@@ -64,7 +64,7 @@ def test_what_a_keeper_runs_is_quoted(tmp_path, slurm):
     folder.mkdir()
     keeper.cover(folder, tmp_path / "code", {"1": "afternotok"}, {})
     script = (folder / keeper.LOGS / "keeper.sh").read_text()
-    assert "'\"'\"'" in script and "-m omnitok.sweep.keep" in script and str(tmp_path / "code") in script
+    assert "'\"'\"'" in script and "-m omnitok.launching.keep" in script and str(tmp_path / "code") in script
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import tiny
 
 import omnitok
 from omnitok import runs
+from omnitok.launching import launch as room
+from omnitok.launching.drive import drive
+from omnitok.launching.launch import launch, run_experiment
+from omnitok.launching.pool import Pool
+from omnitok.launching.progress import Lines, Silent
+from omnitok.launching.work import Work
 from omnitok.runs import Failure
-from omnitok.sweep import launch as room
-from omnitok.sweep.drive import drive
-from omnitok.sweep.launch import launch, run_experiment
-from omnitok.sweep.pool import Pool
-from omnitok.sweep.progress import Lines, Silent
-from omnitok.sweep.work import Work
 from omnitok.training.reconstruct import Reconstruct
 
 SMALL = tiny.SWEEP.replace("seeds: [0, 1]", "seeds: [0]").replace("[0.0, 0.5]", "[0.5]")

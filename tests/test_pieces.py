@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from omnitok.sweep.pieces import pieces
-from omnitok.sweep.queued import MEASURING
-from omnitok.sweep.work import Work
+from omnitok.launching.pieces import pieces
+from omnitok.launching.queued import MEASURING
+from omnitok.launching.work import Work
 
 
 def training(stage: str, *after: str) -> Work:

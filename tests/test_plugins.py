@@ -273,7 +273,7 @@ def test_where_a_package_stands_is_recorded(site):
 
 WHOLE = """\
 import json, sys
-import omnitok, omnitok.catalogue, omnitok.doctor, omnitok.sweep.launch
+import omnitok, omnitok.catalogue, omnitok.doctor, omnitok.launching.launch
 from omnitok.cli import main
 from omnitok.report import collect, section, tables
 from omnitok.spec import SpecError

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 import omnitok
 from omnitok import runs
 from omnitok.cli import main
+from omnitok.launching.launch import launch
 from omnitok.report.section import section
 from omnitok.runs.pools import BORROWED, borrowed
 from omnitok.spec import SpecError
 from omnitok.sweep import adopt
-from omnitok.sweep.launch import launch
 from omnitok.sweep.stored import locate
 from omnitok.tracking import sync
 from omnitok.training.reconstruct import Reconstruct
@@ -101,7 +101,9 @@ def test_what_is_new_is_done_here_on_what_is_borrowed(sweep, runs_root, pool, tm
 
 def test_a_pool_that_one_may_only_read_is_borrowed_from(sweep, pool):
     """By another user, where this one may write everything."""
-    code = "from omnitok.sweep.launch import launch; import sys; print({s.status for s in launch(sys.argv[1]).states})"
+    code = (
+        "from omnitok.launching.launch import launch; import sys; print({s.status for s in launch(sys.argv[1]).states})"
+    )
     with tempfile.TemporaryDirectory(prefix="omnitok-pool-") as name:
         place, home = Path(name), Path(name) / "home"
         shutil.copytree(pool, place / "shared")

@@ -16,9 +16,9 @@ from test_step import GAN, task
 from tiny import EXPERIMENT
 
 from omnitok import runs
+from omnitok.launching.launch import run_experiment
 from omnitok.processes import average_gradients, gathered, mean_values, share, total
 from omnitok.spec import SpecError
-from omnitok.sweep.launch import run_experiment
 from omnitok.training import NonFinite
 from omnitok.trial.failure import failing_into
 
@@ -216,7 +216,7 @@ def test_two_that_are_asked_to_stop_keep_a_checkpoint_and_no_error(experiment, r
 
 
 def _started(experiment: Path) -> subprocess.Popen:
-    text = "from omnitok.sweep.launch import run_experiment; print(run_experiment({!r}, ['stages.images.steps=100000'], processes=2))"
+    text = "from omnitok.launching.launch import run_experiment; print(run_experiment({!r}, ['stages.images.steps=100000'], processes=2))"
     words = [sys.executable, "-c", text.format(str(experiment))]
     return subprocess.Popen(words, env={**os.environ}, stderr=subprocess.DEVNULL)
 
@@ -234,7 +234,7 @@ def _begun(root: Path, parent: subprocess.Popen) -> Path:
 def _members(pid: int):
     import psutil  # noqa: PLC0415
 
-    found = [p for p in psutil.Process(pid).children() if "omnitok.sweep.group" in p.cmdline()]
+    found = [p for p in psutil.Process(pid).children() if "omnitok.launching.group" in p.cmdline()]
     return sorted(found, key=lambda process: int(process.cmdline()[-1]))
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import tiny
 
 from omnitok import plan_sweep
+from omnitok.launching.settled import settle
 from omnitok.spec import identities, identity
-from omnitok.sweep.settled import settle
 from omnitok.training.evaluate import evaluation_digest, label_of
 from omnitok.training.stage import StageRun
 

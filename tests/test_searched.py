@@ -19,20 +19,21 @@ from omnitok.cluster import Queued
 from omnitok.cluster.ledger import Entry, add
 from omnitok.doctor import examine
 from omnitok.inspection.why import explain_cell
+from omnitok.launching import cancel, queued, searching
+from omnitok.launching.launch import prepared
+from omnitok.launching.searching import search_here, search_pieces, unfinished
 from omnitok.report import formats
 from omnitok.results.collect import rows
 from omnitok.report import render
 from omnitok.report.searched import Plain
+from omnitok.reviewing import difference
 from omnitok.runs import Failure
 from omnitok.search import trials, winner
 from omnitok.search.told import Outcome
 from omnitok.spec import SpecError
-from omnitok.sweep import cancel, difference, queued, searching
 from omnitok.sweep.corners import corners
 from omnitok.sweep.file import read_sweep
-from omnitok.sweep.launch import prepared
 from omnitok.sweep.plan import plan_sweep, to_json
-from omnitok.sweep.searching import search_here, search_pieces, unfinished
 from omnitok.tracking.wanted import stage_run, sweeps
 
 EXPERIMENT = tiny.EXPERIMENT.partition("  joint:")[0]
@@ -317,7 +318,7 @@ def test_a_search_on_a_cluster_is_cancelled_by_its_arm_said_to_be_so_and_taken_u
     assert stand["fsq"] == ("searching", "0/3")
     assert stand["vq"] == ("cancelled", "cancelled: cancelled by hand; no worker is left (0/3)")
     asked: list[Any] = []
-    monkeypatch.setattr("omnitok.sweep.again.launch_asked", lambda what, **how: asked.append(how["wish"].only))
+    monkeypatch.setattr("omnitok.launching.again.launch_asked", lambda what, **how: asked.append(how["wish"].only))
     retry_sweep(sweep)
     assert asked == [{f"sweeps/{folder.name}/search/vq"}]
     assert {one.search for one in search_pieces(runs_root, settled.planned)} > asked[0]

@@ -7,11 +7,11 @@ import pytest
 import tiny
 
 from omnitok import runs
+from omnitok.launching.launch import settle
 from omnitok.spec import SpecError, decode, resolve
 from omnitok.sweep import stored
 from omnitok.sweep.design import arms, name_of
 from omnitok.sweep.file import read_sweep
-from omnitok.sweep.launch import settle
 from omnitok.sweep.plan import plan, plan_sweep, to_json
 from omnitok.training import TASKS
 from omnitok.training.stage import from_json

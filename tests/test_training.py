@@ -9,13 +9,13 @@ from tiny import EXPERIMENT, SWEEP, write
 
 from omnitok import plan_sweep
 from omnitok.data import DataError
+from omnitok.launching.launch import launch
 from omnitok.model import Tokenizer
 from omnitok.model.patch import LinearPatches
 from omnitok.randomness import generator, key
 from omnitok.runs import Record
 from omnitok.schedules.mixing import StepPlan, frame_rates, joint
 from omnitok.spec import Map, SpecError, decode, read_value, resolve
-from omnitok.sweep.launch import launch
 from omnitok.training import EVALUATIONS, TASKS, NonFinite
 from omnitok.training.devices import compiler, device, recomputes
 from omnitok.training.evaluate import Seen, evaluation_digest, key_of, metric_key, metric_specs

@@ -14,10 +14,10 @@ from tiny import EXPERIMENT
 
 from omnitok import provenance, runs, trial
 from omnitok.data import DataError
+from omnitok.launching.progress import sentence
+from omnitok.launching.work import Work
 from omnitok.runs import Record
 from omnitok.spec import decode, read_value
-from omnitok.sweep.progress import sentence
-from omnitok.sweep.work import Work
 from omnitok.training import EVALUATIONS, NonFinite
 from omnitok.training.evaluate import key_of
 from omnitok.training.handover import weights_of

@@ -17,8 +17,8 @@ from omnitok import plan_sweep, runs
 from omnitok.cli import main
 from omnitok.cli.tables import LONG, print_states
 from omnitok.cli.watching import BAR, bar, drawn, duration, in_a_line, watched
+from omnitok.launching.settled import settle
 from omnitok.runs import Record
-from omnitok.sweep.settled import settle
 from omnitok.sweep.stored import State, store
 
 

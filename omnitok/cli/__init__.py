@@ -70,7 +70,7 @@ def command(name: str, *lines: str) -> Callable[[Callable[..., Any]], click.Comm
 def run(file: Path, sets: tuple[str, ...], seed: int, **how: int) -> None:
     """Train one experiment FILE, every stage, in this process; run again to resume or to do nothing."""
     from omnitok import run_experiment, runs
-    from omnitok.sweep.progress import shown, view
+    from omnitok.launching.progress import shown, view
 
     done = run_experiment(file, sets, seed=seed, view=view(runs.root()), **how)
     if done.interrupted:

@@ -29,7 +29,7 @@ from omnitok.cli.words import SETS, example
 def launch(sweep: Path, sets: tuple[str, ...], **how: Any) -> None:
     """Run what of SWEEP is missing, or submit it; launch again to resume or to do nothing. Exit code 1 if an arm failed."""
     from omnitok import launch_sweep, runs
-    from omnitok.sweep.progress import view
+    from omnitok.launching.progress import view
 
     done = launch_sweep(sweep, sets, view=view(runs.root()), told=_say_jobs, **how)
     _say_done(done, [str(sweep), *(word for said in sets for word in ("--set", said))], wait=how["wait"])
@@ -98,7 +98,7 @@ def _range(tasks: list[int]) -> str:
 def _say_meant(sweep: str, names: tuple[str, ...], sets: tuple[str, ...] = ()) -> None:
     """Which arms the labels of values mean."""
     from omnitok import runs
-    from omnitok.sweep.cancel import meant
+    from omnitok.launching.cancel import meant
 
     for line in meant(runs.root(), sweep, names, sets) if names else ():
         click.echo(line)
@@ -115,7 +115,7 @@ def retry(sweep: str, trials: tuple[str, ...], **how: Any) -> None:
     """Run again what of a launched SWEEP failed, was blocked or was cancelled: of all TRIALS (an arm, a value's label, or
     ARM/SEED), or of those named. Exit code 1 if one fails again."""
     from omnitok import retry_sweep, runs
-    from omnitok.sweep.progress import view
+    from omnitok.launching.progress import view
 
     _say_meant(sweep, trials)
     done = retry_sweep(sweep, trials, view=view(runs.root()), told=_say_jobs, **how)

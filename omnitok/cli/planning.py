@@ -56,9 +56,9 @@ def _show(planned: Any, as_json: bool, cluster: str | None, **how: Any) -> None:
     from omnitok.cli.reviewed import print_review, review_as_json
     from omnitok.cli.searches import print_searches
     from omnitok.cli.tables import print_plan
+    from omnitok.launching.searching import on_cluster, refuse_storage, unshared
     from omnitok.sweep.adopt import lendings
     from omnitok.sweep.plan import to_json
-    from omnitok.sweep.searching import on_cluster, refuse_storage, unshared
 
     workers = on_cluster(planned.asked.file.resources)
     if cluster:

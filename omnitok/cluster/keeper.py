@@ -98,5 +98,5 @@ def _script(folder: Path, code: Path) -> str:
         ("PYTHONSAFEPATH", 1), ("OMNITOK_RUNS", folder.parent.parent), ("OMNITOK_DATA", data), ("OMP_NUM_THREADS", 1),
     ]  # fmt: skip
     lines = [f"export {key}={shlex.quote(str(value))}" for key, value in said]
-    words = [sys.executable, "-m", "omnitok.sweep.keep", str(folder)]
+    words = [sys.executable, "-m", "omnitok.launching.keep", str(folder)]
     return "\n".join(["#!/bin/sh", *lines, f"exec {shlex.join(words)}", ""])

@@ -1,1 +1,1 @@
-"""From a question in a file to finished runs: read, plan, launch, watch."""
+"""What a sweep asks for: read from a file, planned, rehearsed, kept as it was launched."""

@@ -15,7 +15,7 @@ from daemons import until
 from omnitok import launch_sweep, plan_sweep, runs
 from omnitok.cli import main
 from omnitok.cluster import queue
-from omnitok.sweep.settled import settle
+from omnitok.launching.settled import settle
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import tiny

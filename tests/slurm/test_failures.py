@@ -13,8 +13,8 @@ from daemons import until
 from omnitok import cancel_sweep, launch_sweep, retry_sweep, runs, sweep_states
 from omnitok.cluster import questions
 from omnitok.cluster.ledger import read
+from omnitok.launching.verdicts import history
 from omnitok.sweep.stored import locate
-from omnitok.sweep.verdicts import history
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import tiny

@@ -9,9 +9,9 @@ from typing import Any, Final, cast
 
 import torch
 
+from omnitok.reviewing.estimate import Pace, Timed, key
 from omnitok.runs import Record
 from omnitok.spec import resolve
-from omnitok.sweep.estimate import Pace, Timed, key
 from omnitok.sweep.plan import Plan, used
 from omnitok.sweep.resources import given
 from omnitok.training import Task

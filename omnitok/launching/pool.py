@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from omnitok import runs
+from omnitok.launching.work import Outcome, Work, do
 from omnitok.runs import Failure
-from omnitok.sweep.work import Outcome, Work, do
 
 
 class Pool:
@@ -95,7 +95,7 @@ class Pool:
 
 
 class _Process:
-    """One worker: ``python -m omnitok.sweep.pool``, told what to do by lines on its standard input."""
+    """One worker: ``python -m omnitok.launching.pool``, told what to do by lines on its standard input."""
 
     work: Work | None = None
 
@@ -103,7 +103,7 @@ class _Process:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         with log.open("ab") as noise:
             self.handle = subprocess.Popen(
-                [sys.executable, "-m", "omnitok.sweep.pool", str(root), str(threads), str(every_s),
+                [sys.executable, "-m", "omnitok.launching.pool", str(root), str(threads), str(every_s),
                  str(os.getpid())],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=noise, env=environment, start_new_session=True,
             )  # fmt: skip

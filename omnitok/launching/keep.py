@@ -1,4 +1,4 @@
-"""``python -m omnitok.sweep.keep FOLDER``: what a keeper does when it wakes: as a launch of the stored sweep, as it was then, but
+"""``python -m omnitok.launching.keep FOLDER``: what a keeper does when it wakes: as a launch of the stored sweep, as it was then, but
 under its policies for failures; then it sees that the next keeper waits."""
 
 import os
@@ -9,10 +9,10 @@ from typing import Final
 
 from omnitok import provenance, runs
 from omnitok.cluster.submit import WINNER
+from omnitok.launching import verdicts
+from omnitok.launching.enqueue import Jobs, Wish
+from omnitok.launching.launch import launch_asked
 from omnitok.spec import SpecError
-from omnitok.sweep import verdicts
-from omnitok.sweep.enqueue import Jobs, Wish
-from omnitok.sweep.launch import launch_asked
 from omnitok.sweep.stored import SEARCHES, asked_of
 
 PATIENCE_S: Final = 1800.0  # how long a controller may be silent, or another launcher be at it

@@ -14,17 +14,17 @@ from omnitok.cluster.ledger import alone
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import HELD, queue
 from omnitok.cluster.submit import WINNER, submit
+from omnitok.launching import verdicts
+from omnitok.launching.judge import Case, Judged, judge
+from omnitok.launching.pieces import pieces
+from omnitok.launching.searching import search_pieces
+from omnitok.launching.settled import Settled, Wanted, trial_name, wanted
+from omnitok.launching.verdicts import Verdict
+from omnitok.launching.work import Work
 from omnitok.runs import Failure
 from omnitok.spec import Fault, Mark, SpecError
-from omnitok.sweep import verdicts
-from omnitok.sweep.judge import Case, Judged, judge
-from omnitok.sweep.pieces import pieces
 from omnitok.sweep.plan import used
 from omnitok.sweep.resources import Resources, given
-from omnitok.sweep.searching import search_pieces
-from omnitok.sweep.settled import Settled, Wanted, trial_name, wanted
-from omnitok.sweep.verdicts import Verdict
-from omnitok.sweep.work import Work
 
 KEEPERS: Final = 3  # jobs that are left to keepers, of those that the site lets one user have
 DENIED: Final = "Access/permission denied"  # in Slurm's words: whoever asks from here, whatever is asked for

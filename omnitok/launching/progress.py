@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from omnitok import runs
+from omnitok.launching.work import Outcome, Work
 from omnitok.runs import Failure, Record
 from omnitok.search import standing
 from omnitok.spec import counted
 from omnitok.sweep.stored import ended, found_so_far, is_search
-from omnitok.sweep.work import Outcome, Work
 
 SHOWN = ("train/loss", "val/psnr", "val/psnr_clips")
 

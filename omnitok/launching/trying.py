@@ -2,10 +2,10 @@
 
 from collections import Counter
 
+from omnitok.launching.verdicts import frames
+from omnitok.launching.work import Work
 from omnitok.runs import Failure
 from omnitok.sweep.failures import Failures
-from omnitok.sweep.verdicts import frames
-from omnitok.sweep.work import Work
 
 
 class Trying:

@@ -11,10 +11,10 @@ from omnitok.cluster.asking import Unanswered, ask, refuse
 from omnitok.cluster.ledger import alone, read
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
+from omnitok.launching import verdicts
+from omnitok.launching.verdicts import Verdict
 from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.sweep import verdicts
 from omnitok.sweep.stored import PLAN, SEARCHES, locate
-from omnitok.sweep.verdicts import Verdict
 
 CONFIRM_S: Final = 120.0  # how long Slurm may take to end a job: it waits for it to save
 LOOK_S: Final = 0.5

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from omnitok import runs
+from omnitok.launching.drive import InProcess, View
+from omnitok.launching.work import Outcome, Work
 from omnitok.runs import Failure
-from omnitok.sweep.drive import InProcess, View
-from omnitok.sweep.work import Outcome, Work
 
 LOOK_EVERY_S = 0.2
 STOPPED, BUSY = 3, 4  # exit codes of the first process
@@ -44,7 +44,7 @@ class Together(InProcess):
     def _start(self, work: Work, meeting: Path, rank: int) -> subprocess.Popen[bytes]:
         words = [str(self.root / work.stage), str(self.threads), str(self.every_s), f"file://{meeting}/meet"]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
-        command = [sys.executable, "-m", "omnitok.sweep.group", *words, str(self.processes), str(rank)]
+        command = [sys.executable, "-m", "omnitok.launching.group", *words, str(self.processes), str(rank)]
         return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
 
     def _codes(self, work: Work, members: list[subprocess.Popen[bytes]]) -> list[int | None]:

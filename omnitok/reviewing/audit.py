@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from omnitok.sweep.footprint import Footprints
+from omnitok.reviewing.footprint import Footprints
 from omnitok.sweep.plan import Plan, Trial
 
 SUGGESTED = "suggestions"  # of the search of an arm: who is tuned longer wins more easily

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omnitok import runs, trial
+from omnitok.launching.work import Work
 from omnitok.spec import plain
 from omnitok.sweep.adopt import adopt, borrow
 from omnitok.sweep.plan import Plan, Trial, to_json
-from omnitok.sweep.work import Work
 from omnitok.training.evaluate import evaluation_digests, label_of
 from omnitok.training.stage import StageRun
 

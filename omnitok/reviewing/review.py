@@ -9,17 +9,17 @@ from omnitok import runs
 from omnitok.cluster import site
 from omnitok.cluster.layout import Layout, layout
 from omnitok.cluster.questions import submitted
-from omnitok.cluster.site import Site, unfit
+from omnitok.cluster.site import Site
 from omnitok.cluster.submit import room
-from omnitok.spec import Fault, Mark, SpecError
-from omnitok.sweep.audit import Audit, audit
-from omnitok.sweep.difference import Difference, difference
-from omnitok.sweep.enqueue import spare_of
-from omnitok.sweep.estimate import Estimate, Timed, estimate, gpus_of, refuse_over, timed
-from omnitok.sweep.footprint import Footprints
-from omnitok.sweep.plan import Plan, used
-from omnitok.sweep.resources import given, said_at
-from omnitok.sweep.saved import Sharing, sharing
+from omnitok.launching.enqueue import spare_of
+from omnitok.reviewing.audit import Audit, audit
+from omnitok.reviewing.difference import Difference, difference
+from omnitok.reviewing.estimate import Estimate, Timed, estimate, gpus_of, refuse_over, timed
+from omnitok.reviewing.footprint import Footprints
+from omnitok.reviewing.saved import Sharing, sharing
+from omnitok.spec import SpecError
+from omnitok.sweep.plan import Plan
+from omnitok.sweep.unfit import unfit
 
 
 class Asked(NamedTuple):
@@ -68,13 +68,13 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
     with ``cluster`` where Slurm does not answer or would never run a job of it."""
     root, prints = runs.root(), Footprints()
     known = site.asked() if asked.cluster else site.read(root)
-    wrong = _unfit(plan, known) if known else []
+    wrong = unfit(plan, known) if known else []
     if wrong and asked.cluster:
         raise SpecError(wrong)
     changes = difference(root, plan)
     found = timed(plan, root)
     if asked.probe:
-        from omnitok.sweep.probed import probed
+        from omnitok.reviewing.probed import probed
 
         found = probed(plan, found, told)
     said = estimate(plan, found, prints)
@@ -89,26 +89,6 @@ def review(plan: Plan, asked: Asked = USUAL, told: Callable[[str], None] = lambd
         layout=_layout(plan, changes, known, asked.cluster),
         unfit=tuple(dict.fromkeys(fault.sentence for fault in wrong)),
     )
-
-
-def refuse_unfit(plan: Plan, root: Path) -> None:
-    """Raises SpecError where, by the profile that is kept in ``root``, a job of the plan would never run."""
-    known = site.read(root)
-    if known and (wrong := _unfit(plan, known)):
-        said = f"(examined {known.examined}; if the site has changed: omnitok doctor --cluster slurm)"
-        raise SpecError([fault._replace(sentence=f"{fault.sentence} {said}") for fault in wrong])
-
-
-def _unfit(plan: Plan, known: Site) -> list[Fault]:
-    """Each where the sweep says the resource, if it does."""
-    resources, said = plan.asked.file.resources, plan.asked.said.get("resources")
-    found = []
-    for one in used(plan.trials, plan.runs).values():
-        for sentence in unfit(known, {**resources.job, **given(resources, one)}):
-            option = sentence.partition("=")[0].partition(" ")[0]
-            where = said_at(said, one, (option,)) if said else None
-            found.append(Fault(*(where or (Mark("--cluster slurm"), "resources")), sentence))
-    return found
 
 
 def _gpu_hours(plan: Plan, found: Timed) -> Sharing | None:

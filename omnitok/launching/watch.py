@@ -8,12 +8,12 @@ from omnitok import runs
 from omnitok.cluster import Queued
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
+from omnitok.launching.drive import Driven, View
+from omnitok.launching.enqueue import Jobs
+from omnitok.launching.settled import Wanted
+from omnitok.launching.work import Outcome, Work
 from omnitok.runs import Failure
 from omnitok.spec import SpecError
-from omnitok.sweep.drive import Driven, View
-from omnitok.sweep.enqueue import Jobs
-from omnitok.sweep.settled import Wanted
-from omnitok.sweep.work import Outcome, Work
 
 LOOK_S = 0.5  # how often a watcher looks at the folders
 ASK_S = 5.0  # how often it asks for the queue

@@ -6,15 +6,15 @@ from typing import Any, Final
 
 from omnitok import runs
 from omnitok.cluster.ledger import LEDGER
+from omnitok.launching.cancel import by_name, called, search_of
+from omnitok.launching.drive import View
+from omnitok.launching.enqueue import Jobs, Wish
+from omnitok.launching.launch import Cluster, Launched, launch_asked
+from omnitok.launching.queued import asked_states
+from omnitok.launching.verdicts import history
 from omnitok.search.prepare import try_again
 from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.sweep.cancel import by_name, called, search_of
-from omnitok.sweep.drive import View
-from omnitok.sweep.enqueue import Jobs, Wish
-from omnitok.sweep.launch import Cluster, Launched, launch_asked
-from omnitok.sweep.queued import asked_states
 from omnitok.sweep.stored import State, asked_of, locate
-from omnitok.sweep.verdicts import history
 
 ENDED: Final = ("failed", "blocked", "cancelled", "interrupted")
 

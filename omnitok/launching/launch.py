@@ -9,18 +9,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from omnitok import runs, trial
-from omnitok.search.storage import refuse_silent
-from omnitok.spec import Fault, Mark, SpecError, near
-from omnitok.sweep.drive import Executor, InProcess, View, drive
-from omnitok.sweep.enqueue import ALL, Jobs, Wish, enqueue
-from omnitok.sweep.file import Asked
-from omnitok.sweep.group import Together
-from omnitok.sweep.plan import plan, plan_one
-from omnitok.sweep.pool import Pool
-from omnitok.sweep.progress import Silent
-from omnitok.sweep.queued import asked_states
-from omnitok.sweep.review import refuse_unfit
-from omnitok.sweep.searching import (
+from omnitok.launching.drive import Executor, InProcess, View, drive
+from omnitok.launching.enqueue import ALL, Jobs, Wish, enqueue
+from omnitok.launching.group import Together
+from omnitok.launching.pool import Pool
+from omnitok.launching.progress import Silent
+from omnitok.launching.queued import asked_states
+from omnitok.launching.searching import (
     on_cluster,
     refuse_storage,
     search_here,
@@ -29,11 +24,16 @@ from omnitok.sweep.searching import (
     unfinished,
     wait_for_searches,
 )
-from omnitok.sweep.settled import Settled, created, settle, training, works
+from omnitok.launching.settled import Settled, created, settle, training, works
+from omnitok.launching.trying import Trying
+from omnitok.launching.verdicts import go_on, stop
+from omnitok.launching.watch import watch
+from omnitok.search.storage import refuse_silent
+from omnitok.spec import Fault, Mark, SpecError, near
+from omnitok.sweep.file import Asked
+from omnitok.sweep.plan import plan, plan_one
 from omnitok.sweep.stored import State, find_asked, store
-from omnitok.sweep.trying import Trying
-from omnitok.sweep.verdicts import go_on, stop
-from omnitok.sweep.watch import watch
+from omnitok.sweep.unfit import refuse_unfit
 from omnitok.training.stage import StageRun
 
 Cluster = Literal["debug", "local", "slurm"]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omnitok import runs
+from omnitok.reviewing.ahead import Ahead, ahead
+from omnitok.reviewing.footprint import Footprints
 from omnitok.spec import Fault, Mark, SpecError, counted
 from omnitok.sweep.adopt import lendable
-from omnitok.sweep.ahead import Ahead, ahead
-from omnitok.sweep.footprint import Footprints
 from omnitok.sweep.plan import Plan, used
 from omnitok.sweep.resources import given
 from omnitok.sweep.stored import PLAN

@@ -9,9 +9,9 @@ from omnitok.cluster.ended import LOGS
 from omnitok.cluster.ledger import LEDGER
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import ORPHANED, queue
+from omnitok.launching.verdicts import Verdict, history, stopped
 from omnitok.spec import SpecError
 from omnitok.sweep.stored import State, locate, searches, states
-from omnitok.sweep.verdicts import Verdict, history, stopped
 
 MEASURING = ".evaluations"  # how the id of a piece ends that only measures a stage on which other trials stand
 REQUEUED = "BeginTime"  # why, to Slurm, a job waits that it has just requeued, or one that a person said a time of

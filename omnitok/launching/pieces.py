@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omnitok.cluster.piece import Piece
-from omnitok.sweep.queued import MEASURING
-from omnitok.sweep.work import Work
+from omnitok.launching.queued import MEASURING
+from omnitok.launching.work import Work
 
 
 def pieces(

@@ -4,12 +4,12 @@ the arm does as it is written."""
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from omnitok.launching.searching import unfinished
 from omnitok.search.arm import bind
 from omnitok.search.pruners import PRUNERS
 from omnitok.sweep.file import address
 from omnitok.sweep.plan import Plan
 from omnitok.sweep.searched import Searched
-from omnitok.sweep.searching import unfinished
 from omnitok.sweep.stored import ended
 from omnitok.training.stage import StageRun
 

@@ -13,7 +13,7 @@ from omnitok import runs
 from omnitok.cluster import Queued
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
-from omnitok.sweep.queued import asked_states
+from omnitok.launching.queued import asked_states
 from omnitok.sweep.stored import SEARCHES, SWEEP, State, locate, plan_of
 
 GOING = ("running", "queued")  # nothing need be done for these to come to an end

@@ -14,20 +14,20 @@ import torch
 from omnitok.cluster import Piece
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
+from omnitok.launching.drive import View, stoppable
+from omnitok.launching.queued import WORKER
+from omnitok.launching.work import Outcome, Work
 from omnitok.runs import Busy, Failure
 from omnitok.search import prepare, storage_refusal, winner
 from omnitok.search.prepare import try_again
 from omnitok.search.standing import WINNER
 from omnitok.search.worker import work
 from omnitok.spec import Fault, Mark, SpecError
-from omnitok.sweep.drive import View, stoppable
 from omnitok.sweep.file import Asked
 from omnitok.sweep.plan import Plan
-from omnitok.sweep.queued import WORKER
 from omnitok.sweep.resources import Resources, Used, given
 from omnitok.sweep.searched import Searched
 from omnitok.sweep.stored import SEARCHES, folder_of
-from omnitok.sweep.work import Outcome, Work
 from omnitok.training.studies import study_url
 
 LOOK_S: Final = 0.25  # how often the view looks

@@ -12,9 +12,9 @@ from omnitok.cluster.ended import told_by_log
 from omnitok.cluster.ledger import read
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import ORPHANED
+from omnitok.launching.verdicts import History, Verdict, frames, history
 from omnitok.runs import Failure
 from omnitok.sweep.failures import Failures, Policy, scaled
-from omnitok.sweep.verdicts import History, Verdict, frames, history
 
 DEVIATIONS: Final = "OMNITOK_DEVIATIONS"
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from omnitok.launching.trying import Trying
+from omnitok.launching.work import Outcome, Work, do
 from omnitok.runs import Failure, Record
-from omnitok.sweep.trying import Trying
-from omnitok.sweep.work import Outcome, Work, do
 
 BUSY_S = 0.5  # how long a folder that another launcher holds is left alone
 LOOK_S = 0.25  # how often the view looks at the folders

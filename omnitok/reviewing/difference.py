@@ -11,12 +11,12 @@ from omnitok.cluster.ledger import LEDGER, newest
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import elsewhere
 from omnitok.cluster.submit import Around
+from omnitok.launching.enqueue import lacking
+from omnitok.launching.searching import search_pieces
+from omnitok.launching.settled import Settled, found, wanted
+from omnitok.reviewing.estimate import statuses
 from omnitok.sweep.adopt import lendable
-from omnitok.sweep.enqueue import lacking
-from omnitok.sweep.estimate import statuses
 from omnitok.sweep.plan import Plan
-from omnitok.sweep.searching import search_pieces
-from omnitok.sweep.settled import Settled, found, wanted
 from omnitok.sweep.stored import SWEEP, folder_of
 
 

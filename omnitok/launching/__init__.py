@@ -1,0 +1,1 @@
+"""What of a plan is run: here or on a cluster, watched, tried again, cancelled."""
