@@ -51,7 +51,9 @@ def refusals(path: Path, imported: list[str]):
         height = FLOOR["cli"] - 0.5 if there in CALLS else FLOOR[there] if top == "omnitok" else 0
         if top == "omnitok" and there != here and height >= FLOOR[here]:
             yield f"{path.relative_to(PACKAGE.parent)}: {here} may not import {there}"
-    if here in {"spec", "runs", "provenance", "tracking", "results", "exhibits", "report"} and "torch" in {n.split(".")[0] for n in imported}:
+    if here in {"spec", "runs", "provenance", "tracking", "results", "exhibits", "report"} and "torch" in {
+        n.split(".")[0] for n in imported
+    }:
         yield f"{path.relative_to(PACKAGE.parent)}: {here} knows no tensors"
 
 

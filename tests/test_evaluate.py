@@ -7,6 +7,7 @@ import pretend
 import pytest
 import tiny
 import torch
+from omnitok.exhibits.tables import ablation
 from report_sweep import Synthetic, name_of
 
 from omnitok import runs
@@ -16,9 +17,8 @@ from omnitok.launching.launch import launch
 from omnitok.metrics import METRICS, Identity, Measured, Metric, Pair
 from omnitok.metrics.fidelity import PeakSignalToNoise
 from omnitok.model import MeanColour
-from omnitok.results.collect import read, rows
 from omnitok.report import render
-from omnitok.exhibits.tables import ablation
+from omnitok.results.collect import read, rows
 from omnitok.spec import SpecError, decode, read_value, resolve
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.plan import plan, plan_sweep, to_json

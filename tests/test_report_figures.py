@@ -8,12 +8,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from omnitok.exhibits.galleries import CELL, COLUMNS, LABEL, galleries, shown
 from report_sweep import Synthetic
 
+from omnitok.exhibits.figures import BANDS, COLOURS, learning_curves, looks
 from omnitok.report import points
 from omnitok.results.collect import Metric, curves, read
-from omnitok.exhibits.figures import BANDS, COLOURS, learning_curves, looks
-from omnitok.exhibits.galleries import CELL, COLUMNS, LABEL, galleries, shown
 
 
 @pytest.fixture(scope="module")

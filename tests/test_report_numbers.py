@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omnitok.exhibits.tables import ablation, best, letter
 from report_sweep import Synthetic
 from scipy import stats
 
 from omnitok.exhibits import numbers
-from omnitok.results import statistics
 from omnitok.exhibits.claims import answer, verdict, verdicts
+from omnitok.results import statistics
 from omnitok.results.collect import Metric, read, rows
-from omnitok.exhibits.tables import ablation, best, letter
 
 PSNR = Metric("photos", "psnr", "embedded.test.1x64/psnr", "dB", "higher", "psnr[rgb]")
 LPIPS = PSNR._replace(label="lpips", better="lower", unit="")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omnitok.exhibits.tables import ablation
 from report_sweep import Synthetic
 
 from omnitok import runs
-from omnitok.report import formats, render, render_paper
-from omnitok.results.collect import read, rows
 from omnitok.exhibits.figures import legible
+from omnitok.report import formats, render, render_paper
 from omnitok.report.section import section
-from omnitok.exhibits.tables import ablation
+from omnitok.results.collect import read, rows
 from omnitok.spec import SpecError
 from omnitok.sweep.file import Design
 from omnitok.sweep.stored import TEXTS

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tiny
 from click.testing import CliRunner
+from omnitok.report.searched import Plain
 
 from omnitok import cancel_sweep, launch_sweep, retry_sweep, runs, sweep_states
 from omnitok.cli import main
@@ -22,10 +23,8 @@ from omnitok.inspection.why import explain_cell
 from omnitok.launching import cancel, queued, searching
 from omnitok.launching.launch import prepared
 from omnitok.launching.searching import search_here, search_pieces, unfinished
-from omnitok.report import formats
+from omnitok.report import formats, render
 from omnitok.results.collect import rows
-from omnitok.report import render
-from omnitok.report.searched import Plain
 from omnitok.reviewing import difference
 from omnitok.runs import Failure
 from omnitok.search import trials, winner

@@ -16,7 +16,7 @@ from omnitok.exhibits.cells import (
     seeds_cell,
 )
 from omnitok.exhibits.contract import Pieces
-from omnitok.exhibits.table import UNSAID, Block, Column, Notes, Table, legend
+from omnitok.exhibits.table import UNSAID, Block, Column, Notes, Row, Table, legend
 from omnitok.results import Results
 
 
@@ -66,7 +66,7 @@ def _split(results: Results, blocks: Sequence[Block]) -> tuple[Block, ...]:
     several = len(results.factors) > 1 and all(len(labels) <= 1 for labels in results.arms.values())
     if not several:
         return tuple(blocks)
-    found: dict[str, list] = {}
+    found: dict[str, list[Row]] = {}
     for row in (row for block in blocks for row in block.rows if row.kind == "arm"):
         found.setdefault(next(iter(results.arms[row.name]), ""), []).append(row)
     own = [Block(path.rpartition(".")[2], tuple(rows)) for path, rows in found.items()]

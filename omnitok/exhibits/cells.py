@@ -60,7 +60,9 @@ def chosen_arms(results: Results, said: Sequence[str], choice: str = "arms") -> 
     """The arms that are named, in that order; all where none is. Raises Unfit."""
     for name in said:
         if name not in results.arms:
-            raise Unfit(choice, f"no arm is called {name}{_near(name, results.arms)} (known: {', '.join(results.arms)})")
+            raise Unfit(
+                choice, f"no arm is called {name}{_near(name, results.arms)} (known: {', '.join(results.arms)})"
+            )
     return tuple(said) or tuple(results.arms)
 
 
@@ -184,7 +186,9 @@ def cost_cell(trials: pd.DataFrame, cost: str) -> Cell:
     if cost == "parameters":
         return Cell(count(round(found.mean)), number=found.mean, hover=f"{found.mean:.0f}", whose=whose)
     sd = None if found.sd is None else found.sd / size
-    value = f"{found.mean:g}" if cost == "bits_per_token" else by_spread(found.mean / size, sd if cost in METERED else None)
+    value = (
+        f"{found.mean:g}" if cost == "bits_per_token" else by_spread(found.mean / size, sd if cost in METERED else None)
+    )
     spread = f", sd {sd:.4g}" if sd and cost in METERED else ""
     return Cell(value, number=found.mean / size, hover=f"{found.mean / size:.6g}{spread}, n = {found.n}", whose=whose)
 

@@ -89,7 +89,9 @@ def usual() -> tuple[Spec, ...]:
     return tuple(EXHIBITS.default(name) for name in USUAL)
 
 
-def pieces_of(results: Results, show: Sequence[Spec], where: Any = None, at: Sequence[str | int] = ()) -> tuple[Piece, ...]:
+def pieces_of(
+    results: Results, show: Sequence[Spec], where: Any = None, at: Sequence[str | int] = ()
+) -> tuple[Piece, ...]:
     """Tables and figures in order. ``where``: the report file's text, ``at``: the place of ``show`` in it.
 
     Raises SpecError with what does not fit the sweep, at its line.

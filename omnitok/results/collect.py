@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from omnitok import runs
-from omnitok.runs.pools import borrowed
+from omnitok.results.stages import Stage, stage_of
 from omnitok.spec import Fault, Mark, SpecError, flat
 from omnitok.sweep.stored import PLAN, SWEEP, State, states
 
@@ -69,40 +69,6 @@ class Sweep(NamedTuple):
         return list(dict.fromkeys(trial["name"] for trial in self.plan["trials"] if trial["kind"] == kind))
 
 
-class Stage(NamedTuple):
-    """What the folder of one stage run says of itself; nothing of it is known where there is no folder."""
-
-    digest: str
-    name: str
-    attempts: tuple[dict[str, Any], ...]
-    spec: dict[str, Any]
-    provenance: dict[str, Any]
-    reachable: bool
-    pool: str  # that it is borrowed from; empty where it is one's own
-
-    @property
-    def seconds(self) -> float:
-        """Of all attempts, the lost ones too."""
-        return math.fsum(attempt.get("seconds", 0.0) for attempt in self.attempts)
-
-    @property
-    def hours(self) -> float:
-        """Hours of devices: those of each attempt, once for each process that trained in it."""
-        return math.fsum(one.get("seconds", 0.0) * one.get("processes", 1) for one in self.attempts) / 3600
-
-    @property
-    def throughput(self) -> float:
-        """Training samples a second, over what its attempts got done; NaN where nothing is known."""
-        steps = sum(one["to_step"] - one["from_step"] for one in self.attempts if "to_step" in one)
-        known = steps > 0 and self.seconds > 0 and "batch" in self.spec
-        return steps * self.spec["batch"] / self.seconds if known else math.nan
-
-    @property
-    def memory(self) -> float:
-        """Bytes at the peak of any attempt: on a GPU of its memory, else of the machine's; NaN where nobody measured it."""
-        return max((float(one["peak_bytes"]) for one in self.attempts if "peak_bytes" in one), default=math.nan)
-
-
 def read(stored: Path) -> Sweep:
     """``runs/sweeps/<digest>/`` as data. Raises SpecError where no sweep is stored."""
     try:
@@ -121,7 +87,7 @@ def slug(name: str, digest: str) -> str:
 def stages(sweep: Sweep) -> dict[str, Stage]:
     """Every stage run of the plan by digest, each read once however many arms share it."""
     digests = dict.fromkeys(digest for trial in sweep.plan["trials"] for digest in trial["stages"])
-    return {digest: _stage(sweep.runs / digest) for digest in digests}
+    return {digest: stage_of(sweep.runs / digest) for digest in digests}
 
 
 def rows(stored: Path, mirror: Mirror | None = None) -> pd.DataFrame:
@@ -229,19 +195,6 @@ def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, str, dict
 
 _FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "tuned", "parameters", "flops",
                  "bits_per_token", "seconds", "hours", "throughput", "memory", "commit", "dirty", "device")  # fmt: skip
-
-
-def _stage(folder: Path) -> Stage:
-    said = _json(folder / runs.EXPERIMENT)
-    provenance = _json(folder / runs.PROVENANCE)
-    pool = (borrowed(folder) or {}).get("pool", "")
-    return Stage(folder.name, said.get("stage", ""), tuple(runs.attempts(folder)), said.get("spec", {}), provenance,
-                 folder.is_dir(), pool)  # fmt: skip
-
-
-def _json(path: Path) -> dict[str, Any]:
-    said: dict[str, Any] = runs.read_json(path) if path.exists() else {}
-    return said
 
 
 def _row(sweep: Sweep, state: State, path: list[Stage], mirror: Mirror) -> dict[str, Any]:
