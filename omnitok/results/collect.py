@@ -105,7 +105,7 @@ def rows_of(sweep: Sweep, known: Mapping[str, Stage], mirror: Mirror | None = No
     """``rows`` of what was read already."""
     found = [_row(sweep, state, [known[d] for d in state.trial["stages"]], mirror or {})
              for state in states(sweep.stored)]  # fmt: skip
-    columns = [*_FIXED, *sweep.factors]
+    columns = [*FIXED, *sweep.factors]
     columns += [name for name in dict.fromkeys(name for row in found for name in row) if name not in columns]
     metrics = [metric.column for metric in sweep.metrics]
     frame = pd.DataFrame(found, columns=[name for name in columns if name not in metrics] + metrics)
@@ -193,7 +193,7 @@ def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, str, dict
             yield name, label, evaluation, said
 
 
-_FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "tuned", "parameters", "flops",
+FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "tuned", "parameters", "flops",
                  "bits_per_token", "seconds", "hours", "throughput", "memory", "commit", "dirty", "device")  # fmt: skip
 
 
