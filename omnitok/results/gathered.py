@@ -29,6 +29,7 @@ class Results:
     def __init__(self, sweep: Sweep, stages: Mapping[str, Stage], rows: pd.DataFrame) -> None:
         self.sweep, self.stages, self.rows = sweep, stages, rows
         self.name, self.slug = str(sweep.said["name"]), sweep.slug
+        self._curves: dict[frozenset[str] | None, pd.DataFrame] = {}
 
     @functools.cached_property
     def metrics(self) -> tuple[Metric, ...]:
@@ -63,7 +64,10 @@ class Results:
 
     def curves(self, quantities: Collection[str] | None = None) -> pd.DataFrame:
         """Long form (arm, stage, seed, step, quantity, value); a stage that arms share stands there once."""
-        return collect.curves_of(self.sweep, self.stages, quantities)
+        key = None if quantities is None else frozenset(quantities)
+        if key not in self._curves:
+            self._curves[key] = collect.curves_of(self.sweep, self.stages, key)
+        return self._curves[key]
 
     @functools.cached_property
     def items(self) -> pd.DataFrame:
