@@ -68,7 +68,7 @@ def render_paper(asked: Read, folders: Sequence[Path], out: Path, known: Mirror 
 
 
 def _section(asked: Read, i: int, folder: Path, known: Mirror | None) -> Section:
-    part, found = asked.paper.sections[i], gathered(folder, known)
+    part, found = asked.paper.sections[i], gathered(folder, known, asked.folder)
     pieces = pieces_of(found, part.show, asked.said, ("sections", i, "show"))
     return section(found, Asked(part.title, part.text, pieces), unmeasured(folder))
 

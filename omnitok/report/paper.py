@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BaseModel, Field, Strict
 
 from omnitok.exhibits import EXHIBITS, USUAL, Unfit
-from omnitok.exhibits.contract import Piece
+from omnitok.exhibits.contract import Piece, Plain
+from omnitok.exhibits.table import Table
 from omnitok.results import Results
 from omnitok.spec import STRICT, Fault, Mark, Spec, SpecError, check, mark_of, near, read_yaml, resolve
 
@@ -45,11 +46,12 @@ class Paper(BaseModel):
 
 
 class Read(NamedTuple):
-    """A report file, the sweep file of each section, and the text with its marks."""
+    """A report file, the sweep file of each section, the text with its marks, and the folder that it lies in."""
 
     paper: Paper
     files: tuple[Path, ...]
     said: Any
+    folder: Path
 
 
 def paper_schema() -> dict[str, Any]:
@@ -81,7 +83,7 @@ def read_paper(path: Path) -> Read:
             faults.append(Fault(where, name, f"{part.sweep} has a section already; show: takes any number of exhibits"))
     if faults:
         raise SpecError(faults)
-    return Read(paper, files, said)
+    return Read(paper, files, said, path.parent)
 
 
 def usual() -> tuple[Spec, ...]:
@@ -116,10 +118,15 @@ def _dotted(path: Sequence[str | int]) -> str:
 
 
 def _distinct(pieces: Sequence[Piece]) -> list[Piece]:
-    """No two pieces of a section have one stem: the second of a kind is numbered."""
+    """No two pieces of a section have one stem, and no two tables one label: the second of a kind is numbered."""
     counts: dict[str, int] = {}
     found: list[Piece] = []
     for piece in pieces:
         counts[piece.stem] = n = counts.get(piece.stem, 0) + 1
-        found.append(piece if n == 1 else piece._replace(stem=f"{piece.stem}-{n}"))
+        found.append(piece if n == 1 else _numbered(piece, n))
     return found
+
+
+def _numbered(piece: Piece, n: int) -> Piece:
+    named: Piece = piece._replace(slug=f"{piece.slug}-{n}") if isinstance(piece, Table | Plain) else piece
+    return named._replace(stem=f"{piece.stem}-{n}")

@@ -8,16 +8,19 @@ from typing import Any
 import pandas as pd
 
 from omnitok.results import collect
+from omnitok.results.cited import Cited, read_cited
 from omnitok.results.collect import Metric, Mirror, Stage, Sweep
 from omnitok.results.pictures import Shown, shown
 from omnitok.results.searched import Searches, searched
+from omnitok.spec import near
 
 
-def gathered(stored: Path, mirror: Mirror | None = None) -> "Results":
-    """A stored sweep, in whatever state it is. Raises SpecError as ``collect.rows`` does."""
+def gathered(stored: Path, mirror: Mirror | None = None, beside: Path = Path()) -> "Results":
+    """A stored sweep, in whatever state it is. ``beside``: the folder in which files of published numbers are looked for, which
+    is that of the report file. Raises SpecError as ``collect.rows`` does."""
     sweep = collect.read(stored)
     known = collect.stages(sweep)
-    return Results(sweep, known, collect.rows_of(sweep, known, mirror))
+    return Results(sweep, known, collect.rows_of(sweep, known, mirror), beside)
 
 
 class Results:
@@ -26,8 +29,8 @@ class Results:
     Other frames are read when they are first asked for; none of them is to be changed.
     """
 
-    def __init__(self, sweep: Sweep, stages: Mapping[str, Stage], rows: pd.DataFrame) -> None:
-        self.sweep, self.stages, self.rows = sweep, stages, rows
+    def __init__(self, sweep: Sweep, stages: Mapping[str, Stage], rows: pd.DataFrame, beside: Path = Path()) -> None:
+        self.sweep, self.stages, self.rows, self.beside = sweep, stages, rows, beside
         self.name, self.slug = str(sweep.said["name"]), sweep.slug
         self._curves: dict[frozenset[str] | None, pd.DataFrame] = {}
 
@@ -93,6 +96,14 @@ class Results:
     @functools.cached_property
     def claims(self) -> tuple[Mapping[str, Any], ...]:
         return tuple(self.sweep.said["claims"])
+
+    def cited(self, file: str) -> Cited:
+        """The published numbers of a file. Raises SpecError for what it says wrongly, LookupError where there is no such file."""
+        path = self.beside / file
+        if not path.is_file():
+            known = sorted(one.name for one in path.parent.glob("*.yaml"))
+            raise LookupError(f"no such file of published numbers: {file}{near(path.name, known)}")
+        return read_cited(path)
 
     @functools.cached_property
     def searches(self) -> Searches | None:
