@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from omnitok.exhibits.ablation import ablation
+from omnitok.exhibits.clips import clips
 from omnitok.exhibits.contract import Pieces as Pieces
 from omnitok.exhibits.contract import Unfit as Unfit
 from omnitok.exhibits.curves import curves
@@ -20,7 +21,8 @@ EXHIBITS: Registry[Pieces] = Registry(
     points=points,
     curves=curves,
     gallery=gallery,
+    clips=clips,
     searches=searches,
 )
 ExhibitPart = Annotated[Callable[..., Pieces], EXHIBITS]
-USUAL = ("ablation", "points", "curves", "gallery", "searches")  # of a sweep where nobody says what is shown
+USUAL = ("ablation", "points", "curves", "gallery", "clips", "searches")  # of a sweep where nobody says what is shown

@@ -12,11 +12,14 @@ from markupsafe import Markup
 from omnitok import runs
 from omnitok.exhibits import figures
 from omnitok.exhibits.claims import Verdict
-from omnitok.exhibits.contract import Picture, Plain
+from omnitok.exhibits.contract import Clip, Clips, Picture, Plain
 from omnitok.exhibits.numbers import full
 from omnitok.exhibits.table import Table, letter
 from omnitok.report import formats
+from omnitok.report.film import film
 from omnitok.report.section import Section
+from omnitok.results.collect import slug
+from omnitok.spec import digest
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 MIME: Final = {"png": "image/png", "svg": "image/svg+xml"}
@@ -30,6 +33,7 @@ class Rendered(NamedTuple):
     answer: str
     verdicts: tuple[Verdict, ...]
     complete: bool
+    notes: tuple[str, ...] = ()  # what could not be made of it
 
 
 class Head(NamedTuple):
@@ -48,19 +52,35 @@ class Image(NamedTuple):
     width: int
 
 
+class Video(NamedTuple):
+    """A clip as the templates need it: its file beside the page, its data URI, its size in pixels; "" where it has none."""
+
+    title: str
+    file: str = ""
+    data: str = ""
+    width: int = 0
+    height: int = 0
+
+
+Reel = tuple[tuple[str, tuple[Video, ...]], ...]  # (item, its videos) in order
+
+
 def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
     """Print sections into ``out``; with several, every file's name begins with that of its sweep."""
     images: dict[tuple[str, str], Image] = {}
+    reels: dict[tuple[str, str], Reel] = {}
     for folder in ("tables", "data", "figures"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for one in sections:
         prefix = f"{one.slug}-" if len(sections) > 1 else ""
-        for name, text in _texts(one, prefix).items():
+        for name, text in texts(one, prefix).items():
             runs.write(out / name, text.encode())
         for piece in one.pieces:
             if isinstance(piece, Picture):
                 images[one.slug, piece.stem] = _drawn(piece, out / "figures" / f"{prefix}{piece.stem}")
-    said = {"head": head, "sections": sections, "images": images}
+            elif isinstance(piece, Clips):
+                reels[one.slug, piece.stem] = _filmed(piece, out / "figures" / f"{prefix}{piece.stem}")
+    said = {"head": head, "sections": sections, "images": images, "reels": reels}
     runs.write(out / "index.html", _page(said).encode())
     runs.write(out / "report.md", _template("report.md", markdown=True).render(said, tables=formats).encode())
     verdicts = tuple(verdict for one in sections for verdict in one.verdicts)
@@ -68,7 +88,7 @@ def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
     return Rendered(out / "index.html", answers, verdicts, not any(one.holes for one in sections))
 
 
-def _texts(one: Section, prefix: str) -> dict[str, str]:
+def texts(one: Section, prefix: str) -> dict[str, str]:
     """{file: its text} of the tables and the data of a section."""
     texts = {f"data/{prefix}rows.csv": _rows(one)}
     for piece in one.pieces:
@@ -95,12 +115,35 @@ def _drawn(piece: Picture, stem: Path) -> Image:
     return Image(f"figures/{stem.name}.png", data, round(piece.figure.get_figwidth() * PIXELS))
 
 
+def _filmed(piece: Clips, stem: Path) -> Reel:
+    """Write the videos; a file is named by the numbers of its item and column, and by its title."""
+    return tuple(
+        (item, tuple(_video(clip, piece.frames, f"{stem}-{i}-{k}") for k, clip in enumerate(clips)))
+        for i, (item, clips) in enumerate(piece.rows, start=1)
+    )
+
+
+def _video(clip: Clip, frames: int, stem: str) -> Video:
+    if clip.strip is None:
+        return Video(clip.title)
+    path, made = Path(f"{stem}-{slug(clip.title, digest(clip.title))}.webm"), film(clip.strip, frames)
+    runs.write(path, made.webm)
+    data = f"data:video/webm;base64,{base64.b64encode(made.webm).decode()}"
+    return Video(clip.title, f"figures/{path.name}", data, made.width, made.height)
+
+
 def _page(said: dict[str, Any]) -> str:
-    """The HTML, whose policy admits this one style sheet and pictures that are in the page, and nothing else."""
-    style = (TEMPLATES / "style.css").read_text()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return _template("index.html").render(said, style=Markup(style), policy=policy)
+    """The HTML, whose policy admits this one style sheet, this one script and what is in the page, and nothing else."""
+    style, script = ((TEMPLATES / name).read_text() for name in ("style.css", "page.js"))
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return _template("index.html").render(said, style=Markup(style), script=Markup(script), policy=policy)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _template(name: str, markdown: bool = False) -> jinja2.Template:

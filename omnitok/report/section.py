@@ -4,7 +4,8 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -12,12 +13,15 @@ from omnitok import provenance, runs
 from omnitok.exhibits.cells import WORDS
 from omnitok.exhibits.claims import Verdict, answer, verdicts
 from omnitok.exhibits.contract import Piece
-from omnitok.exhibits.numbers import count, duration, full
+from omnitok.exhibits.numbers import count, duration
+from omnitok.report.behind import Of, behind, short
 from omnitok.results import Metric, Results
 from omnitok.results.collect import Stage, Sweep
 from omnitok.results.searched import open_searches
 from omnitok.spec import counted, digest
 from omnitok.sweep.stored import TEXTS
+
+NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Hole(NamedTuple):
@@ -27,26 +31,6 @@ class Hole(NamedTuple):
     status: str
     seeds: str
     reason: str
-
-
-class Run(NamedTuple):
-    """The trial behind one line of the details: its values as text, in the order of the metrics."""
-
-    seed: str
-    status: str
-    digest: str
-    parents: tuple[str, ...]
-    commit: str
-    device: str
-    values: tuple[str, ...]
-
-
-class Of(NamedTuple):
-    """All runs of one arm or baseline, as the details list them."""
-
-    kind: str
-    name: str
-    runs: tuple[Run, ...]
 
 
 class Section(NamedTuple):
@@ -81,22 +65,29 @@ class Section(NamedTuple):
 class Asked(NamedTuple):
     """What a report says of a section beside its sweep: a title in place of the sweep's name, words, exhibits that were made."""
 
-    title: str
-    text: str
-    pieces: tuple[Piece, ...]
+    title: str = ""
+    text: str = ""
+    pieces: tuple[Piece, ...] = ()
 
 
-def section(results: Results, asked: Asked, notices: Sequence[str] = ()) -> Section:
-    """One sweep as a section, whatever state it is in; its banner ends with the notices."""
+NOTHING: Final = Asked()
+
+
+def section(
+    results: Results, asked: Asked = NOTHING, notices: Sequence[str] = (), pages: Mapping[str, str] = NOWHERE
+) -> Section:
+    """One sweep as a section, whatever state it is in; its banner ends with the notices.
+
+    ``pages``: {digest of a stage run: the address of its page in MLflow}, where it has one.
+    """
     sweep, known = results.sweep, results.stages
     found, question = verdicts(results), str(sweep.said["question"])
-    arms = [("arm", name) for name in results.arms] + [("baseline", name) for name in results.baselines]
     return Section(
         title=asked.title or results.name, slug=results.slug, text=asked.text,
         banner=(*banner(sweep, known), *notices), question=question, answer=answer(question, found),
         progress=_progress(sweep, results.rows), scale=_scale(results.rows), verdicts=tuple(found),
         metrics=results.metrics, pieces=asked.pieces, holes=tuple(_holes(sweep, results.rows)),
-        details=tuple(Of(kind, name, _runs(results, results.trials(kind, name))) for kind, name in arms),
+        details=behind(results, pages),
         protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(results)),
         commands=commands(sweep, known), notices=tuple(sweep.plan.get("notices", ())), frame=results.rows,
         suggestions=results.searches.trials if results.searches else None,
@@ -116,7 +107,7 @@ def banner(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     ):
         counts = _tally(values)
         if len(counts) > 1:
-            said = ", ".join(f"{_short(value)} ({counted(n, 'run')})" for value, n in counts.items())
+            said = ", ".join(f"{short(value)} ({counted(n, 'run')})" for value, n in counts.items())
             found.append(f"arms ran {words}: {said}")
     dirty = sum(1 for stage in ran if stage.provenance.get("dirty"))
     if dirty:
@@ -155,11 +146,6 @@ def _tally(values: Iterable[Any]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _short(value: str) -> str:
-    """A commit as people say it; other values as they are."""
-    return value[:10] if len(value) == 40 and set(value) <= set("0123456789abcdef") else value
-
-
 def _progress(sweep: Sweep, frame: pd.DataFrame) -> str:
     going = [arm for arm, _, _ in open_searches(sweep)]
     said = f"No trials yet of {', '.join(going)}, where the search comes first. " if going else ""
@@ -195,21 +181,6 @@ def _holes(sweep: Sweep, frame: pd.DataFrame) -> Iterable[Hole]:
         name, status, reason = map(str, key)
         seeds = ", ".join(str(seed) for seed in trials["seed"].dropna())
         yield Hole(name, WORDS.get(status, status), seeds or "none", reason)
-
-
-def _runs(results: Results, trials: pd.DataFrame) -> tuple[Run, ...]:
-    columns = [metric.column for metric in results.metrics]
-    return tuple(
-        Run(seed=_said(trial["seed"]), status=WORDS.get(trial["status"], trial["status"]),
-            digest=trial["digest"], parents=trial["digests"][:-1], commit=_short(_said(trial["commit"])),
-            device=_said(trial["device"]),
-            values=tuple("" if pd.isna(trial[column]) else full(trial[column]) for column in columns))
-        for _, trial in trials.iterrows()
-    )  # fmt: skip
-
-
-def _said(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)
 
 
 def _protocols(sweep: Sweep) -> Iterable[tuple[str, str, str]]:

@@ -1,0 +1,73 @@
+"""Held-out clips to be played: the original beside what every arm made of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from omnitok.exhibits.cells import chosen_arms, chosen_evaluations
+from omnitok.exhibits.contract import Clip, Clips, Pieces, Unfit
+from omnitok.results import Results
+from omnitok.results.collect import slug
+from omnitok.results.pictures import Shown
+from omnitok.spec import digest
+
+ITEMS: Final = 2
+MOST: Final = 24  # arms and baselines beside each other, where nobody says which: each clip is in the page
+
+
+def clips(
+    results: Results, *, evaluations: tuple[str, ...] = (), arms: tuple[str, ...] = (), caption: str = ""
+) -> Pieces:
+    """Videos of held-out items: the original beside what each arm and baseline made of it.
+
+    evaluations: which; all whose items have more than one frame where none is said.
+    arms: which, in this order; the first 24 where none is said.
+    caption: in place of what is usually said.
+    """
+    for name in evaluations:
+        chosen_evaluations(results, [name])
+        if results.frames(name) == 1:
+            moving = [one for one in results.evaluations if results.frames(one) > 1]
+            raise Unfit(
+                "evaluations", f"{name} is of pictures, which do not move (of videos: {', '.join(moving) or 'none'})"
+            )
+    names, found = chosen_arms(results, arms), []
+    for evaluation in evaluations or results.evaluations:
+        if results.frames(evaluation) > 1:
+            columns = _columns(results.shown(evaluation), names)
+            found.append(_clips(evaluation, columns if arms else columns[:MOST], results.frames(evaluation), caption))
+    return Pieces.of(*found)
+
+
+def _columns(shown: Sequence[Shown], names: Sequence[str]) -> list[Shown]:
+    """The arms that are named in that order, then the baselines."""
+    arms = {column.name: column for column in shown if column.kind == "arm"}
+    return [*(arms[name] for name in names if name in arms), *(one for one in shown if one.kind == "baseline")]
+
+
+def _clips(evaluation: str, columns: Sequence[Shown], frames: int, caption: str) -> Clips | None:
+    """None where nothing can be shown."""
+    first = next((column for column in columns if column.folder), None)
+    originals = sorted(first.folder.glob("*-original.png"))[:ITEMS] if first and first.folder else []
+    if not originals or first is None:
+        return None
+    rows = [
+        (_label(first.items, path), (Clip("original", path), *(Clip(one.name, _made(one, path)) for one in columns)))
+        for path in originals
+    ]
+    seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
+    whose = f" (arms: seed {', '.join(map(str, seeds))})" if seeds else ""
+    said = caption or f"Clips of {evaluation}: the original beside what was made of it{whose}; {frames} frames each."
+    return Clips(f"clips-{slug(evaluation, digest(evaluation))}", said, frames, tuple(rows))
+
+
+def _label(items: Sequence[str], original: Path) -> str:
+    number = int(original.name.partition("-")[0])
+    return items[number] if number < len(items) else f"item {number}"
+
+
+def _made(column: Shown, original: Path) -> Path | None:
+    if column.folder is None:
+        return None
+    path = column.folder / original.name.replace("-original", "-reconstruction")
+    return path if path.exists() else None
