@@ -2,21 +2,9 @@
 
 from collections.abc import Sequence
 
-from omnitok.exhibits.cells import (
-    Cost,
-    chosen,
-    chosen_arms,
-    cost_cell,
-    cost_column,
-    heads_of,
-    marked,
-    metric_cell,
-    metric_column,
-    row_of,
-    seeds_cell,
-)
+from omnitok.exhibits.cells import Cost, Measured, chosen, chosen_arms, heads_of, one_factor, own_columns, own_rows
 from omnitok.exhibits.contract import Pieces
-from omnitok.exhibits.table import UNSAID, Block, Column, Notes, Row, Table, legend
+from omnitok.exhibits.table import UNSAID, Block, Notes, Row, Table, legend
 from omnitok.results import Results
 
 
@@ -27,6 +15,7 @@ def ablation(
     arms: tuple[str, ...] = (),
     costs: tuple[Cost, ...] = ("parameters",),
     baselines: bool = True,
+    by: str = "",
     caption: str = "",
 ) -> Pieces:
     """A row an arm: its labels, its metrics over seeds, what it costs; baselines in a block of their own.
@@ -35,39 +24,28 @@ def ablation(
     arms: which, in this order; all where none is said.
     costs: which of parameters, flops, bits_per_token, throughput, memory, hours.
     baselines: whether these stand below.
+    by: a factor, each label of which has a block of its own.
     caption: in place of the sweep's name.
     """
-    notes, heads, measured = Notes(), heads_of(results), chosen(results, metrics)
-    names = chosen_arms(results, arms)
-    columns = [metric_column(metric, notes) for metric in measured]
-    columns += [cost_column(cost, results, notes) for cost in costs]
-    marks = {metric.column: marked(results, metric, names) for metric in measured}
-    blocks = []
-    for kind, some in (("arm", names), ("baseline", results.baselines if baselines else ())):
-        rows = []
-        for name in some:
-            trials = results.trials(kind, name)
-            of = marks if kind == "arm" else {}
-            cells = [metric_cell(trials, m, of.get(m.column, {}).get(name, ""), notes) for m in measured]
-            cells += [cost_cell(trials, cost) for cost in costs]
-            rows.append(row_of(results, kind, name, heads, [*cells, seeds_cell(trials, notes)]))  # type: ignore[arg-type]
-        blocks += [Block("" if kind == "arm" else "Baselines", tuple(rows))] if rows else []
-    said = f"{caption or results.name}: mean ± standard deviation over seeds.{legend(marks)}"
-    if any(UNSAID in row.labels for block in blocks for row in block.rows):
+    notes, of = Notes(), Measured(heads_of(results), chosen(results, metrics), costs)
+    columns = own_columns(results, of, notes)
+    rows = own_rows(results, "arm", chosen_arms(results, arms), of, notes)
+    blocks = blocks_by(results, rows, one_factor(results, by, "by") if by else "")
+    if baselines and results.baselines:
+        blocks.append(Block("Baselines", own_rows(results, "baseline", results.baselines, of, notes)))
+    said = f"{caption or results.name}: mean ± standard deviation over seeds.{legend(rows)}"
+    if any(UNSAID in row.labels for row in rows):
         said += f" {UNSAID}: as the experiment says."
-    seeds = Column("n", "n", notes=())
-    return Pieces.of(
-        Table("ablation", results.slug, said, heads, (*columns, seeds), _split(results, blocks), tuple(notes.texts))
-    )
+    return Pieces.of(Table("ablation", results.slug, said, of.heads, columns, tuple(blocks), tuple(notes.texts)))
 
 
-def _split(results: Results, blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Arms that differ from the experiment in one factor each stand in a block a factor, the experiment itself before."""
-    several = len(results.factors) > 1 and all(len(labels) <= 1 for labels in results.arms.values())
-    if not several:
-        return tuple(blocks)
-    found: dict[str, list[Row]] = {}
-    for row in (row for block in blocks for row in block.rows if row.kind == "arm"):
-        found.setdefault(next(iter(results.arms[row.name]), ""), []).append(row)
-    own = [Block(path.rpartition(".")[2], tuple(rows)) for path, rows in found.items()]
-    return (*own, *(block for block in blocks if block.title))
+def blocks_by(results: Results, rows: Sequence[Row], by: str = "") -> list[Block]:
+    """The arms with one label of the factor ``by`` in a block; where none is said, arms that differ from the experiment in one
+    factor each in a block a factor, and else all in one. What has no label of it stands before, without a title."""
+    alone = len(results.factors) > 1 and all(len(labels) <= 1 for labels in results.arms.values())
+    found: dict[str, list[Row]] = {"": []}
+    for row in rows:
+        labels = results.arms[row.name]
+        place = labels.get(by, "") if by else next(iter(labels), "") if alone else ""
+        found.setdefault(place, []).append(row)
+    return [Block(place if by else place.rpartition(".")[2], tuple(some)) for place, some in found.items() if some]

@@ -1,8 +1,8 @@
 """Cells over seeds: what layouts are put together from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from omnitok.results import Metric, Results
 from omnitok.results.collect import ENDS
 from omnitok.results.statistics import by_seed, summary, tied
 
+Key = TypeVar("Key", bound=Hashable)
 WORDS: Final = {"planned": "not started", "unevaluated": "not evaluated"}
 Cost = Literal["parameters", "flops", "bits_per_token", "throughput", "memory", "hours"]
 
@@ -35,7 +36,16 @@ COSTS: Final[Mapping[str, Of]] = {
     "memory": Of("memory", "GiB", "lower", 2**30, "memory: the peak in the last stage"),
     "hours": Of("hours", "", "lower", 1, "hours: of devices, over all stages and attempts; a shared stage counts for each arm"),
 }  # fmt: skip
+SEEDS: Final = Column("n", "n")  # how many trials are done
 METERED: Final = ("throughput", "memory", "hours")  # costs that were measured, so differ from seed to seed
+
+
+class Measured(NamedTuple):
+    """What a table of arms has: heads before the numbers, metrics, costs."""
+
+    heads: tuple[Column, ...]
+    metrics: tuple[Metric, ...]
+    costs: tuple[Cost, ...] = ()
 
 
 def chosen(results: Results, said: Sequence[str], choice: str = "metrics") -> tuple[Metric, ...]:
@@ -95,30 +105,35 @@ def seeds_of(results: Results, arm: str, column: str) -> dict[int, float]:
 
 
 def marked(results: Results, metric: Metric, arms: Sequence[str]) -> dict[str, Mark]:
-    """Which of the arms are best, and which second, of those with two seeds or more each.
+    """Which of the arms are best, and which second, in one column; see ``ranked``."""
+    return ranked({name: seeds_of(results, name, metric.column) for name in arms}, metric.better)
+
+
+def ranked(values: Mapping[Key, Mapping[int, float]], better: str) -> dict[Key, Mark]:
+    """Which are best, and which second, of those with two seeds or more each. ``values``: {whose: {seed: number}}.
 
     Best are all that are statistically tied with the best one (paired by seed), second all that are tied with the best of
     the others; and only where at least one arm is neither best, so that a mark always says something.
     """
-    sign = {"higher": 1.0, "lower": -1.0}.get(metric.better)
-    known = {name: found for name in arms if (found := seeds_of(results, name, metric.column))} if sign else {}
-    marks: dict[str, Mark] = {}
+    sign = {"higher": 1.0, "lower": -1.0}.get(better)
+    known = {key: seeds for key, seeds in values.items() if seeds} if sign else {}
+    marks: dict[Key, Mark] = {}
     rest = dict(known)
     for mark in ("best", "second"):
         level = _leaders(rest, sign or 1.0)
         if not level or (mark == "best" and len(level) == sum(len(seeds) > 1 for seeds in known.values())):
             return marks
         marks |= dict.fromkeys(level, mark)
-        rest = {name: seeds for name, seeds in rest.items() if name not in level}
+        rest = {key: seeds for key, seeds in rest.items() if key not in level}
     return marks
 
 
-def _leaders(arms: Mapping[str, Mapping[int, float]], sign: float) -> list[str]:
+def _leaders(values: Mapping[Key, Mapping[int, float]], sign: float) -> list[Key]:
     """The best of several and those tied with it; nobody where the best has one seed only."""
-    means = {name: sign * summary(seeds.values()).mean for name, seeds in arms.items()}
-    several = [name for name in means if len(arms[name]) > 1]
-    first = max(means, key=lambda name: means[name], default=None)
-    return [name for name in several if tied(arms[first], arms[name])] if first in several and first else []
+    means = {key: sign * summary(seeds.values()).mean for key, seeds in values.items()}
+    several = [key for key in means if len(values[key]) > 1]
+    best = [key for key in several if means[key] == max(means.values())]
+    return [key for key in several if tied(values[best[0]], values[key])] if best else []
 
 
 def heads_of(results: Results) -> tuple[Column, ...]:
@@ -153,6 +168,26 @@ def row_of(
     first = results.trials(kind, name).iloc[0]
     labels = tuple(name if head.full == "arm" else _label(first[head.full]) for head in heads)
     return Row(kind, name, labels, tuple(cells))
+
+
+def own_columns(results: Results, of: Measured, notes: Notes) -> tuple[Column, ...]:
+    """The columns of ``own_rows``."""
+    columns = [metric_column(metric, notes) for metric in of.metrics]
+    return (*columns, *(cost_column(cost, results, notes) for cost in of.costs), SEEDS)
+
+
+def own_rows(
+    results: Results, kind: Literal["arm", "baseline"], names: Sequence[str], of: Measured, notes: Notes
+) -> tuple[Row, ...]:
+    """A row an arm or baseline: its metrics (the best arms marked), what it costs, and how many seeds it has."""
+    marks = {metric: marked(results, metric, names) if kind == "arm" else {} for metric in of.metrics}
+    rows = []
+    for name in names:
+        trials = results.trials(kind, name)
+        cells = [metric_cell(trials, metric, marks[metric].get(name, ""), notes) for metric in of.metrics]
+        cells += [cost_cell(trials, cost) for cost in of.costs]
+        rows.append(row_of(results, kind, name, of.heads, [*cells, seeds_cell(trials, notes)]))
+    return tuple(rows)
 
 
 def _label(said: Any) -> str:

@@ -1,11 +1,12 @@
 """A table as data: what every format prints, digit by digit, with the runs behind each number."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 
+from omnitok.results.collect import ENDS
 from omnitok.results.statistics import Summary
 
 ARROWS: Final = {"higher": "↑", "lower": "↓", "neither": ""}
@@ -30,7 +31,8 @@ class Column(NamedTuple):
 class Cell(NamedTuple):
     """A number as text with its spread, or a hole (``value`` is then what stands in it).
 
-    ``number``: what it is sorted by; ``found``: over seeds; ``whose``: kind and name of the arm whose runs are behind it.
+    ``number``: what it is sorted by; ``found``: over seeds; ``whose``: kind and name of the arm whose runs are behind it;
+    ``ends``: of an interval, NaN where there is none.
     """
 
     value: str
@@ -42,6 +44,7 @@ class Cell(NamedTuple):
     hover: str = ""
     notes: tuple[int, ...] = ()
     whose: tuple[str, str] | None = None
+    ends: tuple[float, float] | None = None
 
 
 class Row(NamedTuple):
@@ -96,7 +99,8 @@ def letter(note: int) -> str:
 
 
 def numbers(table: Table) -> pd.DataFrame:
-    """The table at full precision: a row a row, for each column its number; of one over seeds its sd, n and mark too."""
+    """The table at full precision: a row a row, for each column its number, or both ends of an interval; of a number over seeds
+    its sd, n and mark too."""
     return pd.DataFrame([_line(table, block, row) for block in table.blocks for row in block.rows])
 
 
@@ -106,7 +110,10 @@ def _line(table: Table, block: Block, row: Row) -> dict[str, Any]:
     line |= {path: "" if label == UNSAID else label for path, label in labels.items() if path != "arm"}
     marks: dict[int, None] = {}
     for column, cell in zip(table.columns, row.cells, strict=True):
-        line[column.full] = cell.number
+        if cell.ends is None:
+            line[column.full] = cell.number
+        else:
+            line |= {f"{column.full} {side}": end for side, end in zip(ENDS, cell.ends, strict=True)}
         if cell.found is not None:
             sd = math.nan if cell.found.sd is None else cell.found.sd
             line |= {f"{column.full} sd": sd, f"{column.full} n": cell.found.n, f"{column.full} mark": cell.mark}
@@ -114,10 +121,10 @@ def _line(table: Table, block: Block, row: Row) -> dict[str, Any]:
     return line | {"notes": "; ".join(table.notes[note] for note in marks)}
 
 
-def legend(table_marks: Mapping[str, Mapping[str, Mark]]) -> str:
+def legend(rows: Iterable[Row]) -> str:
     """The sentence of a caption that says what bold and underlined mean; nothing where no cell is either."""
-    said = {mark for marks in table_marks.values() for mark in marks.values()}
-    text = " Bold: the best arm and all that a paired 95 % interval does not tell from it." if "best" in said else ""
+    said = {cell.mark for row in rows for cell in row.cells}
+    text = " Bold: the best and all that a paired 95 % interval does not tell from it." if "best" in said else ""
     return text + (" Underlined: the best of the others, likewise." if "second" in said else "")
 
 
