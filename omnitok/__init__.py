@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from omnitok.tracking import Synced
 
 __all__ = [
-    "cancel_sweep", "check_folder", "collect_garbage", "compare_plan", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
+    "cancel_sweep", "check_folder", "check_report", "collect_garbage", "compare_plan", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
     "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
     "render_report", "replay_run", "retry_sweep", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize", "watch_sweep",
 ]  # fmt: skip
@@ -240,6 +240,13 @@ def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | s
     from omnitok.report.command import render_report
 
     return render_report(str(reference), sets, None if out is None else Path(out))
+
+
+def check_report(reference: Path | str, sets: Sequence[str] = (), out: Path | str | None = None) -> list[str]:
+    """``omnitok report --check``: in what a rendered report is not that of its runs, a sentence each; writes nothing."""
+    from omnitok.report.command import check_report
+
+    return check_report(str(reference), sets, None if out is None else Path(out))
 
 
 def list_components(slot: str | None = None, *, bits: int | None = None) -> "list[Entry]":

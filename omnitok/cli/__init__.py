@@ -19,6 +19,8 @@ from omnitok.cli.tokenizing import tokenize
 from omnitok.cli.weights import weights
 from omnitok.cli.words import SETS, example
 
+MOST = 40  # differences of a report that are shown
+
 
 class Group(click.Group):
     """Turns what a person did wrong into words and an exit code; what is a bug keeps its traceback."""
@@ -109,20 +111,28 @@ def sync(watch: float | None) -> None:
     click.echo(f"look at it with: {ui_command(runs.root())}")
 
 
-@command("report", "omnitok report sweeps/quickstart.yaml", "omnitok report reports/quickstart.yaml")
+@command("report", "omnitok report sweeps/quickstart.yaml", "omnitok report reports/quickstart.yaml --check")
 @click.argument("sweep_or_report")
 @SETS
 @click.option("--out", type=click.Path(path_type=Path), help="Where to; default: reports/build/<name>.")
-def report(sweep_or_report: str, sets: tuple[str, ...], out: Path | None) -> None:
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if the report there is not that of its runs.")
+def report(sweep_or_report: str, sets: tuple[str, ...], out: Path | None, check: bool) -> None:
     """Render the report of a launched sweep, or of a report file, whatever state the runs are in."""
-    from omnitok import render_report
+    from omnitok import check_report, render_report
     from omnitok.tracking import TrackingError
 
     try:
+        if check:
+            found = check_report(sweep_or_report, sets, out)
+            click.echo("\n".join([*found[:MOST], *([f"and {len(found) - MOST} more"] if found[MOST:] else [])])
+                       or "the report is that of its runs")  # fmt: skip
+            sys.exit(1 if found else 0)
         done = render_report(sweep_or_report, sets, out)
     except TrackingError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"report: {done.page}")
+    for note in done.notes:
+        click.echo(note)
     click.echo(done.answer)
 
 

@@ -41,7 +41,7 @@ def document(said: Mapping[str, Any]) -> str:
         block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
         comment_start_string="<#", comment_end_string="#>",
     )  # fmt: skip
-    environment.filters |= {"wide": _wide, "lines": _lines, "code": _code}
+    environment.filters |= {"raw": Markup, "wide": _wide, "lines": _lines, "code": _code}
     prefix = "{}-" if len(said["sections"]) > 1 else ""
     kinds: dict[type, str] = {Table: "table", Plain: "table", Picture: "picture"}
     return environment.get_template("paper.tex").render(

@@ -1,0 +1,193 @@
+"""What a rendered report was made of is kept beside it (``report.lock``), so that it can be held against its runs.
+
+The file has the sha256 of every file of the report, of the code that made them and of what each run had left, and the
+verdicts. Rendering is a function of these, so figures need not be drawn to know that they would be others.
+"""
+
+import csv
+import functools
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from omnitok import runs
+from omnitok.report.macros import macros
+from omnitok.report.pdf import PAPER, document, typeset
+from omnitok.report.render import Head, Rendered, texts, write
+from omnitok.report.section import Section
+from omnitok.results import Results
+
+LOCK: Final = "report.lock"
+KEY: Final = ("kind", "arm", "seed")  # what a row of a report's data is known by
+PACKAGE: Final = Path(__file__).parent.parent
+ROOMS: Final = ("results", "exhibits", "report")  # whose code makes a report of runs
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "choices": (runs.EXPERIMENT,), "provenance": (runs.PROVENANCE,), "attempts": (runs.ATTEMPTS,),
+    "records": (runs.RECORDS,), "evaluations": (f"{runs.EVALUATIONS}/*.json",), "state": (runs.RESULT, runs.ERROR),
+}  # fmt: skip
+
+
+class Made(NamedTuple):
+    """A report before it is printed. ``inputs``: {run: {what it left: hash}} of all runs behind it."""
+
+    head: Head
+    sections: tuple[Section, ...]
+    inputs: Mapping[str, Mapping[str, str]]
+
+
+def inputs(results: Results) -> dict[str, dict[str, str]]:
+    """What each run of a sweep has left; of sample pictures their names and sizes."""
+    return {digest: _left(results.sweep.runs / digest) for digest in results.stages}
+
+
+def publish(made: Made, out: Path, *, pdf: bool) -> Rendered:
+    """Write a report into ``out``, all files or none, without those that an earlier one had and this one has not.
+
+    ``pdf``: whether LaTeX is tried, where there is one.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    before = _lock(out).get("files", {})
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        draft = Path(folder)
+        done = write(made.head, made.sections, draft)
+        for name, text in _documents(made).items():
+            runs.write(draft / name, text.encode())
+        said = typeset(draft) if pdf else ""
+        files = sorted(path for path in draft.rglob("*") if path.is_file())
+        names = {path.relative_to(draft).as_posix(): path for path in files}
+        runs.write_json(draft / LOCK, {
+            "code": _code(), "files": {name: _sha256(path) for name, path in names.items()},
+            "claims": _claims(made.sections), "runs": made.inputs,
+        })  # fmt: skip
+        for name, path in (*names.items(), (LOCK, draft / LOCK)):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(out / name)
+    for name in before.keys() - names.keys():
+        (out / name).unlink(missing_ok=True)
+    return done._replace(page=out / done.page.relative_to(draft), notes=(said,) if said else ())
+
+
+def differences(made: Made, out: Path) -> list[str]:
+    """In what the report in ``out`` is not that of its runs as they are now, a sentence each. Writes nothing.
+
+    Of what other code made, numbers and verdicts are compared, and not how they are printed.
+    """
+    lock = _lock(out)
+    if not lock:
+        return [f"{out} has no {LOCK}: nothing was rendered there, or by a version that kept none"]
+    touched = list(_touched(out, lock["files"]))
+    whole = lock["code"] == _code()
+    several = len(made.sections) > 1
+    found = [said for one in made.sections for said in _numbers(one, f"{one.slug}-" if several else "", out, whole)]
+    found += _verdicts(lock["claims"], _claims(made.sections))
+    if not found:
+        found += _changed(lock["runs"], made.inputs)
+    if not found and whole:
+        found += _reads(made, lock["files"])
+    return touched + found
+
+
+def _documents(made: Made) -> dict[str, str]:
+    """What LaTeX has of a report beside its tables."""
+    said = {"head": made.head, "sections": made.sections}
+    return {f"{PAPER}.tex": document(said), "macros.tex": macros(made.sections)}
+
+
+def _lock(out: Path) -> dict[str, Any]:
+    return dict(runs.read_json(out / LOCK)) if (out / LOCK).exists() else {}
+
+
+def _touched(out: Path, files: Mapping[str, str]) -> Iterator[str]:
+    for name, known in files.items():
+        if not (out / name).is_file():
+            yield f"{name} is gone"
+        elif _sha256(out / name) != known:
+            yield f"{name} was changed after it was rendered"
+
+
+def _numbers(one: Section, prefix: str, out: Path, whole: bool) -> Iterator[str]:
+    """Rows that came or went, and what is another number or word in those that stayed."""
+    name, of = f"data/{prefix}rows.csv", f"{one.title}: " if prefix else ""
+    now = _table(texts(one, prefix)[name])
+    before = _table((out / name).read_text()) if (out / name).is_file() else {}
+    if not before:
+        return
+    yield from (f"{of}{_whose(key)} is no longer in the plan" for key in before.keys() - now.keys())
+    yield from (f"{of}{_whose(key)} is new" for key in now.keys() - before.keys())
+    for key in now:
+        for column in dict.fromkeys([*before.get(key, {}), *now[key]]) if key in before else ():
+            was, said = before[key].get(column), now[key].get(column)
+            if was != said and (whole or None not in (was, said)):
+                yield f"{of}{column} of {_whose(key)}: {was or 'nothing'} in the report, {said or 'nothing'} now"
+
+
+def _table(text: str) -> dict[tuple[str, ...], dict[str, str]]:
+    rows = csv.DictReader(io.StringIO(text))
+    return {tuple(row[name] for name in KEY): row for row in rows}
+
+
+def _whose(key: tuple[str, ...]) -> str:
+    _, arm, seed = key
+    return f"{arm}, seed {seed}" if seed else arm
+
+
+def _claims(sections: Sequence[Section]) -> list[list[str]]:
+    return [[one.title, verdict.statement, verdict.status] for one in sections for verdict in one.verdicts]
+
+
+def _verdicts(before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> Iterator[str]:
+    was, said = ({(title, claim): status for title, claim, status in some} for some in (before, now))
+    yield from (f"no longer claimed: {claim}" for title, claim in was if (title, claim) not in said)
+    for key, status in said.items():
+        if status != was.get(key, ""):
+            yield f"{key[1]}: {was.get(key) or 'not claimed'} in the report, {status} now"
+
+
+def _changed(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for digest in dict.fromkeys([*before, *now]):
+        was, left = before.get(digest, {}), now.get(digest, {})
+        parts = [part for part in dict.fromkeys([*was, *left]) if was.get(part) != left.get(part)]
+        if parts:
+            yield f"run {digest} is not as it was: {', '.join(parts)}"
+
+
+def _reads(made: Made, files: Mapping[str, str]) -> Iterator[str]:
+    """Words that are others: titles, captions, what stands in a report file, notices."""
+    several = len(made.sections) > 1
+    now = _documents(made)
+    for one in made.sections:
+        now |= texts(one, f"{one.slug}-" if several else "")
+    for name, text in now.items():
+        if hashlib.sha256(text.encode()).hexdigest() != files.get(name):
+            yield f"{name} would read otherwise now"
+
+
+def _left(folder: Path) -> dict[str, str]:
+    found = {part: [path for name in names for path in sorted(folder.glob(name))] for part, names in PARTS.items()}
+    said = {part: _together(f"{path.name}\0".encode() + path.read_bytes() for path in paths)
+            for part, paths in found.items() if paths}  # fmt: skip
+    samples = sorted((folder / runs.SAMPLES).glob("*/*"))
+    sizes = (f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode() for path in samples)
+    return said | ({"samples": _together(sizes)} if samples else {})
+
+
+def _together(contents: Iterator[bytes]) -> str:
+    seen = hashlib.sha256()
+    for content in contents:
+        seen.update(content)
+    return seen.hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """Of what makes a report of runs: another hash, and the same runs may read otherwise."""
+    files = sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*") if path.is_file())
+    known = [path for path in files if path.suffix in {".py", ".html", ".css", ".md", ".tex", ".js"}]
+    return _together(f"{path.relative_to(PACKAGE)}\0".encode() + path.read_bytes() for path in known)
