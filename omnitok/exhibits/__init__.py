@@ -9,8 +9,14 @@ from omnitok.exhibits.contract import Pieces as Pieces
 from omnitok.exhibits.contract import Unfit as Unfit
 from omnitok.exhibits.curves import curves
 from omnitok.exhibits.gallery import gallery
+from omnitok.exhibits.importance import importance
+from omnitok.exhibits.interactions import interactions
+from omnitok.exhibits.parallel import parallel
+from omnitok.exhibits.pareto import pareto
 from omnitok.exhibits.points import points
+from omnitok.exhibits.scaling import scaling
 from omnitok.exhibits.searches import searches
+from omnitok.exhibits.usage import usage
 from omnitok.spec import Registry
 
 EXHIBITS: Registry[Pieces] = Registry(
@@ -20,6 +26,12 @@ EXHIBITS: Registry[Pieces] = Registry(
     ablation=ablation,
     points=points,
     curves=curves,
+    importance=importance,
+    interactions=interactions,
+    parallel=parallel,
+    pareto=pareto,
+    scaling=scaling,
+    usage=usage,
     gallery=gallery,
     clips=clips,
     searches=searches,
