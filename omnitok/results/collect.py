@@ -79,8 +79,8 @@ def read(stored: Path) -> Sweep:
 
 
 def slug(name: str, digest: str) -> str:
-    """A name as a file name and a LaTeX label; where that loses something, six digits of what it names follow."""
-    plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
+    """A name as a file name and a LaTeX label, not too long; where that loses something, six digits of what it names follow."""
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:48]
     return plain if plain == name else f"{plain or 'unnamed'}-{digest[:6]}"
 
 
