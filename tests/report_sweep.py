@@ -98,7 +98,7 @@ class Synthetic:
     def store(self) -> Path:
         """The plan only, as before the first run."""
         self.stored.mkdir(parents=True, exist_ok=True)
-        said = {"name": self.name, "file": "sweeps/quickstart.yaml", "digest": self.stored.name, "set": ["batch=8"],
+        said = {"name": self.name, "file": "sweeps/quickstart.yaml", "path": "", "evaluate": [], "digest": self.stored.name, "set": ["batch=8"],
                 "question": "Does a progressive schedule help, whatever the quantizer?", "claims": self.claims,
                 "claims_first": {"sha256": spec.digest(self.claims), "at": "2026-11-23T16:00:00+00:00"},
                 "launched": "2026-11-23T16:00:00+00:00"}  # fmt: skip

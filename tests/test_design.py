@@ -9,7 +9,7 @@ import tiny
 from report_sweep import Synthetic
 
 from omnitok.exhibits.claims import verdicts
-from omnitok.results.collect import read, rows
+from omnitok.results import gathered
 from omnitok.spec import SpecError, decode, read_value
 from omnitok.sweep.design import DESIGNS, arms, identity_of, name_of
 from omnitok.sweep.file import read_sweep
@@ -149,5 +149,5 @@ def test_a_claim_without_exact_pairs_says_so_in_the_plan_and_in_the_report(tmp_p
     made = Synthetic(tmp_path / "s", factors={"a": ["x", "y"], "b": ["1", "2"]}, design=design("{type: random, n: 1}"))
     made.claims = [{"metric": "psnr", "on": "photos", "better": "x", "than": "y"}]
     stored = made.write()
-    (found,) = verdicts(read(stored), rows(stored))
+    (found,) = verdicts(gathered(stored))
     assert (found.status, found.planned) == ("not run", 0) and "no two arms" in found.sentence

@@ -7,18 +7,18 @@ import pretend
 import pytest
 import tiny
 import torch
-from omnitok.exhibits.tables import ablation
 from report_sweep import Synthetic, name_of
 
 from omnitok import runs
 from omnitok.cli.tables import print_results
 from omnitok.data import DataError, Dataset
+from omnitok.exhibits.ablation import ablation
 from omnitok.launching.launch import launch
 from omnitok.metrics import METRICS, Identity, Measured, Metric, Pair
 from omnitok.metrics.fidelity import PeakSignalToNoise
 from omnitok.model import MeanColour
 from omnitok.report import render
-from omnitok.results.collect import read, rows
+from omnitok.results import gathered
 from omnitok.spec import SpecError, decode, read_value, resolve
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.plan import plan, plan_sweep, to_json
@@ -212,12 +212,12 @@ def test_an_interval_over_items_is_shown_where_there_is_one_run_only(tmp_path):
     arm = sweep.last("vq+joint", 0)
     path = tmp_path / arm / runs.EVALUATIONS / f"{name_of(arm, 'photos', 'psnr')}.json"
     runs.write_json(path, runs.read_json(path) | {"interval": [21.0, 23.0]})
-    frame = rows(sweep.stored)
-    table = ablation(read(sweep.stored), frame)
+    results = gathered(sweep.stored)
+    (table,) = ablation(results)
     said = {row.name: row.cells[0].hover for row in table.rows}
     assert "95 % interval over items 11.25 to 12.75" in said["mean_colour"]
     assert "interval" not in said["vq+joint"]  # three seeds show their own spread
-    assert frame["photos/psnr low"].notna().sum() == 3
+    assert results.rows["photos/psnr low"].notna().sum() == 3
     assert (render(sweep.stored, tmp_path / "out").page).is_file()
 
 

@@ -16,6 +16,7 @@ from omnitok.cluster.ledger import Entry
 from omnitok.inspection.freed import STALE_S
 from omnitok.launching.launch import launch
 from omnitok.report.section import section
+from omnitok.results import gathered
 from omnitok.runs import Failure
 from omnitok.spec import SpecError
 from omnitok.sweep.stored import locate
@@ -97,7 +98,7 @@ def test_what_deviates_is_said_wherever_its_numbers_are(sweep, runs_root):
     told = f"stage 'images' deviates: {said}"
     assert told in call("why", "ask", "fsq+0.5", "psnr") and told in call("status", "ask")
     assert told not in call("why", "ask", "vq+0.5", "psnr")
-    banner = section(locate(runs_root, "ask")).banner
+    banner = section(gathered(locate(runs_root, "ask"))).banner
     assert any("1 run of 4 deviated from what the sweep says: recompute=true" in line for line in banner), banner
     assert runs.deviations(last) == []
 

@@ -275,7 +275,9 @@ WHOLE = """\
 import json, sys
 import omnitok, omnitok.catalogue, omnitok.doctor, omnitok.launching.launch
 from omnitok.cli import main
-from omnitok.report import collect, section, tables
+from omnitok.exhibits.ablation import ablation
+from omnitok.report.section import section
+from omnitok.results import gathered
 from omnitok.spec import SpecError
 
 assert "their_parts" not in sys.modules, "loaded before anything was asked"
@@ -290,9 +292,9 @@ except SpecError as error:
     found["refused"] = str(error).splitlines()
 done = omnitok.launch_sweep("ask.yaml", cluster="local", workers=1)
 found["status"] = [state.status for state in done.states]
-sweep, rows = collect.read(done.folder), omnitok.rows("ask.yaml")
-found["table"] = [row.name for row in tables.ablation(sweep, rows).rows]
-found["provenance"] = dict(section._provenance(sweep, rows, collect.stages(sweep)))
+results = gathered(done.folder)
+found["table"] = [row.name for row in ablation(results)[0].rows]
+found["provenance"] = dict(section(results).provenance)
 with open("found.json", "w") as file:
     json.dump(found, file)
 """

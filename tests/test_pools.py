@@ -17,6 +17,7 @@ from omnitok import runs
 from omnitok.cli import main
 from omnitok.launching.launch import launch
 from omnitok.report.section import section
+from omnitok.results import gathered
 from omnitok.runs.pools import BORROWED, borrowed
 from omnitok.spec import SpecError
 from omnitok.sweep import adopt
@@ -70,7 +71,7 @@ def test_what_a_pool_has_is_neither_trained_nor_measured_again(sweep, runs_root,
     assert f"borrowed from {pool}" in call("status", sweep)
     assert f"5 stages are borrowed from {pool}" in call("plan", sweep)
     assert f"borrowed from {pool}" in call("why", sweep, "fsq+0.5", "psnr")
-    assert ("borrowed from", str(pool)) in section(locate(runs_root, str(sweep))).provenance
+    assert ("borrowed from", str(pool)) in section(gathered(locate(runs_root, str(sweep)))).provenance
     for path in pool.glob(f"*/{runs.WEIGHTS}"):
         mine = runs_root / path.parent.name
         assert (

@@ -8,12 +8,14 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from omnitok.exhibits.galleries import CELL, COLUMNS, LABEL, galleries, shown
 from report_sweep import Synthetic
 
 from omnitok.exhibits.figures import BANDS, COLOURS, learning_curves, looks
-from omnitok.report import points
-from omnitok.results.collect import Metric, curves, read
+from omnitok.exhibits.gallery import CELL, COLUMNS, LABEL, galleries
+from omnitok.exhibits.points import measured
+from omnitok.results import Metric
+from omnitok.results.collect import curves, read
+from omnitok.results.pictures import shown
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +152,9 @@ def test_every_seed_that_was_measured_is_a_point_and_what_was_not_is_none():
             "photos/leak": [0.5, 0.5, 0.25, None],
         }
     )
-    psnr, leak = points.measured(frame, metrics).axes
+    psnr, leak = measured(frame, metrics).axes
     drawn = [line.get_xdata().tolist() for line in psnr.lines]
     assert drawn == [[1.0, 3.0], [2.0], [], [2.0]]  # the seeds of a, their mean, no b, the baseline
     assert "higher" not in psnr.get_xlabel() and "↑" in psnr.get_xlabel() and "↓" in leak.get_xlabel()
     assert [label.get_text() for label in psnr.get_yticklabels()] == ["a", "b", "mean"]
-    assert points.measured(frame.assign(**{"photos/psnr": None, "photos/leak": None}), metrics) is None
+    assert measured(frame.assign(**{"photos/psnr": None, "photos/leak": None}), metrics) is None

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from omnitok.exhibits.tables import ablation, best, letter
 from report_sweep import Synthetic
 from scipy import stats
 
 from omnitok.exhibits import numbers
+from omnitok.exhibits.ablation import ablation
+from omnitok.exhibits.cells import marked
 from omnitok.exhibits.claims import answer, verdict, verdicts
-from omnitok.results import statistics
-from omnitok.results.collect import Metric, read, rows
+from omnitok.exhibits.table import Table, letter
+from omnitok.results import Metric, Results, gathered, statistics
 
 PSNR = Metric("photos", "psnr", "embedded.test.1x64/psnr", "dB", "higher", "psnr[rgb]")
 LPIPS = PSNR._replace(label="lpips", better="lower", unit="")
@@ -211,15 +212,37 @@ def test_the_answer_is_one_sentence_that_groups_the_verdicts() -> None:
     assert "is not answered yet" in answer("Does it?", found[-1:])
 
 
-def test_bold_are_the_best_and_its_ties_only_where_one_is_not_tied() -> None:
+class Seeds(Results):
+    """Of each arm one number a seed, in one column."""
+
+    def __init__(self, column: str, arms: dict[str, dict[int, float]]) -> None:
+        said = [("arm", arm, seed, value) for arm, seeds in arms.items() for seed, value in seeds.items()]
+        self.rows = pd.DataFrame(said, columns=["kind", "arm", "seed", column])
+
+
+def marks(metric: Metric, **arms: dict[int, float]) -> dict[str, str]:
+    return marked(Seeds(metric.column, arms), metric, list(arms))
+
+
+def test_best_are_the_best_and_its_ties_only_where_one_is_not_tied() -> None:
     a, close, far = {0: 20.0, 1: 25.0, 2: 30.0}, {0: 19.5, 1: 25.4, 2: 29.9}, {0: 19.0, 1: 24.1, 2: 28.9}
-    assert best(PSNR, {"a": a, "close": close, "far": far}) == {"a", "close"}
-    assert best(PSNR, {"a": a, "close": close}) == set(), "all tied: bold would say nothing"
-    assert best(LPIPS, {"a": a, "close": close, "far": far}) == {"close", "far"}, "a is worse, close may not be"
-    assert best(PSNR._replace(better="neither"), {"a": a, "far": far}) == set()
-    assert best(PSNR, {"a": {0: 20.0}, "far": {0: 1.0}}) == set(), "one seed"
-    assert best(PSNR, {"a": a, "far": far, "lucky": {0: 99.0}}) == set(), "the best has one seed, so nobody is best"
-    assert best(PSNR, {"a": a, "far": far, "failed": {}}) == {"a"}
+    worse = {0: 10.0, 1: 15.3, 2: 20.0}
+    assert marks(PSNR, a=a, close=close, far=far) == {"a": "best", "close": "best", "far": "second"}
+    assert marks(PSNR, a=a, close=close) == {}, "all tied: a mark would say nothing"
+    assert marks(PSNR, a=a, far=far, worse=worse) == {"a": "best", "far": "second"}
+    found = marks(LPIPS, a=a, close=close, far=far)
+    assert found == {"close": "best", "far": "best", "a": "second"}, "a is worse, close may not be"
+    assert marks(PSNR._replace(better="neither"), a=a, far=far) == {}
+    assert marks(PSNR, a={0: 20.0}, far={0: 1.0}) == {}, "one seed"
+    assert marks(PSNR, a=a, far=far, lucky={0: 99.0}) == {}, "the best has one seed, so nobody is best"
+    assert marks(PSNR, a=a, far=far, failed={}) == {"a": "best", "far": "second"}
+    assert marks(PSNR, a=a, far=far, lucky={0: 24.5}) == {"a": "best"}, "the best of the others has one seed"
+
+
+def ablated(stored: Path) -> Table:
+    (table,) = ablation(gathered(stored))
+    assert isinstance(table, Table)
+    return table
 
 
 def test_the_table_says_digits_holes_and_seeds(tmp_path: Path) -> None:
@@ -232,30 +255,31 @@ def test_the_table_says_digits_holes_and_seeds(tmp_path: Path) -> None:
     sweep.fail(sweep.last("fsq+progressive", 2))
     for seed in (0, 1, 2):
         sweep.fail(sweep.last("vq+progressive", seed), "nan", "the loss is not a number at step 7")
-    table = ablation(read(stored), rows(stored))
-    joint, blank, kl, partial = table.arms
-    assert (joint.cells[0].value, joint.cells[0].spread, joint.seeds, joint.size) == ("20.50", "0.50", "3", "123 k")
-    assert [cell.value for cell in blank.cells] == ["—"] * 4
-    assert blank.seeds == "0 of 3"
-    assert [table.notes[i] for i in blank.notes] == [
+    table = ablated(stored)
+    joint, blank, kl, partial = (row.cells for row in table.blocks[0].rows)
+    assert [cell.value for cell in (joint[0], *joint[4:])] == ["20.50", "123 k", "3"]
+    assert joint[0].spread == "0.50"
+    assert [cell.value for cell in blank] == ["—"] * 4 + ["123 k", "0 of 3"]
+    assert [table.notes[i] for i in blank[-1].notes] == [
         "seeds 0, 1, 2 failed: stage 'joint': nan: the loss is not a number at step 7"
     ]
-    assert kl.cells[2].value == "n/a"
-    assert table.notes[kl.cells[2].notes[0]] == "n/a: does not apply"
-    assert partial.seeds == "2 of 3"
-    assert [table.notes[i] for i in partial.notes] == [
+    assert kl[2].value == "n/a"
+    assert table.notes[kl[2].notes[0]] == "n/a: does not apply"
+    assert partial[-1].value == "2 of 3"
+    assert [table.notes[i] for i in partial[-1].notes] == [
         "seed 2 failed: stage 'joint': out_of_memory: CUDA out of memory at step 120"
     ]
     assert [head.title for head in table.heads] == ["quantizer", "schedule"]
-    assert [row.name for row in table.baselines] == ["mean_colour", "patch_mean"]
-    assert not any(cell.bold for row in table.baselines for cell in row.cells)
-    assert "sd 0.5, n = 3 of 3; runs " + sweep.last("vq+joint", 0) in joint.cells[0].hover
+    assert [block.title for block in table.blocks] == ["", "Baselines"]
+    assert [row.name for row in table.blocks[1].rows] == ["mean_colour", "patch_mean"]
+    assert not any(cell.mark for row in table.blocks[1].rows for cell in row.cells)
+    assert "sd 0.5, n = 3 of 3; runs " + sweep.last("vq+joint", 0) in joint[0].hover
 
 
 def test_a_sweep_of_one_seed_prints_no_spread_and_no_bold(tmp_path: Path) -> None:
     stored = Synthetic(tmp_path, seeds=(4,)).write()
-    table = ablation(read(stored), rows(stored))
-    assert not any(cell.spread or cell.bold for row in table.rows for cell in row.cells)
+    table = ablated(stored)
+    assert not any(cell.spread or cell.mark for row in table.rows for cell in row.cells)
     assert "Bold" not in table.caption
 
 
@@ -264,7 +288,7 @@ def test_an_arm_whose_labels_do_not_say_its_name_has_a_column_for_it(tmp_path: P
     sweep.arms = {"base": {"model.quantizer": "vq"}}
     sweep.values = {("base", seed): sweep.usual("base", seed) for seed in sweep.seeds}
     stored = sweep.write()
-    assert [head.title for head in ablation(read(stored), rows(stored)).heads] == ["arm", "quantizer"]
+    assert [head.title for head in ablated(stored).heads] == ["arm", "quantizer"]
 
 
 def test_footnotes_are_letters_in_order() -> None:
@@ -275,7 +299,7 @@ def test_every_claim_of_a_stored_sweep_gets_its_verdict(tmp_path: Path) -> None:
     sweep = Synthetic(tmp_path)
     sweep.claims = [BETTER | {"better": "progressive", "than": "joint"}, EQUAL]
     stored = sweep.write()
-    found = verdicts(read(stored), rows(stored))
+    found = verdicts(gathered(stored))
     differences = [
         np.mean([sweep.values[f"{q}+progressive", s]["photos/psnr"] - sweep.values[f"{q}+joint", s]["photos/psnr"]
                  for q in ("vq", "fsq")]) for s in sweep.seeds

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from omnitok.exhibits.tables import ablation
 from report_sweep import Synthetic
 
 from omnitok import runs
+from omnitok.exhibits.ablation import ablation
 from omnitok.exhibits.figures import legible
 from omnitok.report import formats, render, render_paper
+from omnitok.report.paper import read_paper
+from omnitok.report.render import Head, write
 from omnitok.report.section import section
-from omnitok.results.collect import read, rows
+from omnitok.results import gathered
 from omnitok.spec import SpecError
 from omnitok.sweep.file import Design
 from omnitok.sweep.stored import TEXTS
@@ -121,7 +123,7 @@ def test_a_table_gives_way_at_its_heads_and_before_a_spread_but_never_within_a_n
     assert ".ablation td.value { white-space: normal; }" in style
     assert ".ablation .mean, .ablation .spread, .ablation .size, .arrow { white-space: nowrap; }" in style
     assert 'photos/<wbr>psnr <span class="unit">dB</span></th>' in text
-    table = text[text.index('<table class="numbers ablation">') :]
+    table = text[text.index('<table class="numbers ablation"') :]
     cell = re.search(r'<td class="value[^>]*><a [^>]*>(.*?)</a>', table)
     assert cell and re.fullmatch(r'<span class="mean">\S+</span> <span class="spread">± \S+</span>', cell[1])
 
@@ -142,7 +144,7 @@ def test_the_markdown_and_the_csv_have_the_numbers_of_the_page(done: tuple[Synth
     sweep, out = done
     markdown = (out / "report.md").read_text()
     assert (out / "tables" / "ablation.md").read_text() in markdown
-    table = ablation(read(sweep.stored), rows(sweep.stored))
+    (table,) = ablation(gathered(sweep.stored))
     page, tex = "".join(Page((out / "index.html").read_text()).texts), (out / "tables" / "ablation.tex").read_text()
     for row in table.rows:
         for cell in row.cells:
@@ -150,10 +152,10 @@ def test_the_markdown_and_the_csv_have_the_numbers_of_the_page(done: tuple[Synth
             assert cell.value in page
             assert cell.value in tex
     data = pd.read_csv(out / "data" / "ablation.csv")
-    assert data["photos/psnr"].tolist() == [cell.cells[0].found.mean for cell in table.rows]
-    assert data["hole"].dropna().tolist() == [
+    assert data["photos/psnr"].tolist() == [row.cells[0].number for row in table.rows]
+    assert data.set_index("arm").loc["fsq+progressive", "notes"] == (
         "seed 2 failed: stage 'joint': out_of_memory: CUDA out of memory at step 120"
-    ]
+    )
     assert len(pd.read_csv(out / "data" / "rows.csv")) == 14
 
 
@@ -242,7 +244,7 @@ def test_a_sweep_of_any_design_renders_and_dashes_what_an_arm_leaves_as_it_was(t
 
 
 def test_a_clean_sweep_has_no_banner_and_is_complete(tmp_path: Path) -> None:
-    one = section(Synthetic(tmp_path).write())
+    one = section(gathered(Synthetic(tmp_path).write()))
     assert one.banner == ()
     assert one.holes == ()
     assert one.progress == "All 14 trials are done."
@@ -260,7 +262,8 @@ def test_the_first_line_says_what_is_not_comparable(tmp_path: Path) -> None:
     path = sweep.root / sweep.baseline("mean_colour") / runs.PROVENANCE  # which is no arm: it trains nothing
     runs.write_json(path, runs.read_json(path) | {"threads": 2, "device": "tpu"})
     sweep.say(claims=[CLAIM | {"margin": 0.1}])
-    render(sweep.stored, tmp_path / "out", notices=["evaluate[0] <lpips> was never launched"])
+    one = section(gathered(sweep.stored), notices=["evaluate[0] <lpips> was never launched"])
+    write(Head(one.title), [one], tmp_path / "out")
     first = (tmp_path / "out" / "report.md").read_text().splitlines()[0]
     assert "arms ran at different commits: c0ffeec0ff (5 runs), dddddddddd (1 run)" in first
     assert "arms ran on different devices: cpu (5 runs), cuda: H100 (1 run)" in first
@@ -277,7 +280,10 @@ def test_commands_are_quoted_for_a_shell(tmp_path: Path) -> None:
     sweep = Synthetic(tmp_path)
     sweep.write()
     sweep.say(set=["model.quantizer={type: fsq}"], file="sweeps/a b.yaml")
-    assert section(sweep.stored).commands[1] == "omnitok launch 'sweeps/a b.yaml' --set 'model.quantizer={type: fsq}'"
+    assert (
+        section(gathered(sweep.stored)).commands[1]
+        == "omnitok launch 'sweeps/a b.yaml' --set 'model.quantizer={type: fsq}'"
+    )
 
 
 def test_a_sweep_that_is_not_in_the_commit_of_its_runs_is_said_to_be_kept(tmp_path: Path) -> None:
@@ -297,17 +303,17 @@ def test_a_sweep_that_is_not_in_the_commit_of_its_runs_is_said_to_be_kept(tmp_pa
     git("commit", "--quiet", "-m", "One")
     for path in sweep.root.glob(f"*/{runs.PROVENANCE}"):
         runs.write_json(path, {**runs.read_json(path), "commit": git("rev-parse", "HEAD").strip()})
-    checkout, *_, last = section(sweep.stored).commands
+    checkout, *_, last = section(gathered(sweep.stored)).commands
     assert checkout.startswith("git checkout ") and last == (
         f"# that commit has no mine.yaml as launched; what is kept of it: omnitok launch {sweep.stored.name}"
     )
     Path(tmp_path / "tiny.yaml").write_text("stages: {a: {}}\n")  # later, which is nobody's concern
-    assert section(sweep.stored).commands[-1] == last
+    assert section(gathered(sweep.stored)).commands[-1] == last
     git("add", "mine.yaml")
     git("commit", "--quiet", "-m", "Two")
     for path in sweep.root.glob(f"*/{runs.PROVENANCE}"):
         runs.write_json(path, {**runs.read_json(path), "commit": git("rev-parse", "HEAD").strip()})
-    assert section(sweep.stored).commands[-1] != last
+    assert section(gathered(sweep.stored)).commands[-1] != last
 
 
 def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
@@ -318,27 +324,59 @@ def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text("question: x\n")
     paper = tmp_path / "p.yaml"
     paper.write_text(
-        "title: Both <b>\nauthors: [A. Author, B. Author]\nabstract: Two at once.\nsweeps:\n- one.yaml\n- two.yaml\n"
+        "title: Both <b>\nauthors: [A. Author, B. Author]\nabstract: Two at once.\nsections:\n- sweep: one.yaml\n"
+        "- {sweep: two.yaml, title: The second, text: As one sees., show: [ablation, {type: ablation, metrics: [clips/psnr]}]}\n"
     )
-    made = render_paper(paper, tmp_path / "out", lambda path: sweeps[path.stem].stored)
+    made = render_paper(read_paper(paper), [sweep.stored for sweep in sweeps.values()], tmp_path / "out")
     text = "".join(Page(made.page.read_text()).texts)
     assert "Both <b>" in text
     assert "A. Author, B. Author" in text
+    assert "The second" in text and "As one sees." in text
     assert (tmp_path / "out" / "tables" / "two-ablation.tex").exists()
+    assert len(pd.read_csv(tmp_path / "out" / "data" / "two-ablation-2.csv").filter(like="/psnr").columns) == 4
     assert len(list((tmp_path / "out" / "figures").glob("one-*.png"))) == 4
 
 
 def test_a_paper_that_is_said_wrongly_is_refused_with_every_fault(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("x: 1\n")
     paper = tmp_path / "p.yaml"
-    paper.write_text("titel: x\nsweeps: []\n")
+    paper.write_text("titel: x\nsections: []\n")
     with pytest.raises(SpecError) as refusal:
-        render_paper(paper, tmp_path / "out", lambda path: path)
+        read_paper(paper)
     said = str(refusal.value)
     assert "p.yaml:1: titel: no such key; did you mean 'title'?" in said
-    assert "p.yaml:2: sweeps" in said
-    paper.write_text("title: x\nsweeps:\n- one.yaml\n- one.yaml\n- oen.yaml\n")
+    assert "p.yaml:2: sections" in said
+    paper.write_text(
+        "title: x\nsections:\n- sweep: one.yaml\n- sweep: one.yaml\n- sweep: oen.yaml\n"
+        "- sweep: one.yaml\n  show: [{type: ablation, metrix: [psnr]}, cruves]\n"
+    )
     with pytest.raises(SpecError) as refusal:
-        render_paper(paper, tmp_path / "out", lambda path: path)
-    assert "p.yaml:4: sweeps[1]: one.yaml is said twice" in str(refusal.value)
-    assert "p.yaml:5: sweeps[2]: no such sweep file: oen.yaml; did you mean 'one.yaml'?" in str(refusal.value)
+        read_paper(paper)
+    said = str(refusal.value)
+    assert "p.yaml:7: sections[3].show[0].metrix: no such choice of exhibit 'ablation'; did you mean 'metrics'?" in said
+    assert "p.yaml:7: sections[3].show[1]: no exhibit 'cruves'; did you mean 'curves'?" in said
+    paper.write_text("title: x\nsections:\n- sweep: one.yaml\n- sweep: one.yaml\n- sweep: oen.yaml\n")
+    with pytest.raises(SpecError) as refusal:
+        read_paper(paper)
+    said = str(refusal.value)
+    assert "p.yaml:4: sections[1].sweep: one.yaml has a section already" in said
+    assert "p.yaml:5: sections[2].sweep: no such sweep file: oen.yaml; did you mean 'one.yaml'?" in said
+
+
+def test_what_does_not_fit_its_sweep_is_refused_at_its_line(tmp_path: Path) -> None:
+    sweep = Synthetic(tmp_path / "runs", seeds=(0,))
+    sweep.write()
+    (tmp_path / "one.yaml").write_text("x: 1\n")
+    paper = tmp_path / "p.yaml"
+    paper.write_text(
+        "title: x\nsections:\n- sweep: one.yaml\n  show:\n  - {type: ablation, metrics: [photos/pnsr]}\n"
+        "  - {type: points, metrics: [psnr]}\n  - {type: gallery, evaluations: [foto]}\n  - {type: ablation, arms: [vq]}\n"
+    )
+    with pytest.raises(SpecError) as refusal:
+        render_paper(read_paper(paper), [sweep.stored], tmp_path / "out")
+    said = str(refusal.value).splitlines()
+    assert said[0].endswith("p.yaml:5: sections[0].show[0].metrics: nothing is measured that is called photos/pnsr; did you mean "
+                            "photos/psnr? (known: photos/psnr, photos/ssim, photos/usage, clips/psnr)")  # fmt: skip
+    assert "p.yaml:6: sections[0].show[1].metrics: several evaluations have psnr" in said[1]
+    assert "p.yaml:7: sections[0].show[2].evaluations: no evaluation is called foto; did you mean photos?" in said[2]
+    assert "p.yaml:8: sections[0].show[3].arms: no arm is called vq" in said[3]

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import tiny
 from click.testing import CliRunner
-from omnitok.report.searched import Plain
 
 from omnitok import cancel_sweep, launch_sweep, retry_sweep, runs, sweep_states
 from omnitok.cli import main
 from omnitok.cluster import Queued
 from omnitok.cluster.ledger import Entry, add
 from omnitok.doctor import examine
+from omnitok.exhibits.contract import Plain
 from omnitok.inspection.why import explain_cell
 from omnitok.launching import cancel, queued, searching
 from omnitok.launching.launch import prepared
@@ -414,7 +414,7 @@ def test_a_report_says_what_was_searched_and_rows_are_the_winners_alone(launched
     assert list(zip(frame["arm"], frame["seed"], strict=True)) == [("vq", 0), ("vq", 1), ("fsq", 0), ("fsq", 1)]
     done = render(folder, tmp_path / "report")
     page, text = done.page.read_text(), (tmp_path / "report" / "report.md").read_text()
-    assert done.complete and "What was searched" in page and "## What was searched" in text
+    assert done.complete and "What was searched in each arm" in page and "What was searched in each arm" in text
     won = winner(folder / "search" / "fsq")["values"]
     assert f"{won['optimizer.lr']:.4g}" in page and f"{won['optimizer.lr']:.4g}" in text
     table = (tmp_path / "report" / "tables" / "searches.tex").read_text()
@@ -439,9 +439,9 @@ def test_what_a_search_says_is_escaped_in_every_format(sweep: Path, runs_root: P
     page, text = ((tmp_path / "report" / name).read_text() for name in ("index.html", "report.md"))
     assert "<script" not in page and "&lt;script&gt;" in page
     assert "<script" not in text and "\\| 50" in text
-    table = Plain("x", "50 % of <a>", ("a_b", "n"), (("$1", "2"),), (1,))
-    assert formats.plain_markdown(table).startswith("| a\\_b | n |\n| --- | --: |\n| \\$1 | 2 |\n")
-    assert r"a\_b & n \\" in formats.plain_latex(table) and r"50 \% of \textless{}a" in formats.plain_latex(table)
+    table = Plain("x", "x", "50 % of <a>", ("a_b", "n"), (("$1", "2"),), (1,))
+    assert formats.markdown(table).startswith("| a\\_b | n |\n| --- | --: |\n| \\$1 | 2 |\n")
+    assert r"a\_b & n \\" in formats.latex(table) and r"50 \% of \textless{}a" in formats.latex(table)
 
 
 def test_mlflow_has_each_suggestion_once_and_what_was_ended_early_as_killed(launched) -> None:
