@@ -24,7 +24,7 @@ _KNOWN: Final = frozenset(string.ascii_letters + string.digits + " .,:;!?()/=+*@
 POINTS: Final = 4.4  # that a character takes in footnote size
 GAP: Final = 7.0  # points between two columns
 WIDE: Final = 600.0  # points that a float's columns take at most; where the text is narrower they are made smaller
-TALL: Final = 42  # lines of a float
+TALL: Final = 46  # lines of a float
 NARROW: Final = 32  # characters of a label; what is longer is broken into lines
 HEAD: Final = 12  # characters of a line of a head, likewise
 WORD: Final = 16  # characters of a word that is never broken
@@ -177,19 +177,16 @@ def _marks(notes: Sequence[int]) -> str:
     return rf"\textsuperscript{{{','.join(map(letter, notes))}}}" if notes else ""
 
 
-def _panels(sheet: _Sheet) -> Iterator[tuple[int, ...]]:
-    """Which columns stand side by side: all, or where they are too wide about as much in each float, and always one."""
+def _panels(sheet: _Sheet) -> list[tuple[int, ...]]:
+    """Which columns stand side by side: all, or where they are too wide about as much in each of several floats."""
     left, whole = (sum(head.width for head in heads) for heads in (sheet.labels, sheet.columns))
-    room = max(1.0, WIDE - left)
-    most = whole / math.ceil(whole / room) if whole else room
-    taken, width = list[int](), 0.0
+    count = max(1, math.ceil(whole / max(WIDE - left, WIDE / 3)))
+    panels: list[list[int]] = [[] for _ in range(count)]
+    width = 0.0
     for i, column in enumerate(sheet.columns):
-        if taken and width + column.width / 2 > most:
-            yield tuple(taken)
-            taken, width = [], 0.0
-        taken.append(i)
+        panels[int(count * (width + column.width / 2) / whole)].append(i)
         width += column.width
-    yield tuple(taken)
+    return [tuple(some) for some in panels if some] or [()]
 
 
 def _pages(lines: Sequence[_Line], used: int = 0) -> Iterator[list[_Line]]:
