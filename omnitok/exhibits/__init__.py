@@ -4,11 +4,16 @@ from collections.abc import Callable
 from typing import Annotated
 
 from omnitok.exhibits.ablation import ablation
+from omnitok.exhibits.breakdown import breakdown
 from omnitok.exhibits.clips import clips
+from omnitok.exhibits.comparison import comparison
+from omnitok.exhibits.components import components
 from omnitok.exhibits.contract import Pieces as Pieces
 from omnitok.exhibits.contract import Unfit as Unfit
 from omnitok.exhibits.curves import curves
+from omnitok.exhibits.deltas import deltas
 from omnitok.exhibits.gallery import gallery
+from omnitok.exhibits.grid import grid
 from omnitok.exhibits.importance import importance
 from omnitok.exhibits.interactions import interactions
 from omnitok.exhibits.parallel import parallel
@@ -24,6 +29,11 @@ EXHIBITS: Registry[Pieces] = Registry(
     group="omnitok.exhibits",
     contract=Pieces,
     ablation=ablation,
+    comparison=comparison,
+    components=components,
+    grid=grid,
+    deltas=deltas,
+    breakdown=breakdown,
     points=points,
     curves=curves,
     importance=importance,

@@ -4,12 +4,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, Field, Strict
+from pydantic import BaseModel, Field, PlainValidator, Strict
 
 from omnitok.spec import STRICT, Fault, Map, SpecError, check, dotted, kind, mark_of, near, read_yaml
 
 Text = Annotated[str, Field(min_length=1)]
 Said = TypeVar("Said", bound=BaseModel)
+
+
+def _number(value: Any) -> float:
+    """As it is said: 240 stays a whole number, so that it is printed as one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(
+            f"must be a number, not {value!r}" if isinstance(value, str) else f"must be a number, not {kind(value)}"
+        )
+    return value
+
+
+Number = Annotated[float, PlainValidator(_number)]
 
 
 class CitedColumn(BaseModel):
@@ -33,7 +45,7 @@ class CitedRow(BaseModel):
     name: Text
     ours: str = ""
     type: str = ""
-    values: Annotated[dict[str, float], Field(min_length=1)]
+    values: Annotated[dict[str, Number], Field(min_length=1)]
 
     @property
     def title(self) -> str:
