@@ -1,16 +1,16 @@
 """The one call behind ``omnitok report``: bring the mirror up to date, check it against the folders, render."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from omnitok import results, runs
+from omnitok import results, runs, tracking
 from omnitok.report.checked import Made, differences, inputs, publish
 from omnitok.report.paper import Read, is_paper, pieces_of, read_paper
 from omnitok.report.render import Head, Rendered
-from omnitok.report.section import Asked, Section, section
+from omnitok.report.section import NOWHERE, Asked, Section, section
 from omnitok.results import Mirror, Results, gathered
 from omnitok.results.collect import read
 from omnitok.spec import Fault, SpecError, mark_of
@@ -36,7 +36,10 @@ def render_report(reference: Path | str, sets: Sequence[str] = (), out: Path | N
     folder disagree; TrackingError where the tracking server cannot be reached.
     """
     meant = _meant(runs.root(), reference, sets)
-    return publish(_made(meant, _mirrored(runs.root(), meant.folders)), out or meant.out, pdf=True)
+    known = _mirrored(runs.root(), meant.folders)
+    return publish(
+        _made(meant, known, tracking.pages(runs.root(), None, _digests(meant.folders))), out or meant.out, pdf=True
+    )
 
 
 def check_report(reference: Path | str, sets: Sequence[str] = (), out: Path | None = None) -> list[str]:
@@ -82,14 +85,14 @@ def _meant(root: Path, reference: Path | str, sets: Sequence[str]) -> Meant:
     return Meant((stored,), None, BUILD / read(stored).slug)
 
 
-def _made(meant: Meant, known: Mirror | None) -> Made:
+def _made(meant: Meant, known: Mirror | None, pages: Mapping[str, str] = NOWHERE) -> Made:
     if meant.asked is None:
         found = gathered(meant.folders[0], known)
-        one = section(found, Asked("", "", pieces_of(found, ())), unmeasured(meant.folders[0]))
+        one = section(found, Asked("", "", pieces_of(found, ())), unmeasured(meant.folders[0]), pages)
         return Made(Head(found.name), (one,), inputs(found))
     asked, paper = meant.asked, meant.asked.paper
     results = [gathered(folder, known, asked.folder) for folder in meant.folders]
-    sections = [_section(asked, i, found) for i, found in enumerate(results)]
+    sections = [_section(asked, i, found, pages) for i, found in enumerate(results)]
     names = [one.slug for one in sections]
     for i, name in enumerate(names):
         if name in names[:i]:
@@ -99,10 +102,10 @@ def _made(meant: Meant, known: Mirror | None) -> Made:
     return Made(Head(paper.title, paper.authors, paper.abstract), tuple(sections), left)
 
 
-def _section(asked: Read, i: int, found: Results) -> Section:
+def _section(asked: Read, i: int, found: Results, pages: Mapping[str, str]) -> Section:
     part = asked.paper.sections[i]
     pieces = pieces_of(found, part.show, asked.said, ("sections", i, "show"))
-    return section(found, Asked(part.title, part.text, pieces), unmeasured(found.sweep.stored))
+    return section(found, Asked(part.title, part.text, pieces), unmeasured(found.sweep.stored), pages)
 
 
 def _edited(folder: Path) -> list[str]:
@@ -117,7 +120,7 @@ def _edited(folder: Path) -> list[str]:
 
 def _unreachable(root: Path, folders: Sequence[Path]) -> Mirror | None:
     """What MLflow has of runs that have no folder here; None where all have one, so that nothing need be asked."""
-    digests = {digest for folder in folders for digest in runs.read_json(folder / PLAN)["stages"]}
+    digests = _digests(folders)
     return None if all((root / digest).is_dir() for digest in digests) else mirror(root, None, digests)
 
 
@@ -125,5 +128,9 @@ def _mirrored(root: Path, folders: Sequence[Path]) -> dict[tuple[str, str], floa
     for folder in folders:
         refresh(folder)
     sync(root)
-    plans = [runs.read_json(folder / PLAN) for folder in folders]
-    return mirror(root, None, {digest for plan in plans for digest in plan["stages"]})
+    return mirror(root, None, _digests(folders))
+
+
+def _digests(folders: Sequence[Path]) -> set[str]:
+    """Of all stage runs."""
+    return {digest for folder in folders for digest in runs.read_json(folder / PLAN)["stages"]}

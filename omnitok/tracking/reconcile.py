@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from omnitok import runs
 from omnitok.spec import counted, hidden
@@ -83,6 +84,20 @@ def mirror(root: Path, uri: str | None, digests: Collection[str]) -> dict[tuple[
             for tag, name in run.data.tags.items()
             if tag.startswith(EVALUATION)
         }
+
+
+def pages(root: Path, uri: str | None, digests: Collection[str]) -> dict[str, str]:
+    """{stage run's digest: the address of its page}, of a tracking server; nothing of a database, which has no pages of its
+    own. An address has neither name nor password. Raises TrackingError.
+    """
+    uri = tracking_uri(root, uri)
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return {}
+    address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+    with opened(root, uri) as store:
+        found = {run.data.tags.get(KEYS[0], ""): store.link(run) for run in store.runs()}
+    return {digest: f"{address}/{link}" for digest, link in found.items() if digest in digests}
 
 
 def ui_command(root: Path, uri: str | None = None) -> str:
