@@ -204,7 +204,7 @@ def _pages(lines: Sequence[_Line], used: int = 0) -> Iterator[list[_Line]]:
 def _floats(sheet: _Sheet, bodies: Sequence[list[str]]) -> Iterator[str]:
     for i, body in enumerate(bodies):
         yield from [] if i % FLUSH or not i else [r"\clearpage"]
-        yield from (r"\begin{table}[!htbp]", r"\centering")
+        yield from (r"\begin{table}[!htbp]", r"\centering\setlength{\belowcaptionskip}{4pt}")
         if i == 0:
             yield from (rf"\caption{{{breakable(sheet.caption)}}}", rf"\label{{tab:{sheet.slug}}}")
         else:

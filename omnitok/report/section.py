@@ -15,6 +15,7 @@ from omnitok.exhibits.claims import Verdict, answer, verdicts
 from omnitok.exhibits.contract import Piece
 from omnitok.exhibits.numbers import count, duration
 from omnitok.report.behind import Of, behind, short
+from omnitok.report.prepared import preparations
 from omnitok.results import Metric, Results
 from omnitok.results.collect import Stage, Sweep
 from omnitok.results.searched import open_searches
@@ -84,7 +85,7 @@ def section(
     found, question = verdicts(results), str(sweep.said["question"])
     return Section(
         title=asked.title or results.name, slug=results.slug, text=asked.text,
-        banner=(*banner(sweep, known), *notices), question=question, answer=answer(question, found),
+        banner=(*banner(sweep, known), *_going(sweep, results.rows), *notices), question=question, answer=answer(question, found),
         progress=_progress(sweep, results.rows), scale=_scale(results.rows), verdicts=tuple(found),
         metrics=results.metrics, pieces=asked.pieces, holes=tuple(_holes(sweep, results.rows)),
         details=behind(results, pages),
@@ -120,6 +121,15 @@ def banner(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _going(sweep: Sweep, frame: pd.DataFrame) -> Iterable[str]:
+    """What was still going on when this was rendered, so that the report is older than its runs will be."""
+    running = int((frame["status"] == "running").sum())
+    if running:
+        yield f"{counted(running, 'trial')} {'was' if running == 1 else 'were'} still running when this was rendered"
+    if searching := [arm for arm, status, _ in open_searches(sweep) if status == "searching"]:
+        yield f"{', '.join(searching)} still had to be searched when this was rendered"
+
+
 def commands(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     """What to type to have the same runs and the same report again."""
     commits = _tally(stage.provenance.get("commit") for stage in known.values() if stage.provenance)
@@ -127,7 +137,13 @@ def commands(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
     what = " ".join([shlex.quote(sweep.said["file"]), *(f"--set {shlex.quote(said)}" for said in sweep.said["set"])])
     lacks = _uncommitted(sweep, next(iter(commits))) if checkout else []
     kept = f"# that commit has no {', '.join(lacks)} as launched; what is kept of it: omnitok launch {sweep.said['digest']}"
-    return (*checkout, f"omnitok launch {what}", f"omnitok report {what}", *([kept] if lacks else []))
+    return (
+        *checkout,
+        *preparations(sweep, known),
+        f"omnitok launch {what}",
+        f"omnitok report {what}",
+        *([kept] if lacks else []),
+    )
 
 
 def _uncommitted(sweep: Sweep, commit: str) -> list[str]:
