@@ -1,10 +1,11 @@
-"""The figure that eyes judge: held-out originals beside what every arm made of them, the same items in every column."""
+"""The figure that eyes judge: held-out originals beside what every arm made of them, the same items in every column, and
+below these where they are wrong."""
 
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.image import imread
 from omnitok.exhibits.cells import chosen_arms, chosen_evaluations
 from omnitok.exhibits.contract import PIXELS, Picture, Pieces
 from omnitok.exhibits.figures import STYLE, legible
+from omnitok.exhibits.sheet import MOST, contact_sheet
 from omnitok.results import Results
 from omnitok.results.collect import slug
 from omnitok.results.pictures import Shown
@@ -27,28 +29,92 @@ LINE: Final = 0.13
 ITEMS: Final = {True: 2, False: 4}  # how many clips, how many photos
 FRAMES: Final = 3
 COLUMNS: Final = 8
+Place = tuple[float, float, float, float]  # left, right, bottom, top, in inches
+ERRORS: Final = "magma"  # dark is none; readable by the colour-blind and without colour
+BRIGHT: Final = 0.99  # the share of errors that the scale tells apart; what is above is as bright as it gets
+LEAST: Final = 1 / 255  # the smallest error that a picture can have
+HEIGHT: Final = 0.14  # of the scale, in inches
+
+
+class Line(NamedTuple):
+    """A row of a gallery: a frame of an item, or where what was made of it is wrong."""
+
+    original: Path
+    frame: int
+    error: bool = False
 
 
 def gallery(
-    results: Results, *, evaluations: tuple[str, ...] = (), arms: tuple[str, ...] = (), caption: str = ""
+    results: Results,
+    *,
+    evaluations: tuple[str, ...] = (),
+    arms: tuple[str, ...] = (),
+    errors: bool = True,
+    sheet: bool = False,
+    caption: str = "",
 ) -> Pieces:
     """Held-out items: the original beside what each arm and baseline made of it, the same items in every column.
 
     evaluations: which; all where none is said.
     arms: which, in this order; all where none is said.
+    errors: whether below what was made of an item (of a clip, of its middle frame) stands its absolute error.
+    sheet: whether all frames of one clip stand on a contact sheet, of evaluations of videos.
     caption: before what is usually said.
     """
-    names, found = set(chosen_arms(results, arms)), []
+    names, found = chosen_arms(results, arms), []
     for evaluation in chosen_evaluations(results, evaluations):
         frames = results.frames(evaluation)
-        columns = [column for column in results.shown(evaluation) if column.kind != "arm" or column.name in names]
-        said = f"{caption} {_caption(evaluation, columns, frames)}".strip()
-        drawn = galleries(columns, frames)
+        columns = _ordered(results.shown(evaluation), names)
+        drawn = galleries(columns, frames, errors)
+        name = slug(evaluation, digest(evaluation))
+        said = f"{caption} {_caption(evaluation, columns, frames)}{_scale(columns, frames) if errors else ''}".strip()
         for i, figure in enumerate(drawn, start=1):
             part, number = (f" Part {i} of {len(drawn)}.", f"-{i}") if len(drawn) > 1 else ("", "")
-            stem = f"samples-{slug(evaluation, digest(evaluation))}{number}"
-            found.append(Picture(stem, figure, said + part, PIXELS))
+            found.append(Picture(f"samples-{name}{number}", figure, said + part, PIXELS))
+        if sheet and frames > 1 and (one := contact_sheet(columns, frames)):
+            cut = f" The first {MOST} of {len(columns)} are shown." if len(columns) > MOST else ""
+            said = f"{caption} A clip of {evaluation}, all {frames} frames: the original, and what was made of it.{cut}"
+            found.append(Picture(f"sheet-{name}", one, said.strip(), PIXELS))
     return Pieces(found)
+
+
+def _ordered(shown: Sequence[Shown], names: Sequence[str]) -> list[Shown]:
+    """The arms that are named in that order, then the baselines."""
+    arms = {column.name: column for column in shown if column.kind == "arm"}
+    return [*(arms[name] for name in names if name in arms), *(one for one in shown if one.kind == "baseline")]
+
+
+def _scale(columns: Sequence[Shown], frames: int) -> str:
+    """What a caption says of errors; "" where there are none."""
+    bright = brightest(columns, _originals(columns, frames), frames)
+    if bright is None:
+        return ""
+    where = " of the middle frame" if frames > 1 else ""
+    return (
+        f" Below it the absolute error{where}, the mean over channels where white is 1: black is 0, and the brightest is {bright:.2g} or more "
+        f"({100 * BRIGHT:.0f} % of the arms' errors are less)."
+    )
+
+
+def brightest(columns: Sequence[Shown], originals: Sequence[Path], frames: int) -> float | None:
+    """The error from which up a map is as bright as it gets: one for all columns, so that they can be compared, and of the
+    arms, beside which a baseline may be far off. None where nothing can be shown."""
+    middle = _middle(frames)
+    for kind in ("arm", "baseline"):
+        paths = [(original, path) for original in originals for column in columns if column.kind == kind
+                 if (path := _reconstruction(column, original))]  # fmt: skip
+        maps = [found for original, path in paths if (found := error_map(original, path, middle, frames)) is not None]
+        if maps:
+            return max(LEAST, float(np.quantile(np.concatenate([one.ravel() for one in maps]), BRIGHT)))
+    return None
+
+
+def error_map(original: Path, made: Path, frame: int, frames: int) -> Any:
+    """|original - made|, the mean over channels, [h, w] in 0 to 1; None where the pictures differ in size."""
+    a, b = (np.asarray(_picture(path, frame, frames), float) for path in (original, made))
+    if a.shape != b.shape:
+        return None
+    return np.abs(a - b)[..., :3].mean(-1) if a.ndim == 3 else np.abs(a - b)
 
 
 def _caption(evaluation: str, columns: Sequence[Shown], frames: int) -> str:
@@ -58,23 +124,33 @@ def _caption(evaluation: str, columns: Sequence[Shown], frames: int) -> str:
     return said + (" Three frames a clip." if frames > 1 else "")
 
 
-def galleries(columns: Sequence[Shown], frames: int) -> list[Figure]:
+def galleries(columns: Sequence[Shown], frames: int, errors: bool = False) -> list[Figure]:
     """Figures of at most ``COLUMNS`` columns each, all with the same originals; none where nothing can be shown."""
-    first = next((column for column in columns if column.folder), None)
-    if first is None or first.folder is None:
+    originals = _originals(columns, frames)
+    if not originals:
         return []
-    originals = sorted(first.folder.glob("*-original.png"))[: ITEMS[frames > 1]]
+    items = next(column.items for column in columns if column.folder)
+    bright = brightest(columns, originals, frames) if errors else None
     size = -(-len(columns) // -(-len(columns) // COLUMNS))
     parts = [columns[i : i + size] for i in range(0, len(columns), size)]
-    return [_gallery(part, originals, first.items, frames) for part in parts] if originals else []
+    return [_gallery(part, originals, items, frames, bright) for part in parts]
 
 
-def _gallery(columns: Sequence[Shown], originals: Sequence[Path], items: Sequence[str], frames: int) -> Figure:
-    """Rows are held-out items (of a clip, three of its frames), columns the original and what each arm made of it."""
-    rows = [(original, frame) for original in originals for frame in _frames(frames)]
-    sizes = [_picture(original, frame, frames).shape for original, frame in rows]
+def _originals(columns: Sequence[Shown], frames: int) -> list[Path]:
+    folder = next((column.folder for column in columns if column.folder), None)
+    return sorted(folder.glob("*-original.png"))[: ITEMS[frames > 1]] if folder else []
+
+
+def _gallery(
+    columns: Sequence[Shown], originals: Sequence[Path], items: Sequence[str], frames: int, bright: float | None
+) -> Figure:
+    """Rows are held-out items (of a clip, three of its frames), columns the original and what each arm made of it;
+    with errors, where one is as bright as it gets at ``bright``, below a row."""
+    lines = _lines(originals, frames, bright is not None)
+    sizes = [_picture(line.original, line.frame, frames).shape for line in lines]
     heights = [CELL * size[0] / size[1] for size in sizes]
-    gaps = [GAP + (0.12 if i and frame == 0 and frames > 1 else 0.0) for i, (_, frame) in enumerate(rows)]
+    gaps = [GAP + (0.12 if i and line.frame == 0 and not line.error and len(lines) > len(originals) else 0.0)
+            for i, line in enumerate(lines)]  # fmt: skip
     titles = [["original"], *[_title(column) for column in columns]]
     head = LINE * max(map(len, titles)) + 0.08
     lefts = _lefts(columns)
@@ -85,16 +161,29 @@ def _gallery(columns: Sequence[Shown], originals: Sequence[Path], items: Sequenc
         for left, title in zip(lefts, titles, strict=True):
             page.text(left + CELL / 2, height - head + 0.05, "\n".join(title), ha="center", va="bottom", fontsize=7.5)
         top = height - head
-        for (original, frame), tall, gap in zip(rows, heights, gaps, strict=True):
+        for line, tall, gap in zip(lines, heights, gaps, strict=True):
             top -= tall + gap
-            label = _label(items, original, frame, frames)
+            label = "error" if line.error else _label(items, line.original, line.frame, frames)
             page.text(LABEL - 0.08, top + tall / 2, label, ha="right", va="center", fontsize=7)
-            paths = [original, *[_reconstruction(column, original) for column in columns]]
-            for left, path in zip(lefts, paths, strict=True):
-                _panel(page, (left, left + CELL, top, top + tall), path, frame, frames)
+            places = [(left, left + CELL, top, top + tall) for left in lefts]
+            _row(page, places, line, columns, frames=frames, bright=bright or 1.0)
         page.set(xlim=(0, width), ylim=(0, height), aspect="auto")
         page.set_axis_off()
         return figure
+
+
+def _lines(originals: Sequence[Path], frames: int, errors: bool) -> list[Line]:
+    found = []
+    for original in originals:
+        for frame in _frames(frames):
+            found.append(Line(original, frame))
+            if errors and frame == _middle(frames):
+                found.append(Line(original, frame, error=True))
+    return found
+
+
+def _middle(frames: int) -> int:
+    return _frames(frames)[len(_frames(frames)) // 2]
 
 
 def _frames(frames: int) -> list[int]:
@@ -137,12 +226,45 @@ def _reconstruction(column: Shown, original: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def _panel(page: Axes, place: tuple[float, float, float, float], path: Path | None, frame: int, frames: int) -> None:
-    """One picture, or a grey field where there is none, in ``place`` = left, right, bottom, top."""
+def _row(
+    page: Axes, places: Sequence[Place], line: Line, columns: Sequence[Shown], *, frames: int, bright: float
+) -> None:
+    """The original, or the scale of errors, and what each column has."""
+    if line.error:
+        _legend(page, places[0], bright)
+    else:
+        _panel(page, places[0], _picture(line.original, line.frame, frames))
+    for place, column in zip(places[1:], columns, strict=True):
+        path = _reconstruction(column, line.original)
+        if path is None or not line.error:
+            _panel(page, place, None if path is None else _picture(path, line.frame, frames))
+            continue
+        found = error_map(line.original, path, line.frame, frames)
+        _panel(page, place, found, white=bright, colours=ERRORS, hole="another size")
+
+
+def _legend(page: Axes, place: Place, bright: float) -> None:
+    """The scale of errors, in the place below an original."""
     left, right, bottom, top = place
-    if path is None:
+    middle, some = (bottom + top) / 2, np.linspace(0, 1, 64)[None]
+    page.imshow(
+        some, extent=(left + 0.1, right - 0.1, middle, middle + HEIGHT), cmap=ERRORS, vmin=0, vmax=1, aspect="auto"
+    )
+    page.text(left + 0.1, middle - 0.03, "0", ha="left", va="top", fontsize=6.5)
+    page.text(right - 0.1, middle - 0.03, f"{bright:.2g}", ha="right", va="top", fontsize=6.5)
+
+
+def _panel(
+    page: Axes, place: Place, picture: Any, *, white: float = 1.0, colours: str = "gray", hole: str = ""
+) -> None:
+    """One picture, or a grey field where there is none."""
+    left, right, bottom, top = place
+    if picture is None:
         page.fill([left, right, right, left], [bottom, bottom, top, top], color="#f0f0f0", linewidth=0)
-        page.text((left + right) / 2, (bottom + top) / 2, "no sample", ha="center", va="center", color="#666666")
+        page.text(
+            (left + right) / 2, (bottom + top) / 2, hole or "no sample", ha="center", va="center", color="#666666"
+        )
         return
-    picture = np.asarray(_picture(path, frame, frames))
-    page.imshow(picture, extent=place, interpolation="nearest", cmap="gray", vmin=0, vmax=1, aspect="auto")
+    page.imshow(
+        np.asarray(picture), extent=place, interpolation="nearest", cmap=colours, vmin=0, vmax=white, aspect="auto"
+    )
