@@ -205,10 +205,17 @@ def metric_cell(trials: pd.DataFrame, metric: Metric, mark: Mark, notes: Notes) 
         hover = f"mean {found.mean:.8g}{sd}{ends}, n = {found.n} of {len(trials)}; runs {behind}"
         return Cell(value, spread, mark, False, found.mean, found, hover, (), whose)
     done = (trials["status"] == "done").any()
-    why = metric.missing or ("does not apply" if done else "")
+    why = metric.missing or (_silent(trials, metric) if done else "")
     marks = notes.mark(f"n/a: {why}") if why else notes.mark(hole(trials))
     hover = why or hole(trials)
     return Cell("n/a" if why else "—", "", "", True, None, found, hover, marks, whose)
+
+
+def _silent(trials: pd.DataFrame, metric: Metric) -> str:
+    """What a metric says itself of why it has no number."""
+    known, begins = (note for said in trials.get("notes", ()) for note in said), f"{metric.column}: "
+    said = dict.fromkeys(note.removeprefix(begins) for note in known if note.startswith(begins))
+    return "; ".join(said) or "does not apply"
 
 
 def cost_cell(trials: pd.DataFrame, cost: str) -> Cell:

@@ -38,7 +38,7 @@ def _data(said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lpips(said: Mapping[str, Any]) -> Iterator[str]:
-    if said.get("type") == "lpips":
+    if str(said.get("type")).startswith("lpips"):
         yield f"lpips_{said.get('network', 'vgg')}"
 
 

@@ -194,12 +194,12 @@ def evaluations(sweep: Sweep, digest: str) -> Iterator[tuple[str, str, str, dict
 
 
 FIXED: Final = ("sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "tuned", "parameters", "flops",
-                 "bits_per_token", "seconds", "hours", "throughput", "memory", "commit", "dirty", "device")  # fmt: skip
+                 "bits_per_token", "seconds", "hours", "throughput", "memory", "commit", "dirty", "device", "notes")  # fmt: skip
 
 
 def _row(sweep: Sweep, state: State, path: list[Stage], mirror: Mirror) -> dict[str, Any]:
     trial, last = state.trial, path[-1]
-    values, missing = _values(sweep, last, mirror)
+    values, missing, notes = _values(sweep, last, mirror)
     mirrored = not last.reachable and values and not missing
     status, reason = ("done", "") if mirrored else (state.status, state.reason)
     fixed = {
@@ -210,7 +210,7 @@ def _row(sweep: Sweep, state: State, path: list[Stage], mirror: Mirror) -> dict[
         "seconds": math.fsum(stage.seconds for stage in path), "hours": math.fsum(stage.hours for stage in path),
         "throughput": last.throughput, "memory": last.memory,
         "commit": last.provenance.get("commit"), "dirty": last.provenance.get("dirty"),
-        "device": last.provenance.get("device"),
+        "device": last.provenance.get("device"), "notes": tuple(notes),
     }  # fmt: skip
     choices = {name: tuple(value) if isinstance(value, list) else value for name, value in flat(last.spec).items()}
     return {**choices, **fixed, **dict.fromkeys(sweep.factors), **trial["arm"], **values}
@@ -221,14 +221,16 @@ def _flops(trial: Mapping[str, Any]) -> int | None:
     return sum(trial["flops"][trial["largest"]].values()) if trial.get("flops") else None
 
 
-def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float], list[str]]:
-    """{metric column: number} and the columns that are wanted and not there; NaN is "does not apply"."""
-    values, missing = {}, []
+def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float], list[str], list[str]]:
+    """{metric column: number}, the columns that are wanted and not there, and why numbers are NaN, as their files say
+    ("photos/codebook_usage: nothing is discrete")."""
+    values, missing, notes = dict[str, float](), list[str](), list[str]()
     for name, label, evaluation, said in evaluations(sweep, stage.digest):
         column, mirrored = f"{name}/{label}", mirror.get((stage.digest, evaluation))
         if said is not None:
             value = None if said["value"] is None else float(said["value"])
             values[column] = math.nan if value is None else value
+            notes += [f"{column}: {said['note']}"] if value is None and said.get("note") else []
             ends = said.get("interval") or ()
             values |= {f"{column} {side}": float(end) for side, end in zip(ENDS, ends, strict=False)}
             _agree(stage.digest, column, value, mirrored)
@@ -236,7 +238,7 @@ def _values(sweep: Sweep, stage: Stage, mirror: Mirror) -> tuple[dict[str, float
             values[column] = float(mirrored)
         else:
             missing.append(column)
-    return values, missing
+    return values, missing, notes
 
 
 def _agree(digest: str, column: str, said: float | None, mirrored: float | None) -> None:
