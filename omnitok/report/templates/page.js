@@ -76,7 +76,8 @@
           title.parentNode.hidden = [...block.rows].every((row) => row === title.parentNode || row.hidden);
         }
       }
-      count.textContent = `${rows.filter((row) => !row.hidden).length} rows of ${rows.length}`;
+      const n = rows.filter((row) => !row.hidden).length;
+      count.textContent = `${n} ${n === 1 ? "row" : "rows"} of ${rows.length}`;
     };
     field.addEventListener("input", show);
     show();
