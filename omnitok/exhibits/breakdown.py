@@ -28,7 +28,7 @@ def breakdown(
     caption: str = "",
 ) -> Pieces:
     """A row an arm, and of one metric a column an evaluation that has it, or a column a class and one for all items. Of a class: the
-    mean over its items within each seed, then mean and standard deviation over seeds.
+    mean over its items within each seed, then mean and standard deviation over seeds. Nothing where nothing is measured.
 
     by: evaluation or class.
     metric: a label such as psnr; by class photos/psnr, where several evaluations have it; the first where none is said.
@@ -39,6 +39,8 @@ def breakdown(
     """
     if classes and by != "class":
         raise Unfit("classes", "these are columns by: class only")
+    if not results.metrics:
+        return Pieces()
     names, notes = chosen_arms(results, arms), Notes()
     first = chosen(results, ())[0]
     if by == "class":

@@ -13,7 +13,7 @@ from omnitok.results.statistics import by_seed, summary
 from omnitok.spec import near
 
 Place = tuple[str, str]  # the label down, the label across
-ABSENT = Cell("", hole=True, hover="the sweep has no such arm")
+ABSENT = Cell("", hole=True, hover="there is no such arm")
 
 
 def grid(
@@ -27,6 +27,7 @@ def grid(
     caption: str = "",
 ) -> Pieces:
     """Every pair of labels of two factors with its mean and standard deviation over seeds of one metric; best and second of all.
+    Nothing where nothing is measured.
 
     rows: the factor whose labels stand below each other; the first where none is said.
     columns: the factor whose labels stand side by side; the next where none is said.
@@ -39,6 +40,8 @@ def grid(
         raise Unfit(
             "rows", f"a grid takes two factors, and the sweep has {len(results.factors)}{near('', results.factors)}"
         )
+    if not results.metrics:
+        return Pieces()
     down, across = _axes(results, rows, columns)
     measured = one_metric(results, metric, "metric") if metric else chosen(results, ())[0]
     places = _places(results, chosen_arms(results, arms), (down, across), over)
