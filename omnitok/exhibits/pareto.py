@@ -121,11 +121,14 @@ def _steps(panel: Axes, best: Sequence[Point], better: tuple[str, str]) -> None:
     """The best that is to be had of y for so much of x, from the edge of the panel to its other edge."""
     (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
     worst_x = left if better[0] == "higher" else right
-    x, y = [best[0].x.mean], [bottom if better[1] == "higher" else top]
+    x: list[float] = []
+    y: list[float] = []
+    before = bottom if better[1] == "higher" else top
     for one in best:
         x += [one.x.mean, one.x.mean]
-        y += [y[-1], one.y.mean]
-    panel.plot([*x, worst_x], [*y, y[-1]], color=COLOURS[0], lw=1.6, alpha=0.4, zorder=1)
+        y += [before, one.y.mean]
+        before = one.y.mean
+    panel.plot([*x, worst_x], [*y, before], color=COLOURS[0], lw=1.6, alpha=0.4, zorder=1)
     panel.set(xlim=(left, right), ylim=(bottom, top))
 
 
