@@ -368,11 +368,16 @@ def decoded(uri: str) -> bytes:
     return base64.b64decode(uri.partition(",")[2])
 
 
-def test_the_more_arms_the_fewer_samples_each(tmp_path: Path) -> None:
+def test_the_more_arms_the_fewer_samples_each_and_no_more_than_twelve_play(tmp_path: Path) -> None:
     sweep = Synthetic(tmp_path / "runs", seeds=(0,), factors={"model.quantizer": [f"q{i}" for i in range(14)]})
     sweep.write()
-    counts = {len(sample.items) for of in behind(gathered(sweep.stored), {}) for sample in of.samples}
+    found = gathered(sweep.stored)
+    counts = {len(sample.items) for of in behind(found, {}) for sample in of.samples}
     assert counts == {2, 3}  # clips have two items, and of photos 16 columns show 3 of 48
+    (piece,) = clips(found)
+    assert isinstance(piece, Clips)
+    assert [len(films) for _, films in piece.rows] == [1 + 12] * 2
+    assert piece.caption.endswith("The first 12 of 16 arms and baselines.")
 
 
 def test_a_film_has_the_frames_of_its_strip_and_the_same_bytes_twice(tmp_path: Path) -> None:

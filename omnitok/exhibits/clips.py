@@ -12,7 +12,7 @@ from omnitok.results.pictures import Shown
 from omnitok.spec import digest
 
 ITEMS: Final = 2
-MOST: Final = 24  # arms and baselines beside each other, where nobody says which: each clip is in the page
+MOST: Final = 12  # arms and baselines beside each other, where nobody says which: each clip is in the page
 
 
 def clips(
@@ -21,7 +21,7 @@ def clips(
     """Videos of held-out items: the original beside what each arm and baseline made of it.
 
     evaluations: which; all whose items have more than one frame where none is said.
-    arms: which, in this order; the first 24 where none is said.
+    arms: which, in this order; all where none is said, but no more than 12 columns.
     caption: in place of what is usually said.
     """
     for name in evaluations:
@@ -34,8 +34,9 @@ def clips(
     names, found = chosen_arms(results, arms), []
     for evaluation in evaluations or results.evaluations:
         if results.frames(evaluation) > 1:
-            columns = _columns(results.shown(evaluation), names)
-            found.append(_clips(evaluation, columns if arms else columns[:MOST], results.frames(evaluation), caption))
+            columns, frames = _columns(results.shown(evaluation), names), results.frames(evaluation)
+            said = caption or _caption(evaluation, columns, frames, few=not arms)
+            found.append(_clips(evaluation, columns if arms else columns[:MOST], frames, said))
     return Pieces.of(*found)
 
 
@@ -55,10 +56,14 @@ def _clips(evaluation: str, columns: Sequence[Shown], frames: int, caption: str)
         (_label(first.items, path), (Clip("original", path), *(Clip(one.name, _made(one, path)) for one in columns)))
         for path in originals
     ]
+    return Clips(f"clips-{slug(evaluation, digest(evaluation))}", caption, frames, tuple(rows))
+
+
+def _caption(evaluation: str, columns: Sequence[Shown], frames: int, few: bool) -> str:
     seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
     whose = f" (arms: seed {', '.join(map(str, seeds))})" if seeds else ""
-    said = caption or f"Clips of {evaluation}: the original beside what was made of it{whose}; {frames} frames each."
-    return Clips(f"clips-{slug(evaluation, digest(evaluation))}", said, frames, tuple(rows))
+    said = f"Clips of {evaluation}: the original beside what was made of it{whose}; {frames} frames each."
+    return said + (f" The first {MOST} of {len(columns)} arms and baselines." if few and len(columns) > MOST else "")
 
 
 def _label(items: Sequence[str], original: Path) -> str:

@@ -25,6 +25,7 @@ SIDE: Final = 96  # pixels of a sample; larger ones are reduced
 SHOWN: Final = 48  # samples of each evaluation on a page, over all arms; each arm has at most MOST
 MOST: Final = 4
 
+Trial = Mapping[str, Any]  # a row
 Groups = Mapping[tuple[str, str, int, str], pd.DataFrame]  # (arm, stage, seed, quantity) -> its records
 
 
@@ -90,14 +91,19 @@ def behind(results: Results, pages: Mapping[str, str]) -> tuple[Of, ...]:
     groups: dict[Any, pd.DataFrame] = {}
     for key, one in curves.groupby(["arm", "stage", "seed", "quantity"], sort=False):
         groups[key] = one
-    titles, samples = series(results.sweep), _samples(results)
+    lines: dict[tuple[str, str], list[Trial]] = {}
+    for line in results.rows.to_dict(
+        "records"
+    ):  # once: what is asked of a frame line by line takes a second of each thousand
+        lines.setdefault((line["kind"], line["arm"]), []).append({str(name): value for name, value in line.items()})
+    titles, samples, choices = series(results.sweep), _samples(results), _choices(results)
     found = []
     for kind, name in names:
-        trials = results.trials(kind, name)
+        trials = lines.get((kind, name), [])
         other = results.base if kind == "arm" and results.base != name else None
         found.append(Of(
             kind, name, _runs(results, trials, pages), other or "",
-            tuple(_differences(results, trials, other)) if other else (),
+            _differences(results, choices, lines.get(("arm", other), []), trials) if other else (),
             tuple(_sketches(results, trials, groups, titles)), samples.get((kind, name), ()),
         ))  # fmt: skip
     return tuple(found)
@@ -108,15 +114,15 @@ def short(value: str) -> str:
     return value[:10] if len(value) == 40 and set(value) <= set("0123456789abcdef") else value
 
 
-def _runs(results: Results, trials: pd.DataFrame, pages: Mapping[str, str]) -> tuple[Run, ...]:
+def _runs(results: Results, trials: Sequence[Trial], pages: Mapping[str, str]) -> tuple[Run, ...]:
     columns = [metric.column for metric in results.metrics]
     return tuple(
-        Run(seed=_said(trial["seed"]), status=WORDS.get(trial["status"], trial["status"]),
+        Run(seed=_said(trial["seed"]), status=WORDS.get(trial["status"], str(trial["status"])),
             digest=trial["digest"], parents=trial["digests"][:-1], commit=short(_said(trial["commit"])),
             device=_said(trial["device"]),
             values=tuple("" if pd.isna(trial[column]) else full(trial[column]) for column in columns),
             page=pages.get(trial["digest"], ""))
-        for trial in trials.to_dict("records")
+        for trial in trials
     )  # fmt: skip
 
 
@@ -124,20 +130,28 @@ def _said(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
 
-def _differences(results: Results, trials: pd.DataFrame, base: str) -> Iterable[Difference]:
-    """The labels of factors and the choices of the last stage that differ in the first trial of each."""
+def _choices(results: Results) -> list[str]:
+    """The columns of rows that are choices of the last stage."""
     measured = [metric.column for metric in results.metrics]
     left = {*FIXED, *measured, *results.factors, *(f"{column} {end}" for column in measured for end in ENDS)}
-    choices = [path for path in trials.columns if path not in left]
-    others = results.trials("arm", base)
-    if not len(trials) or not len(others):
-        return
-    own, other = trials.iloc[0], others.iloc[0]
-    known = own[choices].notna().any() and other[choices].notna().any()  # what has not begun has said nothing yet
-    for path in (*results.factors, *(choices if known else ())):
-        pair = _choice(other[path]), _choice(own[path])
-        if pair[0] != pair[1]:
-            yield Difference(path, *pair)
+    return [str(path) for path in results.rows.columns if path not in left]
+
+
+def _differences(
+    results: Results, choices: Sequence[str], base: Sequence[Trial], trials: Sequence[Trial]
+) -> tuple[Difference, ...]:
+    """The labels of factors and the choices that differ in the first trial of each."""
+    if not base or not trials:
+        return ()
+    pairs = {path: (_choice(base[0][path]), _choice(trials[0][path])) for path in (*results.factors, *choices)}
+    known = all(
+        any(pairs[path][side] != UNSAID for path in choices) for side in (0, 1)
+    )  # a run says its own when it begins
+    return tuple(
+        Difference(path, *pair)
+        for path, pair in pairs.items()
+        if pair[0] != pair[1] and (known or path in results.factors)
+    )
 
 
 def _choice(value: Any) -> str:
@@ -147,12 +161,12 @@ def _choice(value: Any) -> str:
 
 
 def _sketches(
-    results: Results, trials: pd.DataFrame, groups: Groups, titles: Mapping[str, tuple[str, int]]
+    results: Results, trials: Sequence[Trial], groups: Groups, titles: Mapping[str, tuple[str, int]]
 ) -> Iterable[Sketch]:
     """A plot a quantity: the stages of a path one after the other, a line a seed."""
     for quantity in QUANTITIES:
         paths = {}
-        for trial in trials.to_dict("records"):
+        for trial in trials:
             stages = []
             for digest in trial["digests"]:
                 key = (*titles.get(digest, ("", 0)), results.stages[digest].name)
@@ -202,9 +216,8 @@ def _samples(results: Results) -> dict[tuple[str, str], tuple[Sample, ...]]:
     """Of every arm and baseline that has some; the more there are, the fewer items each shows."""
     found: dict[tuple[str, str], tuple[Sample, ...]] = {}
     for evaluation in results.evaluations:
-        columns = [column for column in results.shown(evaluation) if column.folder]
-        many = min(MOST, SHOWN // max(1, len(columns)))
-        for column in columns:
+        many = min(MOST, SHOWN // max(1, len(results.arms) + len(results.baselines)))
+        for column in results.shown(evaluation) if many else ():
             originals = sorted(column.folder.glob("*-original.png"))[:many] if column.folder else []
             if originals:
                 items = tuple(_item(column.items, path) for path in originals)
