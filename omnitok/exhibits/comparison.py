@@ -48,8 +48,9 @@ def comparison(
     others = [_other(row, cited, of, notes) for row in cited.rows if row.ours not in shown]
     blocks.append(Block(f"As published: {paper}, {cited.source}", tuple(others)))
     said = (
-        f"{caption or results.name}: mean ± standard deviation over seeds, beside what is published in {paper}, {cited.source}. "
-        f"Published numbers are by the protocols of their footnotes; nothing of them was measured here."
+        f"{caption or results.name}: mean ± standard deviation over seeds, beside what is published in {paper}, {cited.source}: "
+        f"of the row that corresponds to an arm, and of other rows below. Published numbers are by the protocols of their footnotes; "
+        f"nothing of them was measured here."
         f"{legend(row for block in blocks for row in block.rows)}"
     )
     if any(UNSAID in row.labels for row in blocks[0].rows):
