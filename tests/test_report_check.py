@@ -1,0 +1,186 @@
+"""A rendered report held against its runs: each way in which it can be another is told, and nothing is written."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from report_sweep import Synthetic, name_of
+
+from omnitok import runs
+from omnitok.cli import main
+from omnitok.report import checked, render
+from omnitok.report.command import check_report, render_paper
+from omnitok.report.paper import read_paper
+
+CLAIM = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
+         "source": ""}  # fmt: skip
+
+
+@pytest.fixture
+def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Synthetic, Path]:
+    monkeypatch.setenv("OMNITOK_RUNS", str(tmp_path / "runs"))
+    sweep = Synthetic(tmp_path / "runs")
+    sweep.pictures, sweep.claims = False, [CLAIM]
+    sweep.write()
+    render(sweep.stored, tmp_path / "out")
+    return sweep, tmp_path / "out"
+
+
+def evaluation(sweep: Synthetic, arm: str, seed: int, name: str = "photos", label: str = "psnr") -> Path:
+    run = sweep.last(arm, seed)
+    return sweep.root / run / runs.EVALUATIONS / f"{name_of(run, name, label)}.json"
+
+
+def say(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_a_report_that_is_that_of_its_runs_differs_in_nothing_and_nothing_is_written(
+    done: tuple[Synthetic, Path], tmp_path: Path
+) -> None:
+    before = tree(tmp_path)
+    assert check_report("quickstart", out=done[1]) == []
+    assert tree(tmp_path) == before
+
+
+def test_a_number_that_changed_is_told_with_its_column_arm_and_both_values(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    say(evaluation(sweep, "fsq+joint", 1), value=3.25)
+    was = sweep.values["fsq+joint", 1]["photos/psnr"]
+    found = check_report("quickstart", out=out)
+    assert found[0] == f"photos/psnr of fsq+joint, seed 1: {was} in the report, 3.25 now"
+
+
+def test_a_verdict_that_changed_is_told(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    for seed in sweep.seeds:
+        for arm in sweep.arms:
+            say(evaluation(sweep, arm, seed), value=(10.0 if "progressive" in arm else 30.0) + seed + len(arm) / 100)
+    said = "progressive is better than joint on photos/psnr: supported in the report, contradicted now"
+    assert said in check_report("quickstart", out=out)
+
+
+def test_a_run_that_failed_since_and_one_that_is_new_or_gone_are_told(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    sweep.fail(sweep.last("vq+joint", 2))
+    assert "status of vq+joint, seed 2: done in the report, failed now" in check_report("quickstart", out=out)
+    plan = runs.read_json(sweep.stored / "plan.json")
+    plan["trials"] = [one for one in plan["trials"] if (one["name"], one["seed"]) != ("vq+joint", 2)]
+    runs.write_json(sweep.stored / "plan.json", plan)
+    assert "vq+joint, seed 2 is no longer in the plan" in check_report("quickstart", out=out)
+    render(sweep.stored, out)
+    sweep.store()
+    assert "vq+joint, seed 2 is new" in check_report("quickstart", out=out)
+
+
+def test_a_file_that_is_gone_or_was_changed_is_told(done: tuple[Synthetic, Path]) -> None:
+    out = done[1]
+    (out / "tables" / "ablation.tex").unlink()
+    with (out / "report.md").open("a") as file:
+        file.write("and more\n")
+    assert check_report("quickstart", out=out) == [
+        "report.md was changed after it was rendered", "tables/ablation.tex is gone"
+    ]  # fmt: skip
+
+
+def test_curves_that_figures_were_drawn_of_are_held_too(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    run = sweep.last("vq+joint", 0)
+    runs.append_line(sweep.root / run / runs.RECORDS, {"step": 300, "values": {"train/loss": 1.0}})
+    assert check_report("quickstart", out=out) == [f"run {run} is not as it was: records"]
+
+
+def test_words_that_changed_are_told_by_their_files(done: tuple[Synthetic, Path]) -> None:
+    done[0].say(question="And what else?")
+    assert check_report("quickstart", out=done[1]) == ["paper.tex would read otherwise now"]
+
+
+def test_other_code_may_print_otherwise_but_not_other_numbers(
+    done: tuple[Synthetic, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = done
+    monkeypatch.setattr(checked, "_code", lambda: "another")
+    sweep.say(question="And what else?")
+    assert check_report("quickstart", out=out) == []
+    say(evaluation(sweep, "fsq+joint", 1), value=3.25)
+    assert len(check_report("quickstart", out=out)) >= 1
+
+
+def test_a_folder_where_nothing_was_rendered_is_said_to_be_one(done: tuple[Synthetic, Path], tmp_path: Path) -> None:
+    (said,) = check_report("quickstart", out=tmp_path / "elsewhere")
+    assert "nothing was rendered there" in said
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_command_fails_where_something_differs(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    words = ["report", "quickstart", "--out", str(out), "--check"]
+    good = CliRunner().invoke(main, words)
+    assert (good.exit_code, good.output) == (0, "the report is that of its runs\n")
+    say(evaluation(sweep, "fsq+joint", 1), value=3.25)
+    bad = CliRunner().invoke(main, words)
+    assert bad.exit_code == 1
+    assert "photos/psnr of fsq+joint, seed 1" in bad.output
+
+
+def test_claims_that_were_edited_since_are_told_though_nobody_launched_them(
+    done: tuple[Synthetic, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = done
+
+    class File:
+        question, claims = "Does a progressive schedule help, whatever the quantizer?", ()
+
+    class Asked:
+        digest, file = sweep.stored.name, File
+
+    (tmp_path / "x.yaml").write_text("")
+    sweep.say(path=str(tmp_path / "x.yaml"))
+    monkeypatch.setattr("omnitok.report.command.read_sweep", lambda *_: Asked)
+    monkeypatch.setattr("omnitok.report.command.unmeasured", lambda _: [])
+    assert "sweeps/quickstart.yaml has another claims by now" in check_report("quickstart", out=out)
+
+
+def test_a_report_of_several_sweeps_tells_whose_number_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMNITOK_RUNS", str(tmp_path / "runs"))
+    sweeps = []
+    for name in ("one", "two"):
+        sweep = Synthetic(tmp_path / "runs", seeds=(0,), factors={f"model.{name}": ["vq", "fsq"]})
+        sweep.name, sweep.pictures = name, False
+        sweep.write()
+        sweeps.append(sweep)
+        (tmp_path / f"{name}.yaml").write_text("question: x\n")
+    paper = tmp_path / "p.yaml"
+    paper.write_text("title: Both\nsections:\n- {sweep: one.yaml}\n- {sweep: two.yaml, title: The second}\n")
+    stored = {sweep.name: sweep.stored for sweep in sweeps}
+    monkeypatch.setattr("omnitok.report.command.locate", lambda _, name, *__: stored[Path(name).stem])
+    render_paper(read_paper(paper), [sweep.stored for sweep in sweeps], tmp_path / "out")
+    assert check_report(paper, out=tmp_path / "out") == []
+    (tmp_path / "out" / "data" / "one-rows.csv").rename(tmp_path / "kept.csv")
+    assert check_report(paper, out=tmp_path / "out") == ["data/one-rows.csv is gone"]
+    shutil.move(tmp_path / "kept.csv", tmp_path / "out" / "data" / "one-rows.csv")
+    path = sweeps[1].root / sweeps[1].last("vq", 0) / runs.EVALUATIONS
+    say(path / f"{name_of(sweeps[1].last('vq', 0), 'clips', 'psnr')}.json", value=1.5)
+    found = check_report(paper, out=tmp_path / "out")
+    assert [said for said in found if said.startswith("The second: clips/psnr of vq, seed 0: ")]
+
+
+def test_what_an_earlier_report_left_is_taken_away_and_nobodys_own_files(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    (out / "notes.txt").write_text("mine")
+    lock = json.loads((out / checked.LOCK).read_text())
+    (out / "tables" / "old.tex").write_text("x")
+    lock["files"]["tables/old.tex"] = "0"
+    (out / checked.LOCK).write_text(json.dumps(lock))
+    render(sweep.stored, out)
+    assert not (out / "tables" / "old.tex").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+    assert check_report("quickstart", out=out) == []
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(".out")] == []
