@@ -136,11 +136,15 @@ def _leaders(values: Mapping[Key, Mapping[int, float]], sign: float) -> list[Key
     return [key for key in several if tied(values[best[0]], values[key])] if best else []
 
 
+def factor_titles(results: Results) -> dict[str, str]:
+    """{path: the last part of it, or all of it where two factors have one last part}."""
+    lasts = [path.rpartition(".")[2] for path in results.factors]
+    return {path: last if lasts.count(last) == 1 else path for path, last in zip(results.factors, lasts, strict=True)}
+
+
 def heads_of(results: Results) -> tuple[Column, ...]:
     """A column a factor, and one for the arm's name where the labels do not say it."""
-    lasts = [path.rpartition(".")[2] for path in results.factors]
-    titles = {path: last if lasts.count(last) == 1 else path for path, last in zip(results.factors, lasts, strict=True)}
-    factors = tuple(Column(title, path) for path, title in titles.items())
+    factors = tuple(Column(title, path) for path, title in factor_titles(results).items())
     told = all(name == "+".join(map(str, labels.values())) for name, labels in results.arms.items())
     return factors if factors and told else (Column("arm", "arm"), *factors)
 
