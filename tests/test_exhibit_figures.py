@@ -4,6 +4,7 @@ and by brute force."""
 import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,16 @@ def test_one_seed_has_no_bars_and_names_keep_apart(tmp_path: Path) -> None:
     assert all(0 <= box.x0 < box.x1 <= drawn.bbox.x1 and box.y0 >= 0 and box.y1 <= drawn.bbox.y1 for box in boxes)
 
 
+def test_of_a_long_front_some_arms_are_named_and_both_ends(tmp_path: Path) -> None:
+    long = results(tmp_path, seeds=(0,), factors={"a": [f"{i:02}" for i in range(60)]})
+    set_by(long, "flops", lambda arm, _: 10**9 * (1 + int(arm)))
+    set_by(long, "photos/psnr", lambda arm, _: 20.0 + int(arm))
+    (piece,) = pareto(long, x="flops", y="photos/psnr")
+    assert isinstance(piece, Picture) and "60 of 60 arms are on it, and 40 of them are named" in piece.caption
+    named = [text.get_text() for text in piece.figure.axes[0].texts]
+    assert len(set(named)) == 40 and {"00", "59"} <= set(named)
+
+
 def test_places_are_spread_within_their_room() -> None:
     assert spread([1.0, 2.0, 2.05], 0.5, 10) == pytest.approx([1.0, 2.0, 2.5])
     assert spread([9.9, 9.9, 9.9], 0.5, 10) == pytest.approx([8.75, 9.25, 9.75])
@@ -239,6 +250,63 @@ def test_importance_of_equal_numbers_or_three_settings_is_not_asked(found: Resul
     assert shares_of(few) == []
     titles = [label.get_text() for label in figure(importance(found)).axes[0].get_yticklabels()]
     assert sorted(titles) == ["quantizer", "schedule", SEED]
+
+
+def suggestions(found: Results, monkeypatch: pytest.MonkeyPatch, goal: str = "minimize") -> None:
+    """As if twelve suggestions had ended in each of two arms, and others had not: lr matters in one, what only it has in the other."""
+    lrs, noise = [10 ** (-4 + i / 4) for i in range(12)], np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for i, lr in enumerate(lrs):
+        own = {"state": "complete", "number": i, "value optimizer.lr": lr, "objective val/loss": 0.01 * noise.normal()}
+        rows.append(
+            {
+                **own,
+                "arm": "vq",
+                "value model.dim": 8 * (1 + i % 3),
+                "objective val/loss": own["objective val/loss"] + math.log10(lr),
+            }
+        )
+        rows.append(
+            {
+                **own,
+                "arm": "fsq",
+                "value model.levels": "abc"[i % 3],
+                "objective val/loss": own["objective val/loss"] + i % 3,
+            }
+        )
+    rows += [
+        {"state": "pruned", "arm": "vq", "value optimizer.lr": 5.0, "objective val/loss": 99.0},
+        {"state": "failed", "arm": "vq"},
+    ]
+    monkeypatch.setattr(found, "searches", SimpleNamespace(trials=pd.DataFrame(rows)))
+    monkeypatch.setitem(found.sweep.plan, "searches", [{"objectives": [{"metric": "val/loss", "goal": goal}]}])
+
+
+def test_of_a_search_each_arm_has_its_own_importance(found: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    suggestions(found, monkeypatch)
+    (piece,) = importance(found)
+    assert isinstance(piece, Picture) and "from 12 of vq, 12 of fsq suggestions" in piece.caption
+    told = {
+        panel.get_title(loc="left"): [one.get_text() for one in panel.get_yticklabels()] for panel in piece.figure.axes
+    }
+    assert told == {"vq": ["lr", "dim"], "fsq": ["levels", "lr"]}
+
+
+def test_of_a_search_a_line_is_a_complete_suggestion_and_less_may_be_better(
+    found: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suggestions(found, monkeypatch)
+    page = figure(parallel(found)).axes[0]
+    lines = [line for line in page.lines if len(line.get_xdata()) == 5]  # arm, lr, dim, levels, loss
+    assert len(lines) == 24, "neither pruned nor failed ones"
+    dark = min(lines, key=lambda line: sum(line.get_color()[:3]))
+    assert dark.get_ydata()[-1] == pytest.approx(0), "the lowest loss"
+    assert any("val/loss ↓" in text.get_text() for text in page.texts)
+    monkeypatch.setattr(found, "searches", SimpleNamespace(trials=pd.DataFrame()))
+    page = figure(parallel(found)).axes[0]
+    assert sum(len(line.get_xdata()) == 3 for line in page.lines) == 4, (
+        "before the first suggestion, what arms there are"
+    )
 
 
 def test_an_interaction_is_a_difference_of_differences(found: Results) -> None:

@@ -17,6 +17,7 @@ from omnitok.results.statistics import Summary, summary
 
 WIDE, HIGH, BELOW, LEFT = 3.4, 2.5, 0.5, 0.65  # inches: a panel, below it, left of it
 LINE, LETTER = 0.14, 0.062  # inches between two names, of a letter of one
+MOST: Final = 40  # names; of a longer front they are of arms at even distances
 PALE: Final = "#a8a8a8"
 
 
@@ -50,7 +51,7 @@ def pareto(results: Results, *, x: str = "parameters", y: str = "", caption: str
     figure = _drawn(points, best, across, titled(of), (better_x, of.better))
     said = caption or (
         f"{of.column} against {across.title}: a point is the mean of an arm over its seeds, a bar its standard deviation. "
-        f"The steps are the Pareto front of the means; {len(best)} of {len(points)} arms are on it and named."
+        f"The steps are the Pareto front of the means; {len(best)} of {len(points)} arms are on it, and {_how_many(best)} named."
     )
     return Pieces.of(Picture("pareto", figure, said))
 
@@ -66,6 +67,17 @@ def front(points: Sequence[tuple[float, float]], better_x: str, better_y: str) -
             found.append(i)
             top = signed[i][1]
     return found
+
+
+def _how_many(best: Sequence[int]) -> str:
+    return "are" if len(best) <= MOST else f"{MOST} of them are"
+
+
+def _named(best: Sequence[int]) -> list[int]:
+    """The ends of a front and those between, at most ``MOST``."""
+    if len(best) <= MOST:
+        return list(best)
+    return [best[round(i * (len(best) - 1) / (MOST - 1))] for i in range(MOST)]
 
 
 def _across(results: Results, name: str) -> Axis:
@@ -91,8 +103,8 @@ def _points(results: Results, across: Axis, of: Metric) -> list[Point]:
 
 
 def _drawn(points: Sequence[Point], best: Sequence[int], across: Axis, title: str, better: tuple[str, str]) -> Figure:
-    high = max(HIGH, LINE * len(best) + 0.2)
-    names = 0.25 + LETTER * max(len(short(points[i].arm)) for i in best)
+    high = max(HIGH, LINE * len(_named(best)) + 0.2)
+    names = 0.25 + LETTER * max(len(short(points[i].arm)) for i in _named(best))
     width, height = LEFT + WIDE + names, high + BELOW + 0.15
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
@@ -113,7 +125,7 @@ def _drawn(points: Sequence[Point], best: Sequence[int], across: Axis, title: st
         if panel.get_xscale() != "log":
             panel.locator_params(axis="x", nbins=6)
         _steps(panel, [points[i] for i in best], better)
-        _names(panel, [points[i] for i in best], high)
+        _names(panel, [points[i] for i in _named(best)], high)
         return figure
 
 

@@ -24,6 +24,7 @@ SHADES: Final[tuple[tuple[str, float, str], ...]] = (  # what it is called, the 
     ("2 to 8", 3, "#1764ab"),
     ("8 and more", float("inf"), "#08306b"),
 )
+MOST: Final = 40  # arms, where nobody says which
 GREY: Final = "#d9d9d9"
 NAMES, WIDE, BAR, BELOW, ABOVE = (
     1.9,
@@ -50,10 +51,11 @@ def usage(
     mean over seeds of shares of the codebook. Nothing where runs do not say it.
 
     evaluations: which; all that measure codebook_usage where none is said.
-    arms: which, in this order; all where none is said.
+    arms: which, in this order; the first 40 where none is said.
     caption: in place of what is usually said.
     """
     names, found = chosen_arms(results, arms), results.details(METRIC)
+    names = names if arms else names[:MOST]
     wanted = chosen_evaluations(results, evaluations)
     panels = {name: some for name in wanted if (some := bars(found[found["evaluation"] == name], names))}
     if not panels:
@@ -64,6 +66,7 @@ def usage(
     )
     spread = any(bar.sd is not None for some in panels.values() for bar in some)
     said += "" if caption else ". The line is the standard deviation of what is unused." if spread else "."
+    said += f" The first {MOST} of {len(results.arms)} arms." if not arms and len(results.arms) > MOST else ""
     return Pieces.of(Picture("usage", _drawn(panels), said))
 
 
