@@ -18,6 +18,7 @@ from benchmarks.launching import in_pool, in_process  # noqa: E402
 from benchmarks.networks import networks  # noqa: E402
 from benchmarks.planning import decoding, planning  # noqa: E402
 from benchmarks.quantizers import quantizing, searching  # noqa: E402
+from benchmarks.reporting import reporting  # noqa: E402
 from benchmarks.sharing import sharing  # noqa: E402
 from benchmarks.stepping import mirroring, stepping  # noqa: E402
 from benchmarks.sweeps import sweeps  # noqa: E402
@@ -34,6 +35,7 @@ ALL = (
     in_process,
     in_pool,
     stored_status,
+    reporting,
     coding,
     streaming,
     training,
