@@ -15,6 +15,7 @@ from omnitok.cli import main
 from omnitok.cli.findings import size
 from omnitok.cluster import site
 from omnitok.launching.launch import launch, prepared
+from omnitok.reviewing import review as reviewed
 from omnitok.reviewing.audit import COLUMNS, SUGGESTED, audit
 from omnitok.reviewing.difference import difference
 from omnitok.reviewing.footprint import Footprints, _bytes
@@ -381,8 +382,10 @@ def test_a_disk_that_is_too_small_is_said_with_both_numbers(sweep, monkeypatch):
 
 
 def profile(**changes) -> site.Site:
-    usual = site.Partition("gpu", True, True, 600, 4, 2, "REQUEUE", 30)
-    whole = site.Site("now", "here", "22.05.8", 3, 100, (usual,), True, True, True, 30, 300, "")
+    usual = site.Partition("gpu", True, True, 600, 4, 2, "REQUEUE", 30, 64.0)
+    whole = site.Site(
+        "now", "here", "22.05.8", 3, 100, (usual,), True, True, True, 30, 300, "", services=("normal", "long")
+    )
     return whole._replace(**changes)
 
 
@@ -408,6 +411,8 @@ def test_a_profile_gives_the_arrays_within_its_limits(sweep, runs_root):
         ("{timeout_min: 601}", "timeout_min=601: the partition gpu lets a job take 600 minutes"),
         ("{gpus_per_node: 3}", "gpus_per_node=3: a node of the partition gpu has 2"),
         ("{slurm_partition: gpus}", "slurm_partition='gpus': no such partition; did you mean 'gpu'?"),
+        ("{mem_gb: 65}", "mem_gb=65.0: a node of the partition gpu has 64"),
+        ("{slurm_qos: lnog}", "slurm_qos='lnog': no such quality of service; did you mean 'long'?"),
     ],
 )
 def test_what_a_site_would_never_run_is_said(sweep, runs_root, said, sentence):
@@ -418,8 +423,43 @@ def test_what_a_site_would_never_run_is_said(sweep, runs_root, said, sentence):
     line, option = len(sweep.read_text().splitlines()), sentence.partition("=")[0]
     with pytest.raises(SpecError, match=re.escape(f"{sweep}:{line}: resources.{option}: {sentence}")):
         refuse_unfit(plan_sweep(sweep), runs_root)
-    sweep.write_text(f"{ONE}resources: {{timeout_min: 600, gpus_per_node: 2, slurm_partition: gpu}}\n")
+    sweep.write_text(
+        f"{ONE}resources: {{timeout_min: 600, gpus_per_node: 2, slurm_partition: gpu, mem_gb: 64, slurm_qos: long}}\n"
+    )
     assert not review(plan_sweep(sweep)).unfit
+
+
+def test_resources_are_judged_also_where_all_is_done_and_where_all_is_still_searched(sweep, runs_root, monkeypatch):
+    monkeypatch.setattr(site, "asked", profile)
+    monkeypatch.setattr(reviewed, "submitted", lambda: 0)
+    words = ["plan", str(sweep), "--cluster", "slurm", "--set"]
+    launch(sweep)
+    done = CliRunner().invoke(main, [*words, "resources={mem_gb: 64, slurm_qos: long}"])
+    assert done.exit_code == 0 and "5 of them done" in done.output, done.output
+    refused = CliRunner().invoke(main, [*words, "resources={mem_gb: 1e6, slurm_qos: lnog}"])
+    assert refused.exit_code == 2 and "resources.mem_gb: mem_gb=1000000.0: a node" in refused.output
+    assert "resources.slurm_qos: slurm_qos='lnog': no such quality of service" in refused.output
+    search = "search: {space: {optimizer.lr: {type: float, low: 1e-3, high: 1e-1}}, objective: val/psnr_clips, trials: 2}\n"
+    sweep.write_text(f"{ONE.replace('baselines: [mean_colour]', '')}{search}")
+    planned = plan_sweep(sweep, ["resources={mem_gb: 65}"])
+    assert planned.searches and not planned.trials and review(planned).unfit == ()
+    with pytest.raises(SpecError, match="mem_gb=65.0: a node of the partition gpu has 64"):
+        review(planned, Asked(cluster=True))
+
+
+def test_a_profile_of_before_says_nothing_of_memory_and_of_qualities_of_service(sweep, runs_root):
+    site.write(runs_root, profile())
+    assert site.read(runs_root) == profile()
+    said = runs.read_json(runs_root / site.SITE)
+    del said["services"], said["partitions"][0]["memory_gb"]
+    runs.write_json(runs_root / site.SITE, said)
+    found = site.read(runs_root)
+    assert list(site.unfit(found, {"mem_gb": 1e6, "slurm_qos": "any"})) == [] and found.partition("gpu").minutes == 600
+
+
+def test_memory_and_gpus_of_a_partition_are_those_of_its_largest_node():
+    lines = "all|64000|gpu:a100:2(S:0-1)\nall|128000|(null)\nold|1|gpu:1,gpu:k80:3"
+    assert site._gpus(lines) == {"all": 2, "old": 4} and site._memory(lines) == {"all": 125.0}
 
 
 def test_of_several_partitions_one_that_fits_is_enough():
