@@ -439,7 +439,9 @@ def test_resources_are_judged_also_where_all_is_done_and_where_all_is_still_sear
     refused = CliRunner().invoke(main, [*words, "resources={mem_gb: 1e6, slurm_qos: lnog}"])
     assert refused.exit_code == 2 and "resources.mem_gb: mem_gb=1000000.0: a node" in refused.output
     assert "resources.slurm_qos: slurm_qos='lnog': no such quality of service" in refused.output
-    search = "search: {space: {optimizer.lr: {type: float, low: 1e-3, high: 1e-1}}, objective: val/psnr_clips, trials: 2}\n"
+    search = (
+        "search: {space: {optimizer.lr: {type: float, low: 1e-3, high: 1e-1}}, objective: val/psnr_clips, trials: 2}\n"
+    )
     sweep.write_text(f"{ONE.replace('baselines: [mean_colour]', '')}{search}")
     planned = plan_sweep(sweep, ["resources={mem_gb: 65}"])
     assert planned.searches and not planned.trials and review(planned).unfit == ()

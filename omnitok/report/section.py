@@ -17,7 +17,7 @@ from omnitok.report.searched import Searches, open_searches, searched
 from omnitok.spec import counted, digest
 from omnitok.sweep.stored import TEXTS
 
-QUANTITIES = ("train/loss", "val/psnr")
+QUANTITIES = ("train/loss", "val/psnr", "val/psnr_clips")
 
 
 class Picture(NamedTuple):
