@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from omnitok.search import prepare, standing, trials, winner
@@ -28,6 +29,7 @@ trials: {trials}
 seed: 3
 """
 PATIENCE_S = 600.0
+FORK = multiprocessing.get_context("fork")
 
 
 def begin(root: Path, count: int, sampler: str = "random", more: str = "") -> Path:
@@ -52,6 +54,12 @@ def stand_in(folder: Path, takes_s: float = 0.0) -> Train:
         return Outcome("complete", {"val/psnr": value_of(labels)})
 
     return train
+
+
+def after(looks: int) -> Callable[[], bool]:
+    """Says that it is time to stop at the look after so many."""
+    left = iter(range(looks))
+    return lambda: next(left, None) is None
 
 
 def starts(folder: Path) -> Counter:

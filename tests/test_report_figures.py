@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from report_sweep import Synthetic
 
+from omnitok import runs
+from omnitok.exhibits.curves import curves as exhibit
 from omnitok.exhibits.figures import BANDS, COLOURS, learning_curves, looks
 from omnitok.exhibits.gallery import CELL, COLUMNS, LABEL, galleries
 from omnitok.exhibits.points import measured
-from omnitok.results import Metric
+from omnitok.results import Metric, gathered
 from omnitok.results.collect import curves, read
 from omnitok.results.pictures import shown
 
@@ -93,6 +95,61 @@ def test_many_curves_are_means_without_bands(sweep: Synthetic) -> None:
         assert (len(figure.axes[0].lines), len(figure.axes[0].collections)) == (arms, arms if arms == BANDS else 0)
 
 
+def seen(figure: Figure, column: str) -> dict[str, list[int]]:
+    """{axis label: how many points each of its lines has} of one stage's panels."""
+    left = {axes.get_position().x0 for axes in figure.axes if axes.get_title(loc="left") == f"stage {column}"}
+    there = [axes for axes in figure.axes if axes.axison and axes.get_position().x0 in left]
+    return {axes.get_ylabel(): [len(line.get_xdata()) for line in axes.lines] for axes in there}
+
+
+def names_of(figure: Figure) -> list[set[str]]:
+    """The names in the legend of each column."""
+    legends = [legend for axes in figure.axes if (legend := axes.get_legend())]
+    return [{text.get_text() for text in legend.get_texts()} for legend in legends]
+
+
+def record(arm: str, stage: str, quantity: str, values: list[float]) -> pd.DataFrame:
+    steps = range(len(values))
+    return pd.DataFrame([(arm, stage, 0, step, quantity, value) for step, value in zip(steps, values, strict=True)],
+                        columns=["arm", "stage", "seed", "step", "quantity", "value"])  # fmt: skip
+
+
+def test_arms_that_are_validated_on_clips_alone_have_their_own_panel() -> None:
+    frame = pd.concat([
+        record("clips only", "joint", "val/psnr_clips", [20.0, 21.0]), record("both", "joint", "val/psnr_clips", [22.0, 23.0]),
+        record("both", "joint", "val/psnr", [24.0]), record("both", "images", "val/psnr", [18.0, 19.0]),
+    ])  # fmt: skip
+    figure = learning_curves(frame, {})
+    assert figure is not None
+    figure.canvas.draw()
+    pictures, clips = "PSNR (dB),\nhigher is better", "PSNR of clips (dB),\nhigher is better"
+    assert seen(figure, "joint") == {pictures: [1], clips: [2, 2]}
+    assert seen(figure, "images") == {pictures: [2]}, "no panel where there is nothing"
+    assert names_of(figure) == [{"clips only", "both"}, {"both"}]
+    (images,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "stage images"]
+    assert images.get_xlabel() == "step" and any(
+        tick.get_visible() and tick.get_text() for tick in images.get_xticklabels()
+    )
+
+
+def test_a_name_without_a_line_is_not_in_the_legend() -> None:
+    gone = record("gone", "joint", "val/psnr", [float("nan"), float("inf")])
+    figure = learning_curves(pd.concat([gone, record("here", "joint", "val/psnr", [20.0])]), {})
+    assert figure is not None and names_of(figure) == [{"here"}] and len(figure.axes[0].lines) == 1
+    assert learning_curves(gone, {}) is None
+
+
+def test_a_report_draws_what_was_recorded_of_clips(tmp_path: Path) -> None:
+    made = Synthetic(tmp_path, seeds=(0,))
+    stored = made.write()
+    for path in made.root.glob(f"*/{runs.RECORDS}"):
+        path.write_text(path.read_text().replace("val/psnr", "val/psnr_clips"))
+    picture = next(iter(exhibit(gathered(stored))), None)
+    assert picture is not None
+    assert all(clips.startswith("PSNR of clips") for clips in seen(picture.figure, "joint") if "PSNR" in clips)
+    assert sum("PSNR" in label for label in seen(picture.figure, "joint")) == 1
+
+
 def test_no_records_make_no_figure(sweep: Synthetic) -> None:
     assert learning_curves(curves(sweep.stored, ["no/such"]), {}) is None
 
@@ -155,6 +212,6 @@ def test_every_seed_that_was_measured_is_a_point_and_what_was_not_is_none():
     psnr, leak = measured(frame, metrics).axes
     drawn = [line.get_xdata().tolist() for line in psnr.lines]
     assert drawn == [[1.0, 3.0], [2.0], [], [2.0]]  # the seeds of a, their mean, no b, the baseline
-    assert "higher" not in psnr.get_xlabel() and "↑" in psnr.get_xlabel() and "↓" in leak.get_xlabel()
+    assert psnr.get_xlabel() == "dB, higher is better" and leak.get_xlabel() == "dB, lower is better"
     assert [label.get_text() for label in psnr.get_yticklabels()] == ["a", "b", "mean"]
     assert measured(frame.assign(**{"photos/psnr": None, "photos/leak": None}), metrics) is None

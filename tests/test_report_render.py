@@ -87,7 +87,7 @@ def test_the_report_is_these_files(done: tuple[Synthetic, Path]) -> None:
     found = {str(path.relative_to(done[1])) for path in done[1].rglob("*") if path.is_file()}
     figures = {f"figures/{name}.{kind}" for name in ("points", "curves", "samples-photos", "samples-clips")
                for kind in ("png", "pdf", "svg")}  # fmt: skip
-    assert found == figures | {"index.html", "report.md", "tables/ablation.tex", "tables/ablation.md",
+    assert found == figures | {"paper.tex", "macros.tex", "report.lock"} | {"index.html", "report.md", "tables/ablation.tex", "tables/ablation.md",
                                "data/rows.csv", "data/ablation.csv"}  # fmt: skip
 
 

@@ -41,6 +41,11 @@ claims:
   - {metric: psnr, better: fsq, than: vq}
 """
 
+ONE = SWEEP.replace("seeds: [0, 1]", "seeds: [0]").replace("[0.0, 0.5]", "[0.5]")  # two arms, one seed
+SEARCH = (
+    "search: {space: {optimizer.lr: {type: float, low: 1e-4, high: 1e-2, log: true}}, objective: val/psnr, trials: 3}\n"
+)
+
 
 def write(folder: Path, experiment: str = EXPERIMENT, sweep: str = SWEEP) -> Path:
     """Both files into ``folder``. -> the sweep's path."""

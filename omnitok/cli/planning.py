@@ -55,7 +55,7 @@ def _show(planned: Any, as_json: bool, cluster: str | None, **how: Any) -> None:
     from omnitok import review_plan, runs
     from omnitok.cli.reviewed import print_review, review_as_json
     from omnitok.cli.searches import print_searches
-    from omnitok.cli.tables import print_plan
+    from omnitok.cli.tables import print_aliases, print_plan
     from omnitok.launching.searching import on_cluster, refuse_storage, unshared
     from omnitok.sweep.adopt import lendings
     from omnitok.sweep.plan import to_json
@@ -64,10 +64,12 @@ def _show(planned: Any, as_json: bool, cluster: str | None, **how: Any) -> None:
     if cluster:
         refuse_storage(planned, workers)
     review = review_plan(planned, told=lambda line: click.echo(line, err=True), cluster=bool(cluster), **how)
+    data = to_json(planned)
     if as_json:
-        click.echo(json.dumps({**to_json(planned), "review": review_as_json(review)}, indent=1))
+        click.echo(json.dumps({**data, "review": review_as_json(review)}, indent=1))
         return
-    print_plan(to_json(planned), planned.asked.file.question)
+    print_plan(data, planned.asked.file.question)
+    print_aliases(data.get("aliases"))
     print_searches(planned.searches)
     if said := unshared(planned, workers):
         click.echo(f"note: {said}")

@@ -25,6 +25,7 @@ STYLES = {
 
 MANY = 30  # classes, files and the like that are listed one by one
 LONG = 200  # trials that are
+FEW = 8  # effects that are named beside one
 
 
 def console() -> Console:
@@ -76,6 +77,33 @@ def print_plan(plan: dict[str, Any], question: str) -> None:
         out.print(f"evaluation {escape(one['name'])}: {labels} on {escape(one['key'])}")
     for notice in plan["notices"]:
         out.print(f"[yellow]note:[/yellow] {escape(notice)}")
+
+
+def print_aliases(aliases: Sequence[dict[str, Any]] | None) -> None:
+    """What a fraction does not tell apart, a line an effect. ``aliases``: as a plan has them, None where it is no fraction."""
+    out = console()
+    if aliases is None:
+        return
+    if not aliases:
+        out.print("\nno main effect and no interaction of two factors is aliased with another of them")
+        return
+    mains = any(len(one["effect"]) == 1 for one in aliases)
+    clear = "main effects are clear of interactions of two factors, which are aliased with each other"
+    out.print(f"\n{'main effects are aliased with interactions of two factors' if mains else clear}:")
+    rows: dict[str, tuple[list[str], list[str]]] = {}
+    for one in aliases:
+        rows.setdefault(" x ".join(one["effect"]), ([], []))[one["share"] < 1].append(" x ".join(one["with"]))
+    table = table_of("effect", "aliased with", "in part with")
+    for effect, names in list(rows.items())[:LONG]:
+        table.add_row(escape(effect), *(escape(_some(some)) for some in names))
+    out.print(table)
+    if len(rows) > LONG:
+        out.print(f"... and {counted(len(rows) - LONG, 'effect')} more; --json lists all")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - FEW
+    return f"{', '.join(names[:FEW])}{f' and {more} more; --json lists all' if more > 0 else ''}" or "-"
 
 
 def _costs(trial: dict[str, Any], matched: bool) -> list[str]:

@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 class Partition(NamedTuple):
     """``minutes``: the longest that a job may take, None: as long as it likes. ``gpus``: of one node. ``preempted``: what
-    happens to jobs that must go, ``OFF``: nothing; ``grace_s``: how long before."""
+    happens to jobs that must go, ``OFF``: nothing; ``grace_s``: how long before. ``memory_gb``: of one node, None: nobody says."""
 
     name: str
     default: bool
@@ -43,11 +43,12 @@ class Partition(NamedTuple):
     gpus: int
     preempted: str
     grace_s: int
+    memory_gb: float | None = None
 
 
 class Site(NamedTuple):
     """``silent``: why the accounting does not answer; empty where it does. ``nodes``: what ``doctor --probe`` found
-    there, a finding a line; empty where nobody has tried."""
+    there, a finding a line; empty where nobody has tried. ``services``: the qualities of service, None where Slurm takes any name."""
 
     examined: str
     cluster: str
@@ -63,6 +64,7 @@ class Site(NamedTuple):
     silent: str
     nodes: tuple[Found, ...] = ()
     free: int | None = None  # bytes on the file system of the runs, as a node sees it
+    services: tuple[str, ...] | None = None
 
     @property
     def limits(self) -> Limits:
@@ -79,22 +81,26 @@ def asked() -> Site:
     try:
         said = dict(re.findall(r"^(\w+) *= *(.*?)\s*$", ask("scontrol", "show", "config"), re.MULTILINE))
         partitions = tuple(map(_partition, ask("scontrol", "show", "partition", "--oneliner").splitlines()))
-        sizes = _gpus(ask("sinfo", "--noheader", "--format=%R|%G"))
+        nodes = ask("sinfo", "--noheader", "--Node", "--format=%R|%m|%G")
     except Unanswered as error:
         raise SpecError([Fault(Mark("--cluster slurm"), "", f"Slurm does not answer ({error})")]) from None
+    gpus, memory = _gpus(nodes), _memory(nodes)
     return Site(
         examined=provenance.now(),
         cluster=said.get("ClusterName", ""),
         version=said.get("SLURM_VERSION", ""),
         array=allowed.array,
         submitted=allowed.submitted,
-        partitions=tuple(one._replace(gpus=sizes.get(one.name, 0)) for one in partitions),
+        partitions=tuple(
+            one._replace(gpus=gpus.get(one.name, 0), memory_gb=memory.get(one.name)) for one in partitions
+        ),
         requeue=said.get("JobRequeue") == "1",
         preempts=said.get("PreemptType", "preempt/none") not in ("preempt/none", "(null)"),
         user_signal="preempt_send_user_signal" in said.get("SlurmctldParameters", ""),
         kill_s=_number(said.get("KillWait", "")),
         remembers_s=_number(said.get("MinJobAge", "")),
         silent=_silence(),
+        services=_qualities() if {"qos", "all"} & set(said.get("AccountingStorageEnforce", "").split(",")) else None,
     )
 
 
@@ -128,13 +134,31 @@ def _number(said: str) -> int:
 
 
 def _gpus(text: str) -> dict[str, int]:
-    """{partition: the most GPUs of one of its nodes} from lines such as ``all|gpu:a100:2(S:0-1)``."""
+    """{partition: the most GPUs of one of its nodes} from lines such as ``all|64000|gpu:a100:2(S:0-1)``."""
     most: dict[str, int] = {}
     for line in text.splitlines():
-        name, _, resources = line.partition("|")
+        name, _, resources = line.split("|", 2)
         counts = [int(count) for count in re.findall(r"gpu:(?:[^:,(]+:)?(\d+)", resources)]
         most[name] = max(most.get(name, 0), sum(counts))
     return most
+
+
+def _memory(text: str) -> dict[str, float]:
+    """{partition: the most memory of one of its nodes in GB} from the same lines, which have MB; 1 where nobody said it."""
+    most: dict[str, float] = {}
+    for line in text.splitlines():
+        name, size, _ = line.split("|", 2)
+        if (found := _number(size)) > 1:
+            most[name] = max(most.get(name, 0.0), found / 1024)
+    return most
+
+
+def _qualities() -> tuple[str, ...] | None:
+    """The names of all qualities of service; None where the accounting does not say."""
+    try:
+        return tuple(ask("sacctmgr", "show", "qos", "--noheader", "--parsable2", "format=Name").split())
+    except (Unanswered, SpecError):
+        return None
 
 
 def _silence() -> str:
@@ -228,6 +252,9 @@ def unfit(site: Site, given: Mapping[str, Any]) -> Iterator[str]:
             if name
             else "slurm_partition must be said"
         )
+    service = str(given.get("slurm_qos", ""))
+    if service and site.services is not None and service not in site.services:
+        yield f"slurm_qos={service!r}: no such quality of service{near(service, site.services)}"
     short = [list(_short(one, given)) for one in found.values() if one]
     if all(short):
         yield from (sentence for sentences in short for sentence in sentences)
@@ -239,6 +266,8 @@ def _short(one: Partition, given: Mapping[str, Any]) -> Iterator[str]:
         yield f"timeout_min={given['timeout_min']}: the partition {one.name} lets a job take {one.minutes} minutes"
     if given.get("gpus_per_node", 0) > one.gpus:
         yield f"gpus_per_node={given['gpus_per_node']}: a node of the partition {one.name} has {one.gpus}"
+    if one.memory_gb is not None and given.get("mem_gb", 0) > one.memory_gb:
+        yield f"mem_gb={given['mem_gb']}: a node of the partition {one.name} has {one.memory_gb:.4g}"
     if given.get("nodes", 1) > one.nodes:
         yield f"nodes={given['nodes']}: the partition {one.name} has {one.nodes}"
 
@@ -262,7 +291,8 @@ def read(root: Path) -> Site | None:
         said = runs.read_json(root / SITE)
         partitions = tuple(Partition(**one) for one in said.pop("partitions"))
         nodes = tuple(Found(**one) for one in said.pop("nodes"))
-        return Site(partitions=partitions, nodes=nodes, **said)
+        services = said.pop("services", None)
+        return Site(partitions=partitions, nodes=nodes, services=services and tuple(services), **said)
     except (ValueError, TypeError, KeyError, AttributeError):
         said = "is no profile of a site; write it anew with: omnitok doctor --cluster slurm"
         raise SpecError([Fault(Mark(str(root / SITE)), "", said)]) from None

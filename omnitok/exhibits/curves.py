@@ -5,7 +5,7 @@ from omnitok.exhibits.contract import Picture, Pieces
 from omnitok.results import Results
 from omnitok.results.collect import series
 
-QUANTITIES = ("train/loss", "val/psnr")
+QUANTITIES = ("train/loss", "val/psnr", "val/psnr_clips")
 
 
 def curves(results: Results, *, quantities: tuple[str, ...] = QUANTITIES, caption: str = "") -> Pieces:

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -53,11 +54,13 @@ def looks(arms: Mapping[str, Mapping[str, str]], factors: Mapping[str, Sequence[
 
 
 def learning_curves(curves: pd.DataFrame, looks: Looks) -> Figure | None:
-    """A row a quantity, a column a stage: the mean over seeds, with a band from the lowest to the highest seed.
+    """A row a quantity, a column a stage: the mean over seeds, with a band from the lowest to the highest seed. A stage that
+    has nothing of a quantity has no panel there, and what has no finite value is not drawn or named.
 
     A stage of more than ``BANDS`` curves has no bands. ``curves``: as ``collect.curves`` gives it, in the order in which series are to be named. None where there are none.
     """
-    stages, quantities = list(dict.fromkeys(curves["stage"])), list(dict.fromkeys(curves["quantity"]))
+    curves = curves[np.isfinite(curves["value"].astype(float))]
+    stages, quantities = list(dict.fromkeys(curves["stage"])), sorted(set(curves["quantity"]))
     if not stages:
         return None
     with mpl.rc_context(STYLE):
@@ -112,15 +115,27 @@ def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities:
             if name in there:
                 line = _curve(panel, there[name], looks.get(name, _look(i)), band=len(names) <= BANDS)
                 handles.setdefault(name, line)
-        panel.set_ylabel(legible(quantity))
+        panel.set_ylabel(_label(quantity))
         panel.margins(x=0.01)
-    panels[0].set_title(f"stage {legible(stage)}", loc="left", fontweight="bold")
-    panels[-1].set_xlabel("step")
+        if not there:
+            panel.set_axis_off()
+    shown = [panel for panel in panels if panel.axison]
+    shown[0].set_title(f"stage {legible(stage)}", loc="left", fontweight="bold")
+    shown[-1].set_xlabel("step")
+    shown[-1].tick_params(labelbottom=True)  # also where the panels below are not there
     titles = [legible(name if len(name) <= 40 else f"{name[:19]}…{name[-20:]}") for name in handles]
     columns = 1 if max(map(len, titles)) > 18 else 2
     panels[-1].legend(list(handles.values()), titles, loc="upper center", bbox_to_anchor=(0.5, -0.3), borderaxespad=0,
                       ncols=columns, handlelength=2.6)  # fmt: skip
     return -(-len(titles) // columns)
+
+
+def _label(quantity: str) -> str:
+    """What an axis is called: its quantity as records name it, or a PSNR with its unit and which way is better."""
+    said = re.fullmatch("val/psnr(?:_(.+))?", quantity)
+    if said is None:
+        return legible(quantity)
+    return f"PSNR{f' of {legible(said[1])}' if said[1] else ''} (dB),\nhigher is better"
 
 
 def _binned(curves: pd.DataFrame) -> pd.DataFrame:

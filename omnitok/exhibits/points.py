@@ -15,7 +15,7 @@ from omnitok.results import Metric, Results
 
 ACROSS: Final = 3  # panels side by side
 MOST: Final = 40  # lines in a panel; with more nobody can read them
-ARROWS: Final = {"higher": " ↑ better", "lower": " ↓ better"}
+BETTER: Final = {"higher": "higher is better", "lower": "lower is better"}
 NAMES, WIDE, GAP, AROUND = 1.8, 2.0, 0.35, 0.85  # inches: names, a panel, beside it, above and below it
 LONGEST: Final = 28  # characters of an arm's name beside its line
 
@@ -62,7 +62,7 @@ def _panel(panel: Axes, frame: pd.DataFrame, metric: Metric, names: Sequence[str
         if len(values) > 1:
             panel.plot([values.mean()], [line], "o", color=colour, ms=5)
     panel.set_title(legible(metric.column), loc="left")
-    panel.set_xlabel(legible(f"{metric.unit}{ARROWS.get(metric.better, '')}".strip()))
+    panel.set_xlabel(legible(", ".join(filter(None, (metric.unit, BETTER.get(metric.better))))))
     said = [legible(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…") for name in names]
     panel.set_yticks(range(len(names)), said)
     panel.set_ylim(len(names) - 0.5, -0.5)

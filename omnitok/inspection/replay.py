@@ -3,7 +3,7 @@
 import contextlib
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from omnitok import runs, trial
 from omnitok.runs import Record
 from omnitok.spec import Fault, Map, Mark, SpecError, flat, versions
+from omnitok.training.devices import threads
 from omnitok.training.handover import weights_of
 from omnitok.training.stage import StageRun, fingerprints, from_json, spec_of
 
@@ -60,7 +61,8 @@ def replay(
     wanted = min(steps or len(then), len(then))
     if not wanted:
         raise SpecError([Fault(Mark(folder.name), "", "this run has no records to be held against")])
-    with tempfile.TemporaryDirectory(prefix="omnitok-replay-") as scratch, _threads(folder):
+    count = int(runs.last_attempt(folder).get("threads", torch.get_num_threads()))
+    with tempfile.TemporaryDirectory(prefix="omnitok-replay-") as scratch, threads(count):
         again = _copied(folder, said, Path(scratch))
         now: dict[int, dict[str, float]] = {}
 
@@ -119,17 +121,6 @@ def _copied(folder: Path, said: StageRun, scratch: Path) -> Path:
     again.mkdir()
     runs.write(again / runs.EXPERIMENT, (folder / runs.EXPERIMENT).read_bytes())
     return again
-
-
-@contextlib.contextmanager
-def _threads(folder: Path) -> Iterator[None]:
-    """As many as the run had, since sums depend on them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(int(runs.last_attempt(folder).get("threads", before)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _same_weights(folder: Path, again: Path) -> bool:

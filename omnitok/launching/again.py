@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from omnitok import runs
 from omnitok.cluster.ledger import LEDGER
-from omnitok.launching.cancel import by_name, called, search_of
+from omnitok.launching.cancel import search_of
 from omnitok.launching.drive import View
 from omnitok.launching.enqueue import Jobs, Wish
 from omnitok.launching.launch import Cluster, Launched, launch_asked
+from omnitok.launching.named import by_name, called, named
 from omnitok.launching.queued import asked_states
 from omnitok.launching.verdicts import history
 from omnitok.search.prepare import try_again
@@ -33,13 +34,13 @@ def retry_sweep(
     if kind is not None and kind not in runs.KINDS:
         raise SpecError([Fault(Mark(f"--kind {kind}"), "", f"no kind of failure{near(kind, runs.KINDS)}")])
     states = asked_states(folder)
-    named = _named(reference, trials, [state.trial for state in states])
+    mine = set(named(reference, "trial", trials, _called([state.trial for state in states])))
     kinds = _kinds(folder) if kind else {}
     chosen = [
         state.trial
         for state in states
         if state.status in ENDED
-        and (not trials or called(state.trial) in named)
+        and (not trials or called(state.trial) in mine)
         and (not kind or _is(state, kind, kinds))
     ]
     if not chosen:
@@ -60,19 +61,11 @@ def retry_sweep(
     )
 
 
-def _named(reference: str, wanted: Sequence[str], trials: Sequence[dict[str, Any]]) -> set[str]:
-    """The trials that are named, an arm with all its seeds, a label with all its arms. Raises SpecError with the nearest names."""
+def _called(trials: Sequence[dict[str, Any]]) -> dict[str, set[str]]:
+    """{what a person may say: the trials that are meant}: an arm with all its seeds, a label with all its arms."""
     arms = by_name((trial["name"], trial["arm"].values()) for trial in trials)
     names = {said: {called(trial) for trial in trials if trial["name"] in mine} for said, mine in arms.items()}
-    names |= {called(trial): {called(trial)} for trial in trials}
-    faults = [
-        Fault(Mark(reference), "", f"the sweep has no trial {one!r}{near(one, names)}")
-        for one in wanted
-        if one not in names
-    ]
-    if faults:
-        raise SpecError(faults)
-    return {trial for one in wanted for trial in names[one]}
+    return names | {called(trial): {called(trial)} for trial in trials}
 
 
 def _kinds(folder: Path) -> dict[str, set[str]]:

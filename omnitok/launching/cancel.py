@@ -12,8 +12,8 @@ from omnitok.cluster.ledger import alone, read
 from omnitok.cluster.piece import ACTIVE
 from omnitok.cluster.questions import queue
 from omnitok.launching import verdicts
+from omnitok.launching.named import by_name, called, named
 from omnitok.launching.verdicts import Verdict
-from omnitok.spec import Fault, Mark, SpecError, near
 from omnitok.sweep.stored import PLAN, SEARCHES, locate
 
 CONFIRM_S: Final = 120.0  # how long Slurm may take to end a job: it waits for it to save
@@ -53,15 +53,7 @@ def cancel_sweep(
     """
     folder = locate(root, reference, sets)
     plan = runs.read_json(folder / PLAN)
-    known = _called(plan)
-    faults = [
-        Fault(Mark(reference), "", f"the sweep has no arm {arm!r}{near(arm, known)}")
-        for arm in arms
-        if arm not in known
-    ]
-    if faults:
-        raise SpecError(faults)
-    arms = [name for arm in arms for name in known[arm]]
+    arms = named(reference, "arm", arms, _called(plan))
     try:
         if not really:
             return _found(folder, plan, arms)
@@ -83,17 +75,6 @@ def cancel_sweep(
 def _called(plan: Mapping[str, Any]) -> dict[str, list[str]]:
     searched = ((one["arm"], one["labels"].values()) for one in plan.get("searches", ()))
     return by_name([*((trial["name"], trial["arm"].values()) for trial in plan["trials"]), *searched])
-
-
-def by_name(arms: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
-    """{what a person may say: the arms that are meant}: an arm by its name, or all that have a value by its label. ``arms``:
-    name, and the labels of its values."""
-    found: dict[str, list[str]] = {}
-    every = {name: list(labels) for name, labels in arms}
-    for name, labels in every.items():
-        for label in labels:
-            found.setdefault(label, []).append(name)
-    return found | {name: [name] for name in every}
 
 
 def meant(root: Path, reference: str, names: Iterable[str], sets: Sequence[str] = ()) -> list[str]:
@@ -130,11 +111,6 @@ def _found(folder: Path, plan: Mapping[str, Any], arms: Sequence[str]) -> Cancel
 def search_of(folder: Path, arm: str) -> str:
     """The folder of an arm's search, below the runs' root."""
     return f"{folder.parent.name}/{folder.name}/{SEARCHES}/{arm}"
-
-
-def called(trial: Mapping[str, Any]) -> str:
-    """How a stored trial is called: its arm and its seed."""
-    return str(trial["name"]) if trial.get("seed") is None else f"{trial['name']}/{trial['seed']}"
 
 
 def _scancel(jobs: Sequence[str]) -> None:

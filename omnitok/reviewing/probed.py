@@ -2,12 +2,10 @@
 
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any, Final, cast
-
-import torch
 
 from omnitok.reviewing.estimate import Pace, Timed, key
 from omnitok.runs import Record
@@ -15,7 +13,7 @@ from omnitok.spec import resolve
 from omnitok.sweep.plan import Plan, used
 from omnitok.sweep.resources import given
 from omnitok.training import Task
-from omnitok.training.devices import device, device_name
+from omnitok.training.devices import device, device_name, threads
 from omnitok.training.stage import StageRun, data_root, spec_of
 
 PLACES: Final = (0.0, 0.5, 1.0)  # where in a stage it is looked: a schedule may begin with images and end with clips
@@ -39,7 +37,8 @@ def probed(plan: Plan, found: Timed, told: Callable[[str], None] = lambda line: 
         alike = f"{shares.get(digest, 1)} {key(found.runs[digest])}"  # a worker of a search is one process
         kinds.setdefault(alike, []).append(digest)
     arms = _arms(plan, found)
-    with _threads(plan.asked.file.resources.threads) as threads:
+    count = plan.asked.file.resources.threads
+    with threads(count):
         for digests in kinds.values():
             run = found.runs[digests[0]]
             names = list(dict.fromkeys(name for digest in digests for name in arms[digest]))
@@ -47,7 +46,7 @@ def probed(plan: Plan, found: Timed, told: Callable[[str], None] = lambda line: 
             found.paces.update(dict.fromkeys(digests, _pace(run, shares.get(digests[0], 1))))
     if found.device or not kinds:
         return found
-    return found._replace(device=device_name(device()), threads=threads)
+    return found._replace(device=device_name(device()), threads=count)
 
 
 def _arms(plan: Plan, found: Timed) -> dict[str, list[str]]:
@@ -69,16 +68,6 @@ def _shares(plan: Plan) -> dict[str, int]:
     resources = plan.asked.file.resources
     each = {digest: given(resources, one) for digest, one in used(plan.trials, plan.runs).items()}
     return {digest: int(said.get("nodes", 1)) * int(said.get("tasks_per_node", 1)) for digest, said in each.items()}
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield count
-    finally:
-        torch.set_num_threads(before)
 
 
 def _pace(run: StageRun, shares: int) -> Pace:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from omnitok.runs.writing import encoded, line, lines, publish
+from omnitok.runs.writing import encoded, fill, line, lines, publish
 
 PLACE, LEASE = "attempts", "lease"
 GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
@@ -101,14 +101,7 @@ class Held(NamedTuple):
             file = draft.open("xb")
         with file:
             with self._fencing():
-                try:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    draft.rename(path)
-                except OSError:
-                    draft.unlink(missing_ok=True)
-                    raise
+                fill(file, draft, path, content)
             yield Growing(self, file)
 
     def _draft(self, path: Path) -> Path:

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write(path: Path, content: bytes) -> None:
@@ -14,11 +14,16 @@ def write(path: Path, content: bytes) -> None:
 
 def publish(draft: Path, path: Path, content: bytes) -> None:
     """Write ``draft`` and rename it to ``path``; where that fails neither is there that was not."""
+    with draft.open("wb") as file:
+        fill(file, draft, path, content)
+
+
+def fill(file: IO[bytes], draft: Path, path: Path, content: bytes) -> None:
+    """``publish`` through the open ``file`` of the draft, which stays open to go on in."""
     try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
         draft.rename(path)
     except OSError:
         draft.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from omnitok import runs
 from omnitok.spec import Fault, Map, Mark, SpecError, bare, dotted, patched
+from omnitok.sweep.aliases import aliases_of, as_json
 from omnitok.sweep.baselines import baselines
 from omnitok.sweep.claims import claim_faults, unpaired
 from omnitok.sweep.design import Arm, arms, name_of
@@ -239,6 +240,7 @@ def gathering(faults: list[Fault]) -> Iterator[None]:
 
 def to_json(plan: Plan) -> dict[str, Any]:
     """The plan as data: what ``plan --json`` prints, and what a launch stores for status and report."""
+    aliases = aliases_of(plan.asked.file.design, plan.factors)
     return {
         "factors": plan.factors,
         "seeds": list(plan.asked.file.seeds),
@@ -262,6 +264,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         },
         "evaluations": [told(measurement) for measurement in plan.measurements],
         "notices": plan.notices,
+        **({} if aliases is None else {"aliases": as_json(aliases)}),
         **({"searches": [{**to_json_of(one), **_costs(one.facts)} for one in plan.searches]} if plan.searches else {}),
     }
 

@@ -18,10 +18,12 @@ def refuse_unfit(plan: Plan, root: Path) -> None:
 
 
 def unfit(plan: Plan, known: Site) -> list[Fault]:
-    """Each where the sweep says the resource, if it does."""
+    """Each where the sweep says the resource, if it does. Of stages that are done and of suggestions too, so that
+    a plan says the same before the first job and after the last."""
     resources, said = plan.asked.file.resources, plan.asked.said.get("resources")
     found = []
-    for one in used(plan.trials, plan.runs).values():
+    searched = [one for search in plan.searches for one in search.used()]
+    for one in [*used(plan.trials, plan.runs).values(), *searched]:
         for sentence in site.unfit(known, {**resources.job, **given(resources, one)}):
             option = sentence.partition("=")[0].partition(" ")[0]
             where = said_at(said, one, (option,)) if said else None

@@ -79,6 +79,17 @@ def in_order() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """What is inside computes with so many on the CPU, on which sums depend."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def decoding() -> int:
     """OMNITOK_DECODING: how many fixed items are decoded at once, to measure or to tokenize; 0 or unsaid: one where the processor computes too,
     else one a core, eight at most. Raises DataError where it is no number."""

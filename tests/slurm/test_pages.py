@@ -10,9 +10,9 @@ import pytest
 import tiny
 from cluster import Cluster
 from daemons import free_ports
+from faulted import long, text
 from packages import search_path
 from services import Postgres
-from test_faults import long, text
 
 from omnitok import plan_sweep
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from cluster import Cluster
-from daemons import until
+from daemons import Failed, until
 
 from omnitok.cli import main
 from omnitok.cluster import site
@@ -72,6 +72,8 @@ def test_the_profile_is_what_the_cluster_is_set_to(cluster: Cluster, runs_root: 
     assert [one.name for one in found.partitions] == names
     low = found.partition("low")
     assert low is not None and (low.nodes, low.gpus, low.preempted, low.grace_s) == (4, 2, "REQUEUE", 10)
+    memory = cluster.ask("sinfo", "--noheader", "--Node", "--partition=low", "--format=%m").split()
+    assert low.memory_gb == max(map(int, memory)) / 1024 and found.services is None  # no accounts are enforced
     assert found.partition() == found.partition("all") and found.partition("all").preempted == "OFF"
     assert levels(found)["requeue"][0] == "warning"
 
@@ -207,6 +209,11 @@ def test_what_a_site_would_never_run_is_refused_before_it_is_submitted(
     )
     sweep.write_text(SWEEP + "resources: {timeout_min: 90, gpus_per_node: 3, slurm_partition: low}\n")
     assert "gpus_per_node=3: a node of the partition low has 2" in call("plan", sweep, "--cluster", "slurm", code=2)
+    sweep.write_text(SWEEP + "resources: {timeout_min: 90, mem_gb: 1e5, slurm_partition: low}\n")
+    assert "mem_gb=100000.0: a node of the partition low has " in call("plan", sweep, "--cluster", "slurm", code=2)
+    with pytest.raises(Failed, match=r"[Mm]emory|[Nn]ode configuration"):  # in Slurm's own words
+        cluster.ask("sbatch", "--test-only", "--partition=low", "--mem=100000G", "--wrap=true")
+    sweep.write_text(SWEEP + "resources: {timeout_min: 90, gpus_per_node: 3, slurm_partition: low}\n")
     call("doctor", "--cluster", "slurm")
     assert "jobs would never run: gpus_per_node=3" in call("plan", sweep)
     refused = call("launch", sweep, "--cluster", "slurm", code=2)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import tiny
 from cluster import Cluster
+from faulted import finish, kills, long, text
 from once import exactly_once
 from search_campaign import campaign
-from test_faults import finish, kills, long, text
 
 from omnitok import launch_sweep, runs
 
