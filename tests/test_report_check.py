@@ -184,3 +184,58 @@ def test_what_an_earlier_report_left_is_taken_away_and_nobodys_own_files(done: t
     assert (out / "notes.txt").read_text() == "mine"
     assert check_report("quickstart", out=out) == []
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(".out")] == []
+
+
+def test_what_was_still_running_is_said_before_all_else(
+    done: tuple[Synthetic, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = done
+    run = sweep.root / sweep.last("fsq+joint", 1)
+    (run / runs.RESULT).unlink()
+    monkeypatch.setattr("omnitok.runs.standing.leased", lambda folder: folder == run)
+    render(sweep.stored, out)
+    said = "1 trial was still running when this was rendered"
+    assert said in (out / "report.md").read_text().splitlines()[0]
+    assert said in (out / "index.html").read_text()
+    assert said in (out / "paper.tex").read_text().partition("maketitle")[0]
+    runs.write_json(run / runs.RESULT, {"steps": 300})
+    monkeypatch.undo()
+    monkeypatch.setenv("OMNITOK_RUNS", str(sweep.root))
+    assert "status of fsq+joint, seed 1: running in the report, done now" in check_report("quickstart", out=out)
+
+
+def test_the_commands_bring_the_data_and_weights_first(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    path = sweep.root / sweep.last("fsq+joint", 1) / runs.EXPERIMENT
+    data = {"type": "mixture", "parts": [{"type": "natural_mini"}, {"type": "folder", "name": "my cats", "fingerprint": "ab"},
+                                         {"type": "procgen16", "name": "procgen16-64-32", "fingerprint": "cd"}]}  # fmt: skip
+    said = runs.read_json(path)
+    losses = [{"type": "lpips", "network": "vgg"}, {"type": "l1"}]
+    runs.write_json(path, said | {"spec": said["spec"] | {"data": data, "losses": losses}})
+    for arm in sweep.arms:
+        for seed in sweep.seeds:
+            say(evaluation(sweep, arm, seed), networks={"inception_2015": "00"})
+    render(sweep.stored, out)
+    text = (out / "report.md").read_text()
+    lines = [
+        line.removeprefix("- ").strip("`")
+        for line in text.partition("To reproduce:")[2].splitlines()
+        if line[:1] == "-"
+    ]
+    assert lines[1:6] == [
+        "omnitok data natural_mini",
+        "# data: 'my cats' below OMNITOK_DATA, fingerprint ab",
+        "omnitok data procgen16 --side 64 --clips 32",
+        "omnitok weights fetch inception_2015 lpips_vgg",
+        "omnitok launch sweeps/quickstart.yaml --set batch=8",
+    ]
+
+
+def test_a_metric_without_a_number_says_itself_why(done: tuple[Synthetic, Path]) -> None:
+    sweep, out = done
+    for seed in sweep.seeds:
+        say(evaluation(sweep, "fsq+joint", seed, label="usage"), value=None, note="no codebook & so no use of it")
+    render(sweep.stored, out)
+    assert r"n/a: no codebook \& so no use of it" in (out / "tables" / "ablation.tex").read_text()
+    assert "n/a: no codebook &amp; so no use of it" in (out / "tables" / "ablation.md").read_text()
+    assert 'title="no codebook &amp; so no use of it"' in (out / "index.html").read_text()
