@@ -18,8 +18,6 @@ from omnitok.exhibits.table import Table, letter
 from omnitok.report import formats
 from omnitok.report.film import film
 from omnitok.report.section import Section
-from omnitok.results.collect import slug
-from omnitok.spec import digest
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 MIME: Final = {"png": "image/png", "svg": "image/svg+xml"}
@@ -116,7 +114,7 @@ def _drawn(piece: Picture, stem: Path) -> Image:
 
 
 def _filmed(piece: Clips, stem: Path) -> Reel:
-    """Write the videos; a file is named by the numbers of its item and column, and by its title."""
+    """Write the videos; a file is named by the numbers of its item and column, 0 the originals."""
     return tuple(
         (item, tuple(_video(clip, piece.frames, f"{stem}-{i}-{k}") for k, clip in enumerate(clips)))
         for i, (item, clips) in enumerate(piece.rows, start=1)
@@ -126,7 +124,7 @@ def _filmed(piece: Clips, stem: Path) -> Reel:
 def _video(clip: Clip, frames: int, stem: str) -> Video:
     if clip.strip is None:
         return Video(clip.title)
-    path, made = Path(f"{stem}-{slug(clip.title, digest(clip.title))}.webm"), film(clip.strip, frames)
+    path, made = Path(f"{stem}.webm"), film(clip.strip, frames)
     runs.write(path, made.webm)
     data = f"data:video/webm;base64,{base64.b64encode(made.webm).decode()}"
     return Video(clip.title, f"figures/{path.name}", data, made.width, made.height)
