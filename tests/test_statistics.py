@@ -117,6 +117,11 @@ def test_the_sign_flip_of_five_cannot_reach_the_usual_level() -> None:
     assert sign_flip([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == 0.03125
 
 
+def test_the_sign_flip_is_not_told_apart_by_rounding() -> None:
+    """In decimals 0.1 + 0.1 + 0.2 - 0.3 is 0.1, and no change of signs comes nearer to 0; in doubles a quarter of them does."""
+    assert sign_flip([0.1, 0.1, 0.2, -0.3]) == 1.0
+
+
 def test_the_sign_flip_of_many_is_drawn_and_near_the_t_test() -> None:
     values = np.random.default_rng(5).normal(0.45, 1, 40).tolist()
     p, theirs = sign_flip(values), summary(values).p
