@@ -172,7 +172,9 @@ def test_an_axis_of_numbers_has_its_scale_and_a_place_for_what_is_not_there(foun
         "optimizer.lr",
         lambda arm, _: {"vq+joint": 1e-4, "vq+progressive": 1e-3, "fsq+joint": 1e-2}.get(arm, math.nan),
     )
-    page = figure(parallel(found, axes=("optimizer.lr",))).axes[0]
+    (piece,) = parallel(found, axes=("optimizer.lr",))
+    assert isinstance(piece, Picture) and "—: as the experiment says, or not there." in piece.caption
+    page = piece.figure.axes[0]
     starts = sorted(
         line.get_ydata()[0] for line in page.lines if len(line.get_xdata()) == 2 and np.ptp(line.get_xdata()) == 1
     )

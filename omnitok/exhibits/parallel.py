@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from omnitok.exhibits.axes import Axis, Tried, short, tried
 from omnitok.exhibits.contract import Picture, Pieces
 from omnitok.exhibits.figures import STYLE, legible
+from omnitok.exhibits.table import UNSAID
 from omnitok.results import Results
 
 STEP, HIGH, LEFT, MOST = 1.15, 2.9, 1.2, 0.8  # inches between axes, of an axis, left of the first and right of the last
@@ -43,6 +44,8 @@ def parallel(results: Results, *, metric: str = "", axes: tuple[str, ...] = (), 
         return Pieces()
     of = "an arm (the mean over its seeds)" if found.seed is not None else "a complete suggestion of the search"
     said = f"What was set and what came of it: a line is {of}, dark where {found.title} is better."
+    if any(UNSAID in one.labels or (not one.labels and one.values.isna().any()) for one in shown.axes):
+        said += f" {UNSAID}: as the experiment says, or not there."
     return Pieces.of(Picture("parallel", _drawn(shown), caption or said))
 
 
@@ -133,7 +136,7 @@ def _ticks(one: Axis) -> Sequence[tuple[float, str]]:
     if len(some) > FEW or any(b - a < APART for a, b in pairwise(heights)) or any(len(f"{v:.6g}") > 6 for v in some):
         some = _round(one, low, high)
     there = [(_height(one, value), f"{value:.6g}") for value in some if low <= value <= high]
-    return [*there, (AWAY, "—")] if one.values.isna().any() else there
+    return [*there, (AWAY, UNSAID)] if one.values.isna().any() else there
 
 
 def _round(one: Axis, low: float, high: float) -> list[float]:
