@@ -67,6 +67,7 @@ def test_every_command_has_help_with_an_example(name):
 def test_the_packages_names_are_calls_one_a_command_and_one_for_the_model():
     assert all(callable(getattr(omnitok, name)) for name in omnitok.__all__)
     more = {
+        "check_report",
         "compare_plan",
         "evaluate_pairs",
         "examine_site",
