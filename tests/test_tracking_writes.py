@@ -10,7 +10,7 @@ from mirrored import PSNR, Mlflow, evaluate, fresh, line, migrate, plan, start, 
 from mlflow import MlflowClient
 
 from omnitok import runs, tracking
-from omnitok.tracking.rows import Rows
+from omnitok.tracking.rows import Rows, of
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,35 @@ def test_a_second_sync_writes_nothing(root: Path) -> None:
     assert again[3:] == (0, 0, 0, 0, 0)
     assert str(again) == f"1 stage run and 1 trial in sqlite:///{root}/mlflow.db: nothing to do"
     assert repr([run.to_dictionary() for run in Mlflow(root).runs]) == before
+
+
+def test_runs_are_read_out_of_a_database_as_the_client_gives_them(root: Path) -> None:
+    for i, name in enumerate(("aa" * 8, "bb" * 8, "cc" * 8)):
+        folder = start(root, name, line(0, loss=1.0 + i) + line(1, loss=0.5, odd=float("nan"), wide=float("inf")))
+        evaluate(folder, f"e-{name}", PSNR, 20.5 + i)
+    tracking.sync(root)
+    client = Mlflow(root).client
+    experiment = client.get_experiment_by_name("omnitok")
+    assert experiment is not None
+    client.delete_run(client.search_runs([experiment.experiment_id])[0].info.run_id)
+    client.create_run(client.create_experiment("another"))
+    theirs = client.search_runs([experiment.experiment_id])
+    database = of(client)
+    assert database is not None
+    ours = database.runs(experiment.experiment_id)
+    assert len(ours) == 2
+    said = [
+        [(one.info.run_id, one.info.status, one.info.start_time), one.data.tags, one.data.params, one.data.metrics]
+        for one in ours
+    ]
+    assert repr(said) == repr([
+        [(one.info.run_id, one.info.status, one.info.start_time), *({key: of[key] for key in mine} for of, mine in zip(
+            (one.data.tags, one.data.params, one.data.metrics), kept[1:], strict=True))]
+        for one, kept in zip(theirs, said, strict=True)
+    ])  # fmt: skip
+    assert [list(map(len, kept[1:])) for kept in said] == [
+        [len(one.data.tags), len(one.data.params), len(one.data.metrics)] for one in theirs
+    ]
 
 
 def test_only_new_whole_lines_are_pushed(root: Path) -> None:

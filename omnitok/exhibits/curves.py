@@ -14,14 +14,17 @@ def curves(results: Results, *, quantities: tuple[str, ...] = QUANTITIES, captio
     quantities: which of what training records, as train/loss.
     caption: in place of what is usually said.
     """
-    order = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in series(results.sweep).values()))}
+    names = list(dict.fromkeys(name for name, _ in series(results.sweep).values()))
+    places = _places(results)
     found = results.curves(quantities)
-    found = found.sort_values("arm", key=lambda arm: arm.map(order), kind="stable")
-    found = found.sort_values("stage", key=lambda stage: stage.map(_places(results)), kind="stable")
-    figure = figures.learning_curves(found, figures.looks(results.arms, results.factors))
+    order = figures.Order(tuple(sorted(places, key=lambda stage: places[stage])), tuple(names))
+    figure = figures.learning_curves(found, figures.looks(results.arms, results.factors), order)
     said = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed"
-    if found.groupby("stage")["arm"].nunique().max() > figures.BANDS:
+    most = found.groupby("stage")["arm"].nunique().max()
+    if most > figures.BANDS:
         said += f" where a stage has {figures.BANDS} curves or fewer"
+    if most > figures.NAMED:
+        said += f"; {most} curves are too many to be named"
     said = caption or f"{said}. A stage that arms share is drawn once."
     return Pieces.of(Picture("curves", figure, said) if figure else None)
 

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -20,6 +20,7 @@ from omnitok import runs
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES: Final[tuple[Any, ...]] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 BANDS: Final = 12  # with more curves in a panel only their means are drawn: bands would hide each other
+NAMED: Final = 40  # with more curves in a panel none is named: nobody could tell them apart
 POINTS: Final = 100  # a curve is drawn with at most so many points, each the mean of the steps that it stands for
 
 STYLE: Final[Any] = {
@@ -53,20 +54,34 @@ def looks(arms: Mapping[str, Mapping[str, str]], factors: Mapping[str, Sequence[
     return {name: _look(i) for i, name in enumerate(arms)}
 
 
-def learning_curves(curves: pd.DataFrame, looks: Looks) -> Figure | None:
+class Order(NamedTuple):
+    """In which order stages stand side by side, and series are named; of an empty one that in which they are met."""
+
+    stages: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+MET: Final = Order()
+
+
+def learning_curves(curves: pd.DataFrame, looks: Looks, order: Order = MET) -> Figure | None:
     """A row a quantity, a column a stage: the mean over seeds, with a band from the lowest to the highest seed. A stage that
     has nothing of a quantity has no panel there, and what has no finite value is not drawn or named.
 
-    A stage of more than ``BANDS`` curves has no bands. ``curves``: as ``collect.curves`` gives it, in the order in which series are to be named. None where there are none.
+    A stage of more than ``BANDS`` curves has no bands, one of more than ``NAMED`` no names. ``curves``: as ``collect.curves`` gives it. None where there are none.
     """
     curves = curves[np.isfinite(curves["value"].astype(float))]
-    stages, quantities = list(dict.fromkeys(curves["stage"])), sorted(set(curves["quantity"]))
+    there = set(curves["stage"])
+    stages, quantities = (
+        [one for one in order.stages or dict.fromkeys(curves["stage"]) if one in there],
+        sorted(set(curves["quantity"])),
+    )
     if not stages:
         return None
     with mpl.rc_context(STYLE):
         figure = Figure(layout="constrained")
         panels = figure.subplots(len(quantities), len(stages), sharex="col", squeeze=False)
-        lines = [_stage(list(panels[:, i]), curves[curves["stage"] == stage], stage, quantities, looks)
+        lines = [_stage(list(panels[:, i]), curves[curves["stage"] == stage], order.names, quantities, looks)
                  for i, stage in enumerate(stages)]  # fmt: skip
         figure.set_size_inches(max(3.6, 3.3 * len(stages)), 0.65 + 1.7 * len(quantities) + 0.17 * max(lines))
         return figure
@@ -105,12 +120,16 @@ def _look(i: int) -> tuple[str, Any]:
     return COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
 
 
-def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities: Sequence[str], looks: Looks) -> int:
+def _stage(
+    panels: Sequence[Axes], curves: pd.DataFrame, order: Sequence[str], quantities: Sequence[str], looks: Looks
+) -> int:
     """One column of panels and, below it, the names of the series in it; gives the lines that the names take."""
-    names = list(dict.fromkeys(curves["arm"]))
+    known, stage = dict.fromkeys(curves["arm"]), str(curves["stage"].iloc[0])
+    names = [name for name in order if name in known] or list(known)
     handles: dict[str, Any] = {}
     for panel, quantity in zip(panels, quantities, strict=True):
-        there = dict(list(_binned(curves[curves["quantity"] == quantity]).groupby(level="arm")))
+        binned = _binned(curves[curves["quantity"] == quantity])
+        there = {str(name): one for name, one in binned.groupby(level="arm")}
         for i, name in enumerate(names):
             if name in there:
                 line = _curve(panel, there[name], looks.get(name, _look(i)), band=len(names) <= BANDS)
@@ -123,6 +142,8 @@ def _stage(panels: Sequence[Axes], curves: pd.DataFrame, stage: str, quantities:
     shown[0].set_title(f"stage {legible(stage)}", loc="left", fontweight="bold")
     shown[-1].set_xlabel("step")
     shown[-1].tick_params(labelbottom=True)  # also where the panels below are not there
+    if len(handles) > NAMED:
+        return 0
     titles = [legible(name if len(name) <= 40 else f"{name[:19]}…{name[-20:]}") for name in handles]
     columns = 1 if max(map(len, titles)) > 18 else 2
     panels[-1].legend(list(handles.values()), titles, loc="upper center", bbox_to_anchor=(0.5, -0.3), borderaxespad=0,

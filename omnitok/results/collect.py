@@ -151,16 +151,32 @@ def curves(stored: Path, quantities: Collection[str] | None = None) -> pd.DataFr
 
 def curves_of(sweep: Sweep, known: Mapping[str, Stage], quantities: Collection[str] | None = None) -> pd.DataFrame:
     """``curves`` of what was read already."""
-    found, groups = [], series(sweep)
-    for digest, stage in known.items():
-        if digest not in groups:
-            continue
-        name, seed = groups[digest]
-        for record in runs.records(sweep.runs / digest):
-            for quantity, value in record.values.items():
-                if quantities is None or quantity in quantities:
-                    found.append((name, stage.name, seed, record.step, quantity, value))
-    return pd.DataFrame(found, columns=["arm", "stage", "seed", "step", "quantity", "value"])
+    whose: list[tuple[str, str, int, str]] = []
+    lengths: list[int] = []
+    steps: list[int] = []
+    values: list[float] = []
+    for digest, (name, seed) in series(sweep).items():
+        for quantity, points in _series_of(sweep.runs / digest, quantities).items():
+            whose.append((name, known[digest].name, seed, quantity))
+            lengths.append(len(points))
+            steps += [step for step, _ in points]
+            values += [value for _, value in points]
+    found = pd.DataFrame(
+        whose, columns=["arm", "stage", "seed", "quantity"]
+    )  # a line a curve: repeated at once, not by value
+    found = found.loc[found.index.repeat(lengths)].reset_index(drop=True)
+    found = found.assign(step=pd.Series(steps, dtype="int64"), value=pd.Series(values, dtype="float64"))
+    return found[["arm", "stage", "seed", "step", "quantity", "value"]]
+
+
+def _series_of(folder: Path, quantities: Collection[str] | None) -> dict[str, list[tuple[int, float]]]:
+    """{quantity: (step, value) of each record that has it} of one stage run."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for record in runs.records(folder):
+        for quantity, value in record.values.items():
+            if quantities is None or quantity in quantities:
+                found.setdefault(quantity, []).append((record.step, value))
+    return found
 
 
 def series(sweep: Sweep) -> dict[str, tuple[str, int]]:

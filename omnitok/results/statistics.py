@@ -71,10 +71,10 @@ def summary(values: Iterable[float]) -> Summary:
 
 def by_seed(frame: pd.DataFrame, column: str) -> dict[int, float]:
     """{seed: the mean of ``column`` over whatever else varies}, without the seeds that have no number."""
-    known = frame.dropna(subset=["seed", column])
     groups: dict[int, list[float]] = {}
-    for seed, value in zip(known["seed"], known[column], strict=True):
-        groups.setdefault(int(seed), []).append(float(value))
+    for seed, value in zip(frame["seed"], frame[column], strict=True):
+        if not (pd.isna(seed) or pd.isna(value)):
+            groups.setdefault(int(seed), []).append(float(value))
     return {seed: mean(groups[seed]) for seed in sorted(groups)}
 
 

@@ -19,6 +19,8 @@ from omnitok.tracking.wanted import EVALUATION, Wanted, metric_name, stage_run, 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
+    from omnitok.tracking.rows import Kept
+
 T = TypeVar("T")
 
 CURSOR: Final = "omnitok.records"  # the tag that says how much of records.jsonl is here
@@ -132,7 +134,7 @@ class _Sync:
         """A run without curves."""
         self._finish(self._run(wanted), wanted)
 
-    def _run(self, wanted: Wanted, stale: bool = False) -> "Run":
+    def _run(self, wanted: Wanted, stale: bool = False) -> "Run | Kept":
         """The run of that key; made anew where it is stale, for MLflow takes nothing back."""
         run = self.found.get(wanted.key)
         if run is None:
@@ -143,7 +145,7 @@ class _Sync:
             run = None
         return run or self.store.create(wanted.name, wanted.start, dict([wanted.key]))
 
-    def _curves(self, run: "Run", folder: Path) -> None:
+    def _curves(self, run: "Run | Kept", folder: Path) -> None:
         """A value's time is the run's start plus its step: pushed twice it is the same row."""
         cursor = cursor_of(run.data.tags.get(CURSOR))
         for records, after in unpushed(folder, cursor, self.store.most):
@@ -155,7 +157,7 @@ class _Sync:
             self.store.metrics(run.info.run_id, points, {CURSOR: str(after)})
             self.points += len(points)
 
-    def _samples(self, run: "Run", folder: Path) -> None:
+    def _samples(self, run: "Run | Kept", folder: Path) -> None:
         for path in sorted(folder.glob(f"{runs.SAMPLES}/*/")):
             tag, content = f"omnitok.samples.{metric_name(path.name)}", _fingerprint(path.iterdir())
             if run.data.tags.get(tag) != content:
@@ -163,7 +165,7 @@ class _Sync:
                 self.store.tags(run.info.run_id, {tag: content})
                 self.pictures += 1
 
-    def _finish(self, run: "Run", wanted: Wanted) -> None:
+    def _finish(self, run: "Run | Kept", wanted: Wanted) -> None:
         finals = _missing(wanted.finals, run.data.metrics)
         points = [_metric(name, value, run.info.start_time, 0) for name, value in finals.items()]
         params, tags = _missing(wanted.params, run.data.params), _missing(wanted.tags, run.data.tags)

@@ -4,8 +4,9 @@ The client makes an object of each value, which takes longer than to write it. A
 server, get what they got: see ``of``.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,6 +16,29 @@ if TYPE_CHECKING:
 MOST: Final = 10_000  # values that are given at once
 AT_ONCE: Final = 100_000  # values that are written in one transaction
 CACHE_KIB: Final = 262_144  # of an SQLite file that is kept in memory; 2,000 unless somebody says so
+
+
+class Info(NamedTuple):
+    """What MLflow's ``RunInfo`` says of a run, as far as anybody here asks."""
+
+    run_id: str
+    status: str
+    start_time: int
+
+
+class Data(NamedTuple):
+    """What MLflow's ``RunData`` says of a run; of a metric its newest value."""
+
+    metrics: dict[str, float]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
+class Kept(NamedTuple):
+    """A run as the client's ``search_runs`` gives it."""
+
+    info: Info
+    data: Data
 
 
 class Rows:
@@ -29,6 +53,25 @@ class Rows:
     def waiting(self) -> bool:
         """Whether there is something to be flushed."""
         return bool(self.stands) or any(self.pending.values())
+
+    def runs(self, experiment: str) -> list[Kept]:
+        """Every run of an experiment that is not deleted, the latest first, in four questions for all of them."""
+        from sqlalchemy import select
+
+        runs = self.tables["runs"].c
+        wanted = (runs.experiment_id == int(experiment), runs.lifecycle_stage == "active")
+        columns = (runs.run_uuid, runs.status, runs.start_time)
+        with self.store.ManagedSessionMaker(read_only=True) as session:
+            asked = select(*columns).where(*wanted).order_by(runs.start_time.desc(), runs.run_uuid)
+            found = {one[0]: Kept(Info(*one), Data({}, {}, {})) for one in session.execute(asked)}
+            for name, of in (("latest_metrics", "metrics"), ("params", "params"), ("tags", "tags")):
+                table = self.tables[name]
+                is_nan = [table.c.is_nan] if of == "metrics" else []
+                asked = select(table.c.run_uuid, table.c.key, table.c.value, *is_nan)
+                asked = asked.join(self.tables["runs"], runs.run_uuid == table.c.run_uuid).where(*wanted)
+                for one, key, value, *nan in session.execute(asked):
+                    getattr(found[one].data, of)[key] = math.nan if any(nan) else value
+        return list(found.values())
 
     def batch(
         self,

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from omnitok.spec import hidden
 from omnitok.tracking import rows
+from omnitok.tracking.rows import Kept
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -77,8 +78,11 @@ class Store:
         self.rows = rows.of(client)
         self.most = MAX_METRICS if self.rows is None else rows.MOST
 
-    def runs(self) -> "Iterator[Run]":
-        """Every run that is not deleted, with its newest metrics, in few requests."""
+    def runs(self) -> "Iterator[Run | Kept]":
+        """Every run that is not deleted, with its newest metrics: of a database in four questions, else in few requests."""
+        if self.rows is not None:
+            yield from self.rows.runs(self.experiment)
+            return
         token = None
         while True:
             page = self.client.search_runs([self.experiment], max_results=PAGE, page_token=token)
@@ -91,7 +95,7 @@ class Store:
         self.writes += 1
         return self.client.create_run(self.experiment, start_time=start, tags=dict(tags), run_name=name)
 
-    def link(self, run: "Run") -> str:
+    def link(self, run: "Run | Kept") -> str:
         """Where the MLflow page shows a run, relative to the page."""
         return f"#/experiments/{self.experiment}/runs/{run.info.run_id}"
 
