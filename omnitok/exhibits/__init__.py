@@ -47,4 +47,12 @@ EXHIBITS: Registry[Pieces] = Registry(
     searches=searches,
 )
 ExhibitPart = Annotated[Callable[..., Pieces], EXHIBITS]
-USUAL = ("ablation", "points", "curves", "gallery", "clips", "searches")  # of a sweep where nobody says what is shown
+USUAL = (
+    "ablation",
+    "points",
+    "curves",
+    "usage",
+    "gallery",
+    "clips",
+    "searches",
+)  # of a sweep where nobody says what is shown

@@ -119,7 +119,8 @@ def error_map(original: Path, made: Path, frame: int, frames: int) -> Any:
 
 def _caption(evaluation: str, columns: Sequence[Shown], frames: int) -> str:
     seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
-    whose = f"every arm (seed {', '.join(map(str, seeds))}) and every baseline"
+    shown = f" (seed {', '.join(map(str, seeds))})" if seeds else ""
+    whose = f"every arm{shown} and every baseline"
     said = f"Held-out items of {evaluation}: the original beside what {whose} made of it."
     return said + (" Three frames a clip." if frames > 1 else "")
 
