@@ -26,7 +26,7 @@ test: $(READY)  ## every test: first those of this process, then those on a real
 slurm: $(READY)  ## only those on a real Slurm, PostgreSQL and MLflow
 	$(CLUSTERS) || $(AGAIN)
 
-soak: $(READY)  ## the long ones: 50 kills, 1,000 trials with 8 workers; up to 20 minutes
+soak: $(READY)  ## the long ones: 50 kills, 1,000 trials with 8 workers; 12 minutes on two idle cores
 	$(BIN)/python -m pytest tests/slurm/soak
 
 unit: $(READY)  ## the fast tests
