@@ -74,7 +74,9 @@ def _done(path: Path, points: int) -> tuple[int, int]:
     runs.root().mkdir(exist_ok=True)
     data = settle(runs.root(), planned)[1]
     store(runs.root(), planned.asked, data)
-    metrics = {(one["name"], metric["label"]): (one["key"], metric) for one in data["evaluations"] for metric in one["metrics"]}
+    metrics = {
+        (one["name"], metric["label"]): (one["key"], metric) for one in data["evaluations"] for metric in one["metrics"]
+    }
     for i, digest in enumerate(data["stages"]):
         folder = runs.root() / digest
         _ran(folder, i, points)

@@ -104,7 +104,8 @@ def syncing(repeats: int = 1, folders: int = 1000, points: int = 1000) -> list[R
 
 def on_slurm(repeats: int = 3, sizes: Sequence[int] = (20, 50), packs: Sequence[int] = (1, 5)) -> list[Row]:
     """A sweep of short trials on a real cluster, in turn with a bare array of as many tasks."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "slurm"))
+    tests = Path(__file__).parent.parent / "tests"
+    sys.path[:0] = [str(tests / "slurm"), str(tests)]
     from cluster import Cluster  # type: ignore[import-not-found]
     from packages import Missing  # type: ignore[import-not-found]
 
@@ -117,19 +118,27 @@ def on_slurm(repeats: int = 3, sizes: Sequence[int] = (20, 50), packs: Sequence[
         return []
     rows = []
     for (n, pack), found in pairs.items():
-        ours, bare = (tuple(one) for one in zip(*found, strict=True))
-        ratios = tuple(a / b for a, b in found)
+        ours, bare, trained = (tuple(one) for one in zip(*found, strict=True))
         said = f", {pack} a job" if pack > 1 else ""
-        beside = Row("", "", "s", bare)
-        rows.append(
-            Row(
-                f"{n} short trials on Slurm{said}",
-                f"from `launch --cluster slurm` to the last result, of trials of 3 steps, held against a bare `sbatch --array` of "
-                f"{n} tasks `python -c 'import torch'` in turn with it, from sbatch to an empty queue; 4 nodes on this machine",
-                "of the bare array's time", ratios, 1.2,
-                f"{Row('', '', 's', ours).median:.3g} s, bare {beside.median:.3g} s",
-            )
-        )  # fmt: skip
+        whole = f"{Row('', '', 's', ours).median:.3g} s"
+        for what, tasks, other, below in (
+            ("", "python -c 'import torch'", bare, None),
+            (
+                " beyond training",
+                "python -c 'import torch; trial.run(folder)', which trains the same trials,",
+                trained,
+                1.2,
+            ),
+        ):
+            rows.append(
+                Row(
+                    f"{n} short trials on Slurm{said}{what}",
+                    f"from `launch --cluster slurm` to the last result, of trials of 3 steps, held against a bare `sbatch --array` of "
+                    f"{n} tasks `{tasks}` in turn with it, from sbatch to an empty queue; 4 nodes on this machine",
+                    "of the bare array's time", tuple(a / b for a, b in zip(ours, other, strict=True)), below,
+                    f"{whole}, bare {Row('', '', 's', other).median:.3g} s",
+                )
+            )  # fmt: skip
     return rows
 
 
@@ -221,18 +230,39 @@ def _processor(*words: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _pair(folder: Path, n: int, pack: int, repeat: int) -> tuple[float, float]:
-    """(seconds of a sweep of n new trials, of a bare array of n tasks)."""
+def _pair(folder: Path, n: int, pack: int, repeat: int) -> tuple[float, float, float]:
+    """Seconds of a sweep of n new trials, of a bare array of n tasks, and of one whose tasks train as many trials."""
     first = 1000 * repeat + 100 * n + 10 * pack
     given = "slurm_partition: all, mem_gb: 1, timeout_min: 60, keeper: false" + (f", pack: {pack}" if pack > 1 else "")
     words = ["--set", f"seeds={list(range(first, first + n // 2))}", "--set", f"resources={{{given}}}"]
     path = write_tiny(folder)
     command = [sys.executable, "-m", "omnitok.cli", "launch", str(path), *words, "--cluster", "slurm", "--wait"]
     ours = seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
-    wrapped = shlex.join([sys.executable, "-c", "import torch"])
+    bare = _array(n, [sys.executable, "-c", "import torch"])
+    return ours, bare, _trained(folder, path, n, 100 + first)
+
+
+def _trained(folder: Path, path: Path, n: int, first: int) -> float:
+    """Seconds of a bare array each of whose tasks trains one trial in a folder that was made before."""
+    from omnitok.launching.settled import settle
+    from omnitok.sweep.plan import plan_sweep
+
+    root = folder / f"bare-{first}"
+    root.mkdir()
+    settle(root, plan_sweep(path, [f"seeds={list(range(first, first + n // 2))}"]))
+    names = json.dumps(sorted(one.parent.name for one in root.glob(f"*/{runs.EXPERIMENT}")))
+    code = (
+        "import torch, os, pathlib; torch.set_num_threads(1); from omnitok import trial; "
+        f"trial.run(pathlib.Path({str(root)!r}) / {names}[int(os.environ['SLURM_ARRAY_TASK_ID'])])"
+    )
+    return _array(n, [sys.executable, "-c", code])
+
+
+def _array(n: int, command: Sequence[str]) -> float:
+    """Seconds of a bare array of n tasks that do the same."""
     bare = ["sbatch", "--wait", "--parsable", "--partition=all", "--mem=1G", "--output=/dev/null", f"--array=0-{n - 1}"]
-    theirs = seconds(lambda: subprocess.run([*bare, f"--wrap={wrapped}"], check=True, stdout=subprocess.DEVNULL))
-    return ours, theirs
+    wrapped = f"--wrap={shlex.join(command)}"
+    return seconds(lambda: subprocess.run([*bare, wrapped], check=True, stdout=subprocess.DEVNULL))
 
 
 @contextmanager
