@@ -14,8 +14,8 @@ from omnitok.sweep.probed import probed
 from omnitok.sweep.saved import Sharing
 from omnitok.sweep.saved import sharing as shared
 
-SWEEPS = Path(__file__).parent.parent / "sweeps"
-PAPER = tuple(SWEEPS / f"paper_table{number}.yaml" for number in (7, 10))
+SWEEPS = Path(__file__).parent.parent / "sweeps" / "paper"
+PAPER = tuple(SWEEPS / f"table{number}.yaml" for number in (7, 10))
 
 
 def sharing(sweeps: Sequence[Path] = PAPER, *, probing: bool | None = None, sets: Sequence[str] = ()) -> list[Row]:
