@@ -14,8 +14,8 @@ from omnitok.reviewing.saved import Sharing
 from omnitok.reviewing.saved import sharing as shared
 from omnitok.sweep.plan import Plan, plan_sweep
 
-SWEEPS = Path(__file__).parent.parent / "sweeps"
-PAPER = tuple(SWEEPS / f"paper_table{number}.yaml" for number in (7, 10))
+SWEEPS = Path(__file__).parent.parent / "sweeps" / "paper"
+PAPER = tuple(SWEEPS / f"table{number}.yaml" for number in (7, 10))
 
 
 def sharing(sweeps: Sequence[Path] = PAPER, *, probing: bool | None = None, sets: Sequence[str] = ()) -> list[Row]:

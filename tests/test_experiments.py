@@ -12,6 +12,7 @@ from omnitok.training.stage import read_stages
 
 ROOT = Path(__file__).parent.parent / "experiments"
 FILES = sorted(ROOT.glob("*.yaml"))
+OTHERS = sorted(ROOT.glob("*/*.yaml"))  # of data that is fetched; the sweeps that name them plan them
 PUBLISHED = {
     "scrambled PEG",
     "patch LayerNorm",
@@ -56,7 +57,7 @@ def test_every_experiment_plans(path, fetched, runs_root):
         assert facts.parameters / 1e6 == pytest.approx(MILLIONS[path.stem], abs=0.1)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*FILES, *OTHERS], ids=lambda path: path.stem)
 def test_only_what_is_called_published_has_defects(path):
     assert bool(defects(path)) == path.stem.endswith("_published")
 
