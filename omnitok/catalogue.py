@@ -14,6 +14,7 @@ from omnitok.attention.places import PLACES
 from omnitok.data import CROPS, DATASETS, VIEWS
 from omnitok.data.layouts import LAYOUTS
 from omnitok.discriminators import DISCRIMINATORS
+from omnitok.exhibits import EXHIBITS
 from omnitok.losses import LOSSES
 from omnitok.metrics import METRICS
 from omnitok.model import MODELS
@@ -44,7 +45,7 @@ SLOTS: dict[str, Registry[Any]] = {
     registry.slot: registry
     for registry in (
         TASKS, MODELS, PATCHES, BLOCKS, ATTENTION, PLACES, PEGS, QUANTIZERS, POSITIONS, SCHEDULES, CURVES, STEPS, OPTIMIZERS, AVERAGES, ADVERSARIES, LOSSES, DISCRIMINATORS, METRICS, DATASETS, VIEWS, CROPS, LAYOUTS,
-        BASELINES, EVALUATIONS, DESIGNS, PARAMETERS, SAMPLERS, PRUNERS,
+        BASELINES, EVALUATIONS, DESIGNS, PARAMETERS, SAMPLERS, PRUNERS, EXHIBITS,
     )
 }  # fmt: skip
 

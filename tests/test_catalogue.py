@@ -1,5 +1,6 @@
 """What is listed of components: what they cost, and the settings of quantizers that spend a number of bits."""
 
+import inspect
 import math
 import re
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from omnitok.catalogue import CLIP, GRID, MEASURED, WIDTH, entries
 from omnitok.cli import main
 from omnitok.cli.tables import giga
+from omnitok.exhibits import EXHIBITS
 from omnitok.quantizers import QUANTIZERS
 from omnitok.spec import SpecError, decode, flow, read_value, resolve
 
@@ -88,3 +90,27 @@ def test_a_line_of_yaml_is_read_as_what_was_written(value):
 
 def test_large_numbers_stay_readable():
     assert [giga(flops) for flops in (0, 2.5e7, 8.512e10, 2.6213e13)] == ["0", "0.025", "85.1", "26,213"]
+
+
+def test_exhibits_are_listed_with_the_choices_and_defaults_of_their_signatures():
+    for name, entry in by_name("exhibit").items():
+        asked = inspect.signature(EXHIBITS.components[name]).parameters.values()
+        defaults = {one.name: one.default for one in asked if one.kind is one.KEYWORD_ONLY}
+        required = {choice for choice, default in defaults.items() if default is inspect.Parameter.empty}
+        assert {one.name for one in entry.choices if one.default == "(must be said)"} == required, name
+        said = {one.name: read_value(one.default, "") for one in entry.choices if one.name not in required}
+        assert said == {
+            choice: list(default) if isinstance(default, tuple) else default
+            for choice, default in defaults.items()
+            if choice not in required
+        }, name
+
+
+def test_every_exhibit_is_printed_with_its_choices():
+    lines = call("components", "exhibit").splitlines()
+    assert re.sub(r"\W+", " ", lines[0]).strip() == "exhibit default what"
+    assert [line.split()[0] for line in lines if re.match(r"\w", line)] == ["exhibit", *EXHIBITS]
+    at = next(i for i, line in enumerate(lines) if line.startswith("deltas"))
+    assert [line.split()[0] for line in lines[at:] if re.match(r"  \w", line)][:3] == ["base", "metrics", "arms"]
+    whole = call("components").splitlines()
+    assert any(line.startswith("pareto") and "x, y, caption" in line for line in whole)
