@@ -3,22 +3,27 @@
 import re
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
+
+import pandas as pd
 
 from omnitok.exhibits.contract import Plain
 from omnitok.exhibits.table import Cell, Column, Table, letter, numbers
 from omnitok.report.latex import escaped as latex_escaped
 from omnitok.report.latex import latex
 
-__all__ = ["csv", "groups", "latex", "latex_escaped", "markdown", "markdown_escaped"]
+__all__ = ["csv", "groups", "inert", "latex", "latex_escaped", "markdown", "markdown_escaped"]
 
 _MARKDOWN: Final = {c: f"\\{c}" for c in r"\`*_[]#|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+_FORMULA: Final = "=+-@\t\r"  # what a formula begins with
+_NUMBER: Final = re.compile(r"[-+]?[\d.]+(?:e[-+]?\d+)?")
 
 
 def markdown_escaped(text: str) -> str:
     """Text that Markdown shows as it stands, in a table's cell and at the beginning of a line too."""
     escaped = "".join(_MARKDOWN.get(c, c) for c in " ".join(text.split()))
-    return re.sub(r"^(?=[-+=])|(?<=^\d)(?=[.)] )", r"\\", escaped)
+    return re.sub(r"^(\d{0,9})(?=[.)](?: |$))(?<=\d)|^(?=[-+=])", r"\1\\", escaped)
 
 
 def markdown(table: Table | Plain) -> str:
@@ -48,7 +53,17 @@ def _markdown_plain(table: Plain) -> str:
 
 def csv(table: Table) -> str:
     """The table at full precision."""
-    return str(numbers(table).to_csv(index=False, lineterminator="\n"))
+    return inert(numbers(table))
+
+
+def inert(frame: pd.DataFrame) -> str:
+    """A frame as CSV in which no text is a formula to a spreadsheet: before what would be one stands an apostrophe."""
+    return str(frame.map(_inert).rename(columns=_inert).to_csv(index=False, lineterminator="\n"))
+
+
+def _inert(cell: Any) -> Any:
+    formula = isinstance(cell, str) and cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if formula and cell else cell
 
 
 def groups(table: Table) -> list[tuple[str, int]]:

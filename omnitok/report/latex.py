@@ -14,12 +14,12 @@ _LATEX: Final = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': "{''}", "`": "{`}", "'": "{'}",
-    "[": "{[}", "]": "{]}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "“": "``", "”": "''", "✓": r"$\surd$",
     "—": r"\textemdash{}", "–": r"\textendash{}", "…": r"\ldots{}", "\n": " ", "\r": " ", "\t": " ",
 }  # fmt: skip
 _ACCENTED: Final = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
-_KNOWN: Final = frozenset(string.ascii_letters + string.digits + " .,:;!?()/=+*@-") | _ACCENTED
+_KNOWN: Final = frozenset(string.ascii_letters + string.digits + " .,:;!?()/=+@-") | _ACCENTED
 
 POINTS: Final = 4.4  # that a character takes in footnote size
 GAP: Final = 7.0  # points between two columns

@@ -96,14 +96,14 @@ def texts(one: Section, prefix: str) -> dict[str, str]:
         if isinstance(piece, Table):
             texts[f"data/{prefix}{piece.stem}.csv"] = formats.csv(piece)
     if one.suggestions is not None:
-        texts[f"data/{prefix}suggestions.csv"] = str(one.suggestions.to_csv(index=False, lineterminator="\n"))
+        texts[f"data/{prefix}suggestions.csv"] = formats.inert(one.suggestions)
     return texts
 
 
 def _rows(one: Section) -> str:
     """The rows as CSV, lists as words with blanks between."""
     plain = one.frame.map(lambda cell: " ".join(map(str, cell)) if isinstance(cell, tuple) else cell)
-    return str(plain.to_csv(index=False, lineterminator="\n"))
+    return formats.inert(plain)
 
 
 def _drawn(piece: Picture, stem: Path) -> Image:
