@@ -80,7 +80,7 @@ def test_every_command_is_in_the_readme():
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
-        *(f"docs/{n}.md" for n in ("slurm", "mlflow", "postgresql")),
+        *(f"docs/{n}.md" for n in ("slurm", "mlflow", "postgresql", "reports", "notebook")),
     ],
 )
 def test_no_link_of_a_document_is_broken(name):
