@@ -14,6 +14,7 @@ from omnitok.cli import main
 from omnitok.report import checked, render
 from omnitok.report.command import check_report, render_paper
 from omnitok.report.paper import read_paper
+from omnitok.spec import SpecError
 
 CLAIM = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
          "source": ""}  # fmt: skip
@@ -239,3 +240,88 @@ def test_a_metric_without_a_number_says_itself_why(done: tuple[Synthetic, Path])
     assert r"n/a: no codebook \& so no use of it" in (out / "tables" / "ablation.tex").read_text()
     assert "n/a: no codebook &amp; so no use of it" in (out / "tables" / "ablation.md").read_text()
     assert 'title="no codebook &amp; so no use of it"' in (out / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["paper.tex", "data/rows.csv", "index.html/", "figures"])
+def test_files_of_somebody_else_are_not_written_over(done: tuple[Synthetic, Path], tmp_path: Path, name: str) -> None:
+    sweep, mine = done[0], tmp_path / "mine"
+    (mine / name).parent.mkdir(parents=True)
+    if name.endswith("/"):
+        (mine / name).mkdir()
+    else:
+        (mine / name).write_text("my own words")
+    before = tree(mine)
+    with pytest.raises(SpecError, match="not written by a report; move it away"):
+        render(sweep.stored, mine)
+    assert tree(mine) == before
+
+
+def test_what_stops_a_report_before_it_is_made_leaves_the_earlier_one_whole(
+    done: tuple[Synthetic, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = done
+    before = tree(out)
+    say(evaluation(sweep, "fsq+joint", 1), value=3.25)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "index.html")
+
+    monkeypatch.setattr(checked, "document", full)
+    with pytest.raises(OSError, match="No space left"):
+        render(sweep.stored, out)
+    assert tree(out) == before
+    assert {path.name for path in out.iterdir()} == {
+        "index.html", "report.md", "paper.tex", "macros.tex", "report.lock", "tables", "data", "figures"
+    }  # fmt: skip
+
+
+def test_what_stops_a_report_while_its_files_are_moved_is_told_and_the_next_one_is_whole(
+    done: tuple[Synthetic, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = done
+    say(evaluation(sweep, "fsq+joint", 1), value=3.25)
+    lock = json.loads((out / checked.LOCK).read_text())
+    (out / "tables" / "old.tex").write_text("x")
+    say(out / checked.LOCK, files=lock["files"] | {"tables/old.tex": "0"})
+    move = Path.replace
+
+    def stopped(path: Path, to: Path) -> Path:
+        if to.name == "index.html":
+            raise KeyboardInterrupt
+        return move(path, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            render(sweep.stored, out)
+    assert "index.html was changed after it was rendered" in check_report("quickstart", out=out)
+    render(sweep.stored, out)
+    assert check_report("quickstart", out=out) == []
+    assert not (out / "tables" / "old.tex").exists()
+
+
+@pytest.mark.parametrize("name", ["../precious.txt", "/precious.txt", "tables/../../precious.txt"])
+def test_a_lock_takes_nothing_away_outside_of_its_folder(
+    done: tuple[Synthetic, Path], tmp_path: Path, name: str
+) -> None:
+    sweep, out = done
+    (tmp_path / "precious.txt").write_text("mine")
+    where = str(tmp_path / "precious.txt") if name.startswith("/") else name
+    lock = json.loads((out / checked.LOCK).read_text())
+    say(out / checked.LOCK, files=lock["files"] | {where: "0"})
+    render(sweep.stored, out)
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "<<<<<<< ours", "[]", "{}", '{"files": 1}', '{"code": "", "files": {}, "runs": {}, "claims": [[1]]}',
+                                  '{"code": "", "files": {}, "runs": [], "claims": []}'])  # fmt: skip
+def test_a_lock_that_is_none_is_said_to_be_none(done: tuple[Synthetic, Path], text: str) -> None:
+    (done[1] / checked.LOCK).write_text(text)
+    (said,) = check_report("quickstart", out=done[1])
+    assert "has no report.lock" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"kind,arm,seed\nonly\n"])
+def test_data_that_somebody_broke_is_told_and_no_traceback(done: tuple[Synthetic, Path], content: bytes) -> None:
+    (done[1] / "data" / "rows.csv").write_bytes(content)
+    assert check_report("quickstart", out=done[1])[0] == "data/rows.csv was changed after it was rendered"

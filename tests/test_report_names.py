@@ -9,8 +9,11 @@ import pytest
 from report_sweep import Synthetic
 
 from omnitok import runs
-from omnitok.report import formats, render
+from omnitok.exhibits.contract import Plain
+from omnitok.report import formats, paper, render, render_paper
+from omnitok.report.command import check_report
 from omnitok.report.latex import escaped
+from omnitok.spec import SpecError
 
 FORMULAS = ["=1+1", "+cmd|x", "-cmd|x", "@sum"]
 
@@ -60,3 +63,39 @@ def test_a_report_of_hostile_names_writes_nothing_outside_of_its_folder(tmp_path
     assert set(runs.read_json(out / "report.lock")["files"]) == {
         path.relative_to(out).as_posix() for path in new if path.name != "report.lock"
     }
+
+
+def test_no_two_files_of_a_section_have_one_name_though_letters_had_no_case() -> None:
+    stems = ["samples-photos", "samples-Photos", "samples-photos-2", "samples-photos", "samples-photos-2", "points"]
+    found = [piece.stem for piece in paper._distinct([Plain(stem, stem, "", ("a",), (), ()) for stem in stems])]
+    assert len({stem.casefold() for stem in found}) == len(stems)
+    assert (found[0], found[2], found[5]) == ("samples-photos", "samples-photos-2", "points")
+
+
+def test_two_sweeps_whose_names_differ_in_case_are_refused_on_one_page(tmp_path: Path) -> None:
+    for name in ("One", "one"):
+        sweep = Synthetic(tmp_path / name / "runs", seeds=(0,))
+        sweep.name, sweep.pictures = name, False
+        sweep.write()
+        (tmp_path / f"{name}-file.yaml").write_text("question: x\n")
+    (tmp_path / "p.yaml").write_text("title: Both\nsections:\n- sweep: One-file.yaml\n- sweep: one-file.yaml\n")
+    folders = [next((tmp_path / name / "runs" / "sweeps").iterdir()) for name in ("One", "one")]
+    with pytest.raises(SpecError, match="two sweeps are named 'one'"):
+        render_paper(paper.read_paper(tmp_path / "p.yaml"), folders, tmp_path / "out")
+
+
+def test_another_title_of_a_section_is_no_other_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Synthetic(tmp_path / "runs", seeds=(0, 1))
+    sweep.pictures = False
+    sweep.claims = [{"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
+                     "source": ""}]  # fmt: skip
+    sweep.write()
+    (tmp_path / "one.yaml").write_text("question: x\n")
+    asked = tmp_path / "p.yaml"
+    asked.write_text("title: x\nsections:\n- {sweep: one.yaml, title: Now}\n")
+    monkeypatch.setattr("omnitok.report.command.locate", lambda *_: sweep.stored)
+    render_paper(paper.read_paper(asked), [sweep.stored], tmp_path / "out")
+    asked.write_text("title: x\nsections:\n- {sweep: one.yaml, title: Then}\n")
+    assert check_report(asked, out=tmp_path / "out") == []  # a title of the only section is on no page of a paper
+    asked.write_text("title: y\nsections:\n- {sweep: one.yaml, title: Then}\n")
+    assert check_report(asked, out=tmp_path / "out") == ["paper.tex would read otherwise now"]

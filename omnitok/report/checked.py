@@ -9,8 +9,8 @@ import functools
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from omnitok import runs
@@ -19,6 +19,7 @@ from omnitok.report.pdf import PAPER, document, typeset
 from omnitok.report.render import Head, Rendered, texts, write
 from omnitok.report.section import Section
 from omnitok.results import Results
+from omnitok.spec import Fault, Mark, SpecError
 
 LOCK: Final = "report.lock"
 KEY: Final = ("kind", "arm", "seed")  # what a row of a report's data is known by
@@ -44,13 +45,15 @@ def inputs(results: Results) -> dict[str, dict[str, str]]:
 
 
 def publish(made: Made, out: Path, *, pdf: bool) -> Rendered:
-    """Write a report into ``out``, all files or none, without those that an earlier one had and this one has not.
+    """Make a report, then move it into ``out`` and take away what an earlier one had and this one has not.
 
-    ``pdf``: whether LaTeX is tried, where there is one.
+    What stops it before it is made leaves the earlier report as it is; what stops it while files are moved is told by
+    ``differences``. ``pdf``: whether LaTeX is tried, where there is one. Raises SpecError where a file is in its way that no
+    report has written.
     """
     out.mkdir(parents=True, exist_ok=True)
     before = _lock(out).get("files", {})
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=out) as folder:
         draft = Path(folder)
         done = write(made.head, made.sections, draft)
         for name, text in _documents(made).items():
@@ -58,15 +61,18 @@ def publish(made: Made, out: Path, *, pdf: bool) -> Rendered:
         said = typeset(draft) if pdf else ""
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         names = {path.relative_to(draft).as_posix(): path for path in files}
-        runs.write_json(draft / LOCK, {
-            "code": _code(), "files": {name: _sha256(path) for name, path in names.items()},
-            "claims": _claims(made.sections), "runs": made.inputs,
-        })  # fmt: skip
-        for name, path in (*names.items(), (LOCK, draft / LOCK)):
+        lock = {"code": _code(), "files": {name: _sha256(path) for name, path in names.items()},
+                "claims": _claims(made.sections), "runs": made.inputs}  # fmt: skip
+        _refuse(out, names.keys() - before.keys())
+        runs.write_json(
+            out / LOCK, lock | {"files": before | lock["files"]}
+        )  # all that is a report's, whatever stops this
+        for name, path in names.items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             path.replace(out / name)
-    for name in before.keys() - names.keys():
-        (out / name).unlink(missing_ok=True)
+        for name in before.keys() - names.keys():
+            (out / name).unlink(missing_ok=True)
+        runs.write_json(out / LOCK, lock)
     return done._replace(page=out / done.page.relative_to(draft), notes=(said,) if said else ())
 
 
@@ -97,7 +103,32 @@ def _documents(made: Made) -> dict[str, str]:
 
 
 def _lock(out: Path) -> dict[str, Any]:
-    return dict(runs.read_json(out / LOCK)) if (out / LOCK).exists() else {}
+    """What is kept of the report in a folder; nothing where there is none, or what is there is no such file.
+
+    Of its files only those that are in the folder, whoever wrote it."""
+    try:
+        said = runs.read_json(out / LOCK)
+        inside = {str(name): str(known) for name, known in said["files"].items() if _inside(PurePosixPath(name))}
+        claims = [(str(slug), str(claim), str(status)) for slug, claim, status in said["claims"]]
+        return {
+            "code": str(said["code"]),
+            "files": inside,
+            "claims": claims,
+            "runs": {run: dict(left) for run, left in said["runs"].items()},
+        }
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return {}
+
+
+def _inside(name: PurePosixPath) -> bool:
+    return not name.is_absolute() and ".." not in name.parts
+
+
+def _refuse(out: Path, names: Iterable[str]) -> None:
+    """Files of somebody else are not written over."""
+    if found := sorted(name for name in names if (out / name).exists() or (out / name).parent.is_file()):
+        sentence = "what is there was not written by a report; move it away, or say another folder with --out"
+        raise SpecError([Fault(Mark(str(out / name)), "", sentence) for name in found])
 
 
 def _touched(out: Path, files: Mapping[str, str]) -> Iterator[str]:
@@ -112,11 +143,11 @@ def _numbers(one: Section, prefix: str, out: Path, whole: bool) -> Iterator[str]
     """Rows that came or went, and what is another number or word in those that stayed."""
     name, of = f"data/{prefix}rows.csv", f"{one.title}: " if prefix else ""
     now = _table(texts(one, prefix)[name])
-    before = _table((out / name).read_text()) if (out / name).is_file() else {}
+    before = _table((out / name).read_bytes().decode(errors="replace")) if (out / name).is_file() else {}
     if not before:
         return
-    yield from (f"{of}{_whose(key)} is no longer in the plan" for key in before.keys() - now.keys())
-    yield from (f"{of}{_whose(key)} is new" for key in now.keys() - before.keys())
+    yield from (f"{of}{_whose(key)} is no longer in the plan" for key in before if key not in now)
+    yield from (f"{of}{_whose(key)} is new" for key in now if key not in before)
     for key in now:
         for column in dict.fromkeys([*before.get(key, {}), *now[key]]) if key in before else ():
             was, said = before[key].get(column), now[key].get(column)
@@ -126,7 +157,7 @@ def _numbers(one: Section, prefix: str, out: Path, whole: bool) -> Iterator[str]
 
 def _table(text: str) -> dict[tuple[str, ...], dict[str, str]]:
     rows = csv.DictReader(io.StringIO(text))
-    return {tuple(row[name] for name in KEY): row for row in rows}
+    return {tuple(row.get(name) or "" for name in KEY): row for row in rows}
 
 
 def _whose(key: tuple[str, ...]) -> str:
@@ -135,12 +166,12 @@ def _whose(key: tuple[str, ...]) -> str:
 
 
 def _claims(sections: Sequence[Section]) -> list[list[str]]:
-    return [[one.title, verdict.statement, verdict.status] for one in sections for verdict in one.verdicts]
+    return [[one.slug, verdict.statement, verdict.status] for one in sections for verdict in one.verdicts]
 
 
 def _verdicts(before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> Iterator[str]:
-    was, said = ({(title, claim): status for title, claim, status in some} for some in (before, now))
-    yield from (f"no longer claimed: {claim}" for title, claim in was if (title, claim) not in said)
+    was, said = ({(slug, claim): status for slug, claim, status in some} for some in (before, now))
+    yield from (f"no longer claimed: {claim}" for slug, claim in was if (slug, claim) not in said)
     for key, status in said.items():
         if status != was.get(key, ""):
             yield f"{key[1]}: {was.get(key) or 'not claimed'} in the report, {status} now"

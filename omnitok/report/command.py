@@ -93,10 +93,10 @@ def _made(meant: Meant, known: Mirror | None, pages: Mapping[str, str] = NOWHERE
     asked, paper = meant.asked, meant.asked.paper
     results = [gathered(folder, known, asked.folder) for folder in meant.folders]
     sections = [_section(asked, i, found, pages) for i, found in enumerate(results)]
-    names = [one.slug for one in sections]
+    names = [one.slug.casefold() for one in sections]
     for i, name in enumerate(names):
         if name in names[:i]:
-            sentence = f"two sweeps are named {name!r}; their files would overwrite each other"
+            sentence = f"two sweeps are named {sections[i].slug!r}; their files would overwrite each other"
             raise SpecError([Fault(mark_of(asked.said, ("sections", i)), f"sections[{i}]", sentence)])
     left = {digest: parts for found in results for digest, parts in inputs(found).items()}
     return Made(Head(paper.title, paper.authors, paper.abstract), tuple(sections), left)

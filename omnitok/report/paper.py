@@ -118,12 +118,17 @@ def _dotted(path: Sequence[str | int]) -> str:
 
 
 def _distinct(pieces: Sequence[Piece]) -> list[Piece]:
-    """No two pieces of a section have one stem, and no two tables one label: the second of a kind is numbered."""
-    counts: dict[str, int] = {}
+    """No two pieces of a section have one stem, in whatever case, and no two tables one label: the second is numbered."""
+    stems = {piece.stem.casefold() for piece in pieces}
+    taken: set[str] = set()
     found: list[Piece] = []
     for piece in pieces:
-        counts[piece.stem] = n = counts.get(piece.stem, 0) + 1
-        found.append(piece if n == 1 else _numbered(piece, n))
+        named, n = piece, 1
+        while named.stem.casefold() in (taken if n == 1 else taken | stems):
+            n += 1
+            named = _numbered(piece, n)
+        taken.add(named.stem.casefold())
+        found.append(named)
     return found
 
 
