@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cancel_sweep", "check_folder", "check_report", "collect_garbage", "compare_plan", "evaluate_pairs", "evaluate_run", "examine", "examine_site", "explain_cell", "export", "export_items", "fetch_weights", "import_official", "json_schemas",
-    "launch_sweep", "list_components", "list_weights", "load", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
+    "launch_sweep", "list_components", "list_weights", "load", "outdated_report", "plan_sweep", "read_logs", "read_tokens", "reconstruct_files",
     "render_report", "replay_run", "retry_sweep", "review_plan", "rows", "run_experiment", "sweep_states", "sync", "tokenize", "watch_sweep",
 ]  # fmt: skip
 
@@ -247,6 +247,13 @@ def check_report(reference: Path | str, sets: Sequence[str] = (), out: Path | st
     from omnitok.report.command import check_report
 
     return check_report(str(reference), sets, None if out is None else Path(out))
+
+
+def outdated_report(sweep: Path | str, sets: Sequence[str] = ()) -> Path | None:
+    """Of ``omnitok status``: the folder of a sweep's report (its file, name or digest) that is no longer that of its runs."""
+    from omnitok.report.command import outdated_report
+
+    return outdated_report(sweep, sets) if Path("reports/build").is_dir() else None
 
 
 def list_components(slot: str | None = None, *, bits: int | None = None) -> "list[Entry]":

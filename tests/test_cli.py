@@ -74,6 +74,7 @@ def test_the_packages_names_are_calls_one_a_command_and_one_for_the_model():
         "export_items",
         "fetch_weights",
         "load",
+        "outdated_report",
         "read_tokens",
         "review_plan",
         "rows",

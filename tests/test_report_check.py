@@ -325,3 +325,30 @@ def test_a_lock_that_is_none_is_said_to_be_none(done: tuple[Synthetic, Path], te
 def test_data_that_somebody_broke_is_told_and_no_traceback(done: tuple[Synthetic, Path], content: bytes) -> None:
     (done[1] / "data" / "rows.csv").write_bytes(content)
     assert check_report("quickstart", out=done[1])[0] == "data/rows.csv was changed after it was rendered"
+
+
+def test_status_says_that_the_report_of_a_sweep_is_outdated_and_nothing_where_it_is_not(
+    done: tuple[Synthetic, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, _ = done
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("omnitok.sweep_states", lambda *_: [])
+    words = ["status", "quickstart"]
+    assert "report" not in CliRunner().invoke(main, words).output
+    build = tmp_path / "reports" / "build" / "quickstart"
+    render(sweep.stored, build)
+    good = CliRunner().invoke(main, words)
+    assert (good.exit_code, "report" in good.output) == (0, False)
+    (build / checked.LOCK).rename(tmp_path / "kept")
+    (build / checked.LOCK).write_text("<<<<<<< ours")
+    assert "report" not in CliRunner().invoke(main, words).output
+    (tmp_path / "kept").rename(build / checked.LOCK)
+    say(evaluation(sweep, "fsq+joint", 1), value=3.25)
+    bad = CliRunner().invoke(main, words)
+    said = "the report in reports/build/quickstart is no longer that of its runs; next: omnitok report quickstart"
+    assert bad.exit_code == 0 and said in bad.output.splitlines()
+    render(sweep.stored, build)
+    plan = runs.read_json(sweep.stored / "plan.json")
+    plan["trials"] = plan["trials"][1:]
+    runs.write_json(sweep.stored / "plan.json", plan)
+    assert said in CliRunner().invoke(main, words).output.splitlines()

@@ -1,5 +1,6 @@
 """The commands that run a sweep, here or on a cluster, and say how it stands."""
 
+import contextlib
 import json
 import shlex
 import sys
@@ -179,7 +180,18 @@ def status(sweep: str, sets: tuple[str, ...], watch: bool, as_json: bool, **how:
     else:
         states = sweep_states(sweep, sets)
         print_states(states, everything=how["everything"])
+        _say_outdated(sweep, sets)
     sys.exit(1 if any(state.status in {"failed", "blocked"} for state in states) else 0)
+
+
+def _say_outdated(sweep: str, sets: tuple[str, ...]) -> None:
+    """Whether its report is of other runs by now; nothing where that cannot be read."""
+    from omnitok import outdated_report
+
+    with contextlib.suppress(OSError):
+        if folder := outdated_report(sweep, sets):
+            again = shlex.join(["omnitok", "report", sweep, *(word for said in sets for word in ("--set", said))])
+            click.echo(f"the report in {folder} is no longer that of its runs; next: {again}")
 
 
 def _watched(watch: Any, every_s: float) -> list[Any]:

@@ -96,6 +96,14 @@ def differences(made: Made, out: Path) -> list[str]:
     return touched + found
 
 
+def outdated(out: Path, folders: Mapping[str, Path]) -> bool:
+    """Whether there is a report in ``out`` of other runs than these, {digest: its folder}, or of these as they no longer are."""
+    known = _lock(out).get("runs")
+    return known is not None and (
+        known.keys() != folders.keys() or any(_left(folder) != known[digest] for digest, folder in folders.items())
+    )
+
+
 def _documents(made: Made) -> dict[str, str]:
     """What LaTeX has of a report beside its tables."""
     said = {"head": made.head, "sections": made.sections}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from omnitok import results, runs, tracking
-from omnitok.report.checked import Made, differences, inputs, publish
+from omnitok.report.checked import Made, differences, inputs, outdated, publish
 from omnitok.report.paper import Read, is_paper, pieces_of, read_paper
 from omnitok.report.render import Head, Rendered
 from omnitok.report.section import NOWHERE, Asked, Section, section
@@ -50,6 +50,13 @@ def check_report(reference: Path | str, sets: Sequence[str] = (), out: Path | No
     meant = _meant(runs.root(), reference, sets)
     edited = [said for folder in meant.folders for said in _edited(folder)]
     return [*edited, *differences(_made(meant, _unreachable(runs.root(), meant.folders)), out or meant.out)]
+
+
+def outdated_report(reference: Path | str, sets: Sequence[str] = ()) -> Path | None:
+    """The folder of the report of a sweep, where there is one whose runs are no longer as they were when it was rendered."""
+    sweep = read(locate(runs.root(), str(reference), sets))
+    folders = {digest: sweep.runs / digest for trial in sweep.plan["trials"] for digest in trial["stages"]}
+    return BUILD / sweep.slug if outdated(BUILD / sweep.slug, folders) else None
 
 
 def render(stored: Path, out: Path, known: Mirror | None = None) -> Rendered:
