@@ -1,10 +1,6 @@
 """How a number is written: as many digits as its spread allows, and no more."""
 
-from typing import Final
-
-from omnitok.results.statistics import Interval, Summary
-
-NOISE: Final = 1e-9  # a spread this small beside its mean is rounding, not spread
+from omnitok.results.statistics import NOISE, Interval, Summary
 
 
 def decimals(spread: float) -> int:

@@ -14,6 +14,7 @@ from scipy.special import stdtr, stdtrit
 
 RESAMPLES: Final = 50_000  # of a bootstrap
 ALL: Final = 14  # numbers whose every change of signs is looked at; of more, as many are drawn as RESAMPLES says
+NOISE: Final = 1e-9  # a spread this small beside its mean is rounding, not spread
 DRAW: Final = 7  # the seed of every draw, so that the same numbers give the same interval whatever they are called
 
 
@@ -64,9 +65,12 @@ class Summary(NamedTuple):
 
 
 def summary(values: Iterable[float]) -> Summary:
-    """Mean and spread of the numbers that are there; NaN stands for one that is not."""
+    """Mean and spread of the numbers that are there; NaN stands for one that is not. Rounding is no spread."""
     found = [float(value) for value in values if not math.isnan(value)]
-    return Summary(len(found), mean(found) if found else math.nan, stdev(found) if len(found) > 1 else None)
+    if len(found) < 2:
+        return Summary(len(found), found[0] if found else math.nan, None)
+    centre, sd = mean(found), stdev(found)
+    return Summary(len(found), centre, sd if sd > NOISE * abs(centre) else 0.0)
 
 
 def by_seed(frame: pd.DataFrame, column: str) -> dict[int, float]:
