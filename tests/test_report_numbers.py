@@ -13,8 +13,10 @@ from omnitok.exhibits import numbers
 from omnitok.exhibits.ablation import ablation
 from omnitok.exhibits.cells import marked
 from omnitok.exhibits.claims import answer, verdict, verdicts
+from omnitok.exhibits.numbers import as_range
 from omnitok.exhibits.table import Table, letter
 from omnitok.results import Metric, Results, gathered, statistics
+from omnitok.results.statistics import Interval
 
 PSNR = Metric("photos", "psnr", "embedded.test.1x64/psnr", "dB", "higher", "psnr[rgb]")
 LPIPS = PSNR._replace(label="lpips", better="lower", unit="")
@@ -132,7 +134,9 @@ def test_equality_is_two_one_sided_tests_at_ninety_per_cent() -> None:
     edge = max(abs(narrow.low), abs(narrow.high))
     wide = stats.ttest_rel(a, b).confidence_interval(0.95)
     assert edge < max(abs(wide.low), abs(wide.high)), "so that the levels can be told apart"
-    assert verdict(EQUAL | {"margin": edge * 1.001}, data, FACTORS, [PSNR]).status == "supported"
+    held = verdict(EQUAL | {"margin": edge * 1.001}, data, FACTORS, [PSNR])
+    assert held.status == "supported"
+    assert f"(90 % interval {as_range(Interval(narrow.low, narrow.high, 0.9))}, 95 % interval " in held.finding
     assert verdict(EQUAL | {"margin": edge * 0.999}, data, FACTORS, [PSNR]).status == "inconclusive"
     far = two([22.0, 23.1, 24.0], [20.0, 21.0, 22.0])
     assert verdict(EQUAL, far, FACTORS, [PSNR]).status == "contradicted"

@@ -49,7 +49,9 @@ class Verdict(NamedTuple):
 
 def verdicts(results: Results) -> list[Verdict]:
     """One verdict a claim of the sweep, in its order."""
-    return [verdict(claim, results.rows, results.factors, results.metrics) for claim in results.claims]
+    found = [verdict(claim, results.rows, results.factors, results.metrics) for claim in results.claims]
+    why = f"no trials yet of {', '.join(results.awaited)}, where the search comes first"
+    return [one._replace(reason=why) if results.awaited and not one.planned else one for one in found]
 
 
 def verdict(
@@ -191,7 +193,9 @@ def _finding(claim: Mapping[str, Any], metric: Metric, found: Summary, status: S
         return f"{statement}: the difference is {with_unit(f'{found.mean:.4g}', metric.unit)} ({seeds})"
     if status == "inconclusive" or not directed(claim):
         amount = by_spread(found.mean, wide.high - wide.low)
-        numbers = f"(95 % interval {as_range(wide)}, {seeds})"
+        narrow = found.interval(0.90) if status == "supported" else None
+        decided = f"90 % interval {as_range(narrow)}, " if narrow else ""  # two one-sided tests at 5 % each
+        numbers = f"({decided}95 % interval {as_range(wide)}, {seeds})"
         return f"{statement}: the difference is {with_unit(amount, metric.unit)} {numbers}"
     direction, ends = ("better", wide) if found.mean > 0 else ("worse", Interval(-wide.high, -wide.low, wide.level))
     amount = by_spread(abs(found.mean), wide.high - wide.low)

@@ -49,6 +49,11 @@ class Results:
         return {trial["name"]: trial["arm"] for trial in self.sweep.plan["trials"] if trial["kind"] == "arm"}
 
     @functools.cached_property
+    def awaited(self) -> tuple[str, ...]:
+        """The arms that have no trials yet, as their search comes first."""
+        return tuple(one["arm"] for one in self.sweep.plan.get("searches", ()) if one["arm"] not in self.arms)
+
+    @functools.cached_property
     def baselines(self) -> tuple[str, ...]:
         return tuple(self.sweep.names("baseline"))
 
