@@ -31,10 +31,16 @@ class Stage(NamedTuple):
 
     @property
     def throughput(self) -> float:
-        """Training samples a second, over what its attempts got done; NaN where nothing is known."""
+        """Training samples a second, those of each batch of a step, over what its attempts got done; NaN where nothing is
+        known."""
         steps = sum(one["to_step"] - one["from_step"] for one in self.attempts if "to_step" in one)
         known = steps > 0 and self.seconds > 0 and "batch" in self.spec
-        return steps * self.spec["batch"] / self.seconds if known else math.nan
+        return steps * self.spec["batch"] * self._batches / self.seconds if known else math.nan
+
+    @property
+    def _batches(self) -> int:
+        """How many one step is made of."""
+        return int((self.spec.get("step") or {}).get("accumulate", 1))
 
     @property
     def memory(self) -> float:
