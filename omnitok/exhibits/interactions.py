@@ -13,9 +13,10 @@ from omnitok.exhibits.axes import Axis, axis, quality, short, titled
 from omnitok.exhibits.cells import one_factor
 from omnitok.exhibits.contract import Picture, Pieces, Unfit
 from omnitok.exhibits.figures import COLOURS, DASHES, STYLE, legible
-from omnitok.exhibits.numbers import as_range, by_spread
+from omnitok.exhibits.numbers import as_range, by_spread, with_unit
 from omnitok.results import Metric, Results
 from omnitok.results.statistics import Summary, by_seed, summary
+from omnitok.spec import counted
 
 ACROSS: Final = 3  # panels side by side
 PAIRS: Final = 6  # with more nobody looks
@@ -25,12 +26,14 @@ AIR, BESIDE, ABOVE = 0.4, 0.65, 0.3  # between panels, left of the first, above 
 
 
 class Panel(NamedTuple):
-    """Of one factor, or of one by another: labels of x, {label of the other or "": {label of x: over seeds}}."""
+    """Of one factor, or of one by another: labels of x, {label of the other or "": {label of x: over seeds}}.
+
+    ``together``: the difference of differences over seeds, where there are two labels by two."""
 
     x: Axis
     by: Axis | None
     lines: Mapping[str, Mapping[str, Summary]]
-    said: str = ""  # the difference of differences, where there are two labels by two
+    together: Summary | None = None
 
 
 def interactions(results: Results, *, metric: str = "", factors: tuple[str, ...] = (), caption: str = "") -> Pieces:
@@ -38,7 +41,7 @@ def interactions(results: Results, *, metric: str = "", factors: tuple[str, ...]
     Lines that are not parallel are an interaction.
 
     A dot is the mean over seeds, of each seed first over whatever else varies, with its 95 % interval by Student's t;
-    one seed has none. Where arms leave the experiment in one factor each, an effect is held against the experiment, and
+    one seed has none, and a seed that lacks one of the arms of a mean is left out of it. Where arms leave the experiment in one factor each, an effect is held against the experiment, and
     there are no pairs. Of two labels by two the difference of differences is said, paired by seed.
     metric: which; where none is said the first that was measured.
     factors: which; all where none is said, and at most six pairs of them.
@@ -46,7 +49,7 @@ def interactions(results: Results, *, metric: str = "", factors: tuple[str, ...]
     """
     of = quality(results, metric, "metric")
     paths = list(dict.fromkeys(one_factor(results, name, "factors") for name in factors)) or list(results.factors)
-    if len(factors) == 1:
+    if factors and len(paths) == 1:
         raise Unfit("factors", f"an interaction is between two factors (known: {', '.join(results.factors)})")
     if of is None:
         return Pieces()
@@ -61,8 +64,11 @@ def interactions(results: Results, *, metric: str = "", factors: tuple[str, ...]
         f"{of.column}: the main effect of each factor{', then pairs of factors' if pairs else ''}. A dot is the mean over seeds, a bar its 95 % interval. "
         f"{'Lines that are not parallel are an interaction.' if pairs else 'No two factors were crossed.'}"
     )
+    said += "".join(_in_words(panel, of) for panel in pairs)
     if len(crossed) > PAIRS:
         said += f" Of {len(crossed)} pairs the first {PAIRS} are shown."
+    if lacking := [name for name in results.arms if name not in set(frame["arm"])]:
+        said += f" Arms without a number are in no mean: {', '.join(lacking)}."
     return Pieces.of(Picture("interactions", _drawn(effects, pairs, titled(of)), said))
 
 
@@ -82,7 +88,13 @@ def _effect(frame: pd.DataFrame, one: Axis, of: Metric, factors: Sequence[str]) 
 def _means(rows: pd.DataFrame, one: Axis, of: Metric) -> dict[str, Summary]:
     labels = one.values[rows.index]
     return {label: found for label in one.labels
-            if (found := summary(by_seed(rows[labels == label], of.column).values())).n}  # fmt: skip
+            if (found := summary(_seeds(rows[labels == label], of).values())).n}  # fmt: skip
+
+
+def _seeds(rows: pd.DataFrame, of: Metric) -> dict[int, float]:
+    """{seed: mean over its arms}, of the seeds that have all arms: what one lacks would look like an effect."""
+    whole = rows.groupby("seed")["arm"].transform("nunique") == rows["arm"].nunique()
+    return by_seed(rows[whole], of.column)
 
 
 def _crossed(frame: pd.DataFrame, x: Axis, by: Axis) -> bool:
@@ -93,21 +105,40 @@ def _crossed(frame: pd.DataFrame, x: Axis, by: Axis) -> bool:
 
 def _pair(frame: pd.DataFrame, x: Axis, by: Axis, of: Metric) -> Panel:
     lines = {label: _means(frame[by.values == label], x, of) for label in by.labels}
-    return Panel(x, by, lines, _together(frame, x, by, of) if len(x.labels) == len(by.labels) == 2 else "")
+    return Panel(x, by, lines, _together(frame, x, by, of) if len(x.labels) == len(by.labels) == 2 else None)
 
 
-def _together(frame: pd.DataFrame, x: Axis, by: Axis, of: Metric) -> str:
+def _together(frame: pd.DataFrame, x: Axis, by: Axis, of: Metric) -> Summary:
     """The difference of differences over the seeds that all four have."""
-    cells = {(a, b): by_seed(frame[(x.values == a) & (by.values == b)], of.column) for a in x.labels for b in by.labels}
+    cells = {(a, b): _seeds(frame[(x.values == a) & (by.values == b)], of) for a in x.labels for b in by.labels}
     (a, c), (b, d) = x.labels, by.labels
     seeds = set.intersection(*(set(cell) for cell in cells.values()))
-    found = summary(
+    return summary(
         cells[c, d][seed] - cells[a, d][seed] - cells[c, b][seed] + cells[a, b][seed] for seed in sorted(seeds)
     )
-    interval = found.interval()
-    if not found.n:
+
+
+def _short(found: Summary | None) -> str:
+    """What stands above a panel."""
+    if found is None or not found.n:
         return ""
-    return f"interaction {by_spread(found.mean, found.sd)}" + (f" ({as_range(interval)})" if interval else "")
+    interval = found.interval()
+    width = interval.high - interval.low if interval else None
+    return f"interaction {by_spread(found.mean, width)}" + (f" ({as_range(interval)})" if interval else "")
+
+
+def _in_words(panel: Panel, of: Metric) -> str:
+    """The sentence of a caption that says what a difference of differences is, and how large."""
+    found, by = panel.together, panel.by
+    if found is None or by is None or not found.n:
+        return ""
+    (a, c), (b, d), interval = panel.x.labels, by.labels, found.interval()
+    amount = with_unit(by_spread(found.mean, interval.high - interval.low if interval else None), of.unit)
+    ends = f"95 % interval {as_range(interval)}, " if interval else ""
+    return (
+        f" The interaction of {panel.x.title} and {by.title}, {c} less {a} at {d} and that at {b} taken off, is {amount} "
+        f"({ends}n = {counted(found.n, 'seed')})."
+    )
 
 
 def _drawn(effects: Sequence[Panel], pairs: Sequence[Panel], title: str) -> Figure:
@@ -163,7 +194,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.set_xlim(-0.4, len(places) - 0.6)
     axes.grid(axis="x", visible=False)
     axes.set_title(
-        short(panel.x.title, 26) if not panel.by else short(panel.said, 44),
+        short(panel.x.title, 26) if not panel.by else short(_short(panel.together), 44),
         loc="left",
         fontsize=8 if not panel.by else 7,
     )
