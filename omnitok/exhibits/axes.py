@@ -19,7 +19,7 @@ from omnitok.spec import closest, flow
 DECADE: Final = 10.0  # numbers that span more are shown by their logarithm
 LONGEST: Final = 40  # characters of a name in a figure; a longer one loses its middle
 NO_AXIS: Final = frozenset({"sweep", "kind", "arm", "seed", "digest", "digests", "status", "reason", "tuned", "seconds",
-                            "commit", "dirty", "device"})  # fmt: skip
+                            "commit", "dirty", "device", "notes"})  # fmt: skip
 GOALS: Final = {"maximize": "higher", "minimize": "lower"}
 
 

@@ -1,7 +1,6 @@
 """Cells over seeds: what layouts are put together from."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import pandas as pd
@@ -12,6 +11,7 @@ from omnitok.exhibits.table import ARROWS, UNSAID, Cell, Column, Mark, Notes, Ro
 from omnitok.results import Metric, Results
 from omnitok.results.collect import ENDS
 from omnitok.results.statistics import by_seed, summary, tied
+from omnitok.spec import closest, near
 
 Key = TypeVar("Key", bound=Hashable)
 WORDS: Final = {"planned": "not started", "unevaluated": "not evaluated"}
@@ -34,10 +34,11 @@ COSTS: Final[Mapping[str, Of]] = {
     "bits_per_token": Of("bits", "a token", "neither", 1, ""),
     "throughput": Of("throughput", "samples/s", "higher", 1, "throughput: training samples a second in the last stage"),
     "memory": Of("memory", "GiB", "lower", 2**30, "memory: the peak in the last stage"),
-    "hours": Of("hours", "", "lower", 1, "hours: of devices, over all stages and attempts; a shared stage counts for each arm"),
+    "hours": Of("hours", "", "lower", 1, "hours: of devices, over all stages and attempts of a trained trial; a shared stage counts for each arm, a search for none"),
 }  # fmt: skip
 SEEDS: Final = Column("n", "n")  # how many trials are done
 METERED: Final = ("throughput", "memory", "hours")  # costs that were measured, so differ from seed to seed
+TRAINED: Final = ("done", "unevaluated")  # trials that cost all that they will
 
 
 class Measured(NamedTuple):
@@ -53,7 +54,9 @@ def chosen(results: Results, said: Sequence[str], choice: str = "metrics") -> tu
 
     Raises Unfit with what there is.
     """
-    return tuple(one_metric(results, name, choice) for name in said) if said else results.metrics
+    found = tuple(one_metric(results, name, choice) for name in said)
+    _once([metric.column for metric in found], choice)
+    return found or results.metrics
 
 
 def one_metric(results: Results, name: str, choice: str) -> Metric:
@@ -62,26 +65,26 @@ def one_metric(results: Results, name: str, choice: str) -> Metric:
     found = [metric for metric in results.metrics if name in (metric.column, metric.label)]
     if len(found) != 1:
         said = f"several evaluations have {name}" if found else f"nothing is measured that is called {name}"
-        raise Unfit(choice, f"{said}{_near(name, columns)} (known: {', '.join(columns) or 'none'})")
+        raise Unfit(choice, f"{said}{near(name, columns)}")
     return found[0]
 
 
 def chosen_arms(results: Results, said: Sequence[str], choice: str = "arms") -> tuple[str, ...]:
-    """The arms that are named, in that order; all where none is. Raises Unfit."""
+    """The arms that are named and have trials, in that order; all where none is named. Raises Unfit."""
+    known = [*results.arms, *results.awaited]
     for name in said:
-        if name not in results.arms:
-            raise Unfit(
-                choice, f"no arm is called {name}{_near(name, results.arms)} (known: {', '.join(results.arms)})"
-            )
-    return tuple(said) or tuple(results.arms)
+        if name not in known:
+            raise Unfit(choice, f"no arm is called {name}{near(name, known)}")
+    _once(said, choice)
+    return tuple(name for name in said or results.arms if name in results.arms)
 
 
 def chosen_evaluations(results: Results, said: Sequence[str], choice: str = "evaluations") -> tuple[str, ...]:
     """Raises Unfit."""
     for name in said:
         if name not in results.evaluations:
-            known = ", ".join(results.evaluations)
-            raise Unfit(choice, f"no evaluation is called {name}{_near(name, results.evaluations)} (known: {known})")
+            raise Unfit(choice, f"no evaluation is called {name}{near(name, results.evaluations)}")
+    _once(said, choice)
     return tuple(said) or results.evaluations
 
 
@@ -89,14 +92,16 @@ def one_factor(results: Results, name: str, choice: str) -> str:
     """The path of a factor that is named by it or by its last part. Raises Unfit."""
     found = [path for path in results.factors if name == path or path.endswith(f".{name}")]
     if len(found) != 1:
+        titles = [path.rpartition(".")[2] for path in results.factors]
         raise Unfit(choice, f"{name} is {'no' if not found else 'more than one'} factor of the sweep"
-                    f"{_near(name, results.factors)} (known: {', '.join(results.factors) or 'none'})")  # fmt: skip
+                    f"{closest(name, [*results.factors, *titles])} (known: {', '.join(results.factors) or 'none'})")  # fmt: skip
     return found[0]
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+def _once(said: Sequence[str], choice: str) -> None:
+    """Raises Unfit where a column or row would stand there twice."""
+    if twice := [name for i, name in enumerate(said) if name in said[:i]]:
+        raise Unfit(choice, f"{twice[0]} is said twice")
 
 
 def seeds_of(results: Results, arm: str, column: str) -> dict[int, float]:
@@ -189,9 +194,26 @@ def own_rows(
     for name in names:
         trials = results.trials(kind, name)
         cells = [metric_cell(trials, metric, marks[metric].get(name, ""), notes) for metric in of.metrics]
+        if kind == "baseline":
+            cells = [_above(results, metric, cell, notes) for metric, cell in zip(of.metrics, cells, strict=True)]
         cells += [cost_cell(trials, cost) for cost in of.costs]
         rows.append(row_of(results, kind, name, of.heads, [*cells, seeds_cell(trials, notes)]))
     return tuple(rows)
+
+
+def unbeaten(results: Results, metric: Metric, mean: float) -> bool:
+    """Whether the mean of no arm is better than this one, of a metric that has a better direction and an arm with a number."""
+    sign = {"higher": 1.0, "lower": -1.0}.get(metric.better, 0.0)
+    arms = [summary(results.trials("arm", name)[metric.column]) for name in results.arms]
+    known = [sign * arm.mean for arm in arms if arm.n]
+    return bool(sign and known) and sign * mean >= max(known)
+
+
+def _above(results: Results, metric: Metric, cell: Cell, notes: Notes) -> Cell:
+    """A baseline's cell, with a footnote where no arm is better."""
+    if cell.found is None or not cell.found.n or not unbeaten(results, metric, cell.found.mean):
+        return cell
+    return cell._replace(notes=cell.notes + notes.mark("the mean of no arm is better than this baseline"))
 
 
 def _label(said: Any) -> str:
@@ -223,8 +245,9 @@ def _silent(trials: pd.DataFrame, metric: Metric) -> str:
 
 
 def cost_cell(trials: pd.DataFrame, cost: str) -> Cell:
-    """What an arm costs: of a measured cost the mean over seeds."""
-    found = summary(trials[cost].dropna().astype(float))
+    """What an arm costs: of a measured cost the mean over the trials that are trained; others have spent a part of it."""
+    spent = trials[trials["status"].isin(TRAINED)] if cost in METERED else trials
+    found = summary(spent[cost].dropna().astype(float))
     whose = (str(trials["kind"].iloc[0]), str(trials["arm"].iloc[0]))
     if not found.n:
         return Cell("", hole=True, hover="not measured" if cost in METERED else "not known", whose=whose)

@@ -40,10 +40,10 @@ def comparison(
     notes, of = Notes(), Measured(heads_of(results), chosen(results, metrics), costs)
     ours, theirs = own_columns(results, of, notes), _columns(paper, cited, notes)
     at = len(of.metrics)
-    blocks = [Block("", _beside(own_rows(results, "arm", chosen_arms(results, arms), of, notes), cited, at))]
+    blocks = [Block("", _beside(own_rows(results, "arm", chosen_arms(results, arms), of, notes), cited, at, notes))]
     if baselines:
         rows = own_rows(results, "baseline", results.baselines, of, notes)
-        blocks.append(Block("Baselines", _beside(rows, cited, at)))
+        blocks.append(Block("Baselines", _beside(rows, cited, at, notes)))
     shown = {row.name for block in blocks for row in block.rows}
     others = [_other(row, cited, of, notes) for row in cited.rows if row.ours not in shown]
     blocks.append(Block(f"As published: {paper}, {cited.source}", tuple(others)))
@@ -91,12 +91,19 @@ def _columns(paper: str, cited: CitedTable, notes: Notes) -> list[Column]:
     ]  # fmt: skip
 
 
-def _beside(rows: Sequence[Row], cited: CitedTable, at: int) -> tuple[Row, ...]:
-    """Rows of ours with what was published of each between the metrics and the costs."""
+def _beside(rows: Sequence[Row], cited: CitedTable, at: int, notes: Notes) -> tuple[Row, ...]:
+    """Rows of ours with what was published of each between the metrics and the costs; where the name of ours does not say of
+    what, a footnote does."""
     known = {row.ours: row for row in cited.rows}
-    return tuple(
-        row._replace(cells=(*row.cells[:at], *_numbers(known.get(row.name), cited), *row.cells[at:])) for row in rows
-    )
+    found = []
+    for row in rows:
+        theirs = known.get(row.name)
+        cells = _numbers(theirs, cited)
+        if theirs and theirs.title not in row.name:
+            marks = notes.mark(f"{row.name}: as published of {theirs.title}")
+            cells = [cell if cell.hole else cell._replace(notes=marks) for cell in cells]
+        found.append(row._replace(cells=(*row.cells[:at], *cells, *row.cells[at:])))
+    return tuple(found)
 
 
 def _other(row: CitedRow, cited: CitedTable, of: Measured, notes: Notes) -> Row:

@@ -1,9 +1,10 @@
 """Learning curves of every stage that the arms went through."""
 
 from omnitok.exhibits import figures
-from omnitok.exhibits.contract import Picture, Pieces
+from omnitok.exhibits.contract import Picture, Pieces, Unfit
 from omnitok.results import Results
 from omnitok.results.collect import series
+from omnitok.spec import near
 
 QUANTITIES = ("train/loss", "val/psnr", "val/psnr_clips")
 
@@ -11,9 +12,11 @@ QUANTITIES = ("train/loss", "val/psnr", "val/psnr_clips")
 def curves(results: Results, *, quantities: tuple[str, ...] = QUANTITIES, caption: str = "") -> Pieces:
     """A column a stage, a row a quantity, a curve an arm; a stage that arms share is drawn once.
 
-    quantities: which of what training records, as train/loss.
+    quantities: which of what training records, as train/loss; one that no run has is refused where all runs are done.
     caption: in place of what is usually said.
     """
+    if quantities != QUANTITIES:
+        _known(results, quantities)
     names = list(dict.fromkeys(name for name, _ in series(results.sweep).values()))
     places = _places(results)
     found = results.curves(quantities)
@@ -27,6 +30,19 @@ def curves(results: Results, *, quantities: tuple[str, ...] = QUANTITIES, captio
         said += f"; {most} curves are too many to be named"
     said = caption or f"{said}. A stage that arms share is drawn once."
     return Pieces.of(Picture("curves", figure, said) if figure else None)
+
+
+def _known(results: Results, quantities: tuple[str, ...]) -> None:
+    """Raises Unfit for what no run has recorded; of a run that goes on nobody knows it yet."""
+    if not quantities:
+        raise Unfit("quantities", f"say at least one, or leave it out for {', '.join(QUANTITIES)}")
+    if (results.rows["status"] != "done").any():
+        return
+    found = results.curves(quantities)["quantity"].unique()
+    for name in quantities:
+        if name not in found:
+            known = sorted(results.curves()["quantity"].unique())
+            raise Unfit("quantities", f"no run has recorded {name}{near(name, known)}")
 
 
 def _places(results: Results) -> dict[str, int]:

@@ -52,7 +52,7 @@ def deltas(
     caption: str = "",
 ) -> Pieces:
     """A block a metric, a row an arm: its mean, its difference from the base with interval, effect size, and corrected p value.
-    Nothing where no arm is known yet, or nothing is measured.
+    Nothing where the base or every arm has no trials yet, or nothing is measured.
 
     base: the arm that others are held against; where none is said, the experiment itself, else the first arm.
     metrics: which, as photos/psnr, or psnr where one evaluation has it; all where none is said.
@@ -61,7 +61,7 @@ def deltas(
     test: t or sign_flip, of a mean difference of 0.
     caption: in place of the sweep's name.
     """
-    against = chosen_arms(results, (base,), "base")[0] if base else results.base
+    against = next(iter(chosen_arms(results, (base,), "base")), None) if base else results.base
     if against is None or not results.metrics:
         return Pieces()
     names = [name for name in chosen_arms(results, arms) if name != against]

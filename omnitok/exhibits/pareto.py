@@ -14,6 +14,7 @@ from omnitok.exhibits.contract import Picture, Pieces, Unfit
 from omnitok.exhibits.figures import COLOURS, STYLE
 from omnitok.results import Metric, Results
 from omnitok.results.statistics import Summary, summary
+from omnitok.spec import near
 
 WIDE, HIGH, BELOW, LEFT = 3.4, 2.5, 0.5, 0.65  # inches: a panel, below it, left of it
 LINE, LETTER = 0.14, 0.062  # inches between two names, of a letter of one
@@ -84,6 +85,9 @@ def _across(results: Results, name: str) -> Axis:
     """Raises Unfit."""
     if name in COSTS:
         return axis(results, name, "x")
+    if not any(name in (metric.column, metric.label) for metric in results.metrics):
+        known = [*COSTS, *(metric.column for metric in results.metrics)]
+        raise Unfit("x", f"{name} is no cost and no metric{near(name, known)}")
     of = one_metric(results, name, "x")
     return Axis(
         of.column, titled(of).removesuffix(" ↑").removesuffix(" ↓"), results.rows[of.column], (), of.better, True

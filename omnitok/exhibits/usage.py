@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from omnitok.exhibits.axes import short
 from omnitok.exhibits.cells import chosen_arms, chosen_evaluations
-from omnitok.exhibits.contract import Picture, Pieces
+from omnitok.exhibits.contract import Picture, Pieces, Unfit
 from omnitok.exhibits.figures import STYLE
 from omnitok.results import Results
+from omnitok.spec import near
 
 METRIC: Final = "codebook_usage"
 UNUSED: Final = "unused"
@@ -57,6 +58,10 @@ def usage(
     names, found = chosen_arms(results, arms), results.details(METRIC)
     names = names if arms else names[:MOST]
     wanted = chosen_evaluations(results, evaluations)
+    having = [metric.evaluation for metric in results.metrics if metric.label == METRIC]
+    for name in evaluations:
+        if name not in having:
+            raise Unfit("evaluations", f"{name} does not measure {METRIC}{near(name, having)}")
     panels = {name: some for name in wanted if (some := bars(found[found["evaluation"] == name], names))}
     if not panels:
         return Pieces()

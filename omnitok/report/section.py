@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from omnitok import provenance, runs
-from omnitok.exhibits.cells import WORDS
+from omnitok.exhibits.cells import WORDS, unbeaten
 from omnitok.exhibits.claims import Verdict, answer, verdicts
 from omnitok.exhibits.contract import Piece
 from omnitok.exhibits.numbers import count, duration
@@ -64,11 +64,15 @@ class Section(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a report says of a section beside its sweep: a title in place of the sweep's name, words, exhibits that were made."""
+    """What a report says of a section beside its sweep: a title in place of the sweep's name, words, exhibits that were made.
+
+    ``file``: the report file, where there is one.
+    """
 
     title: str = ""
     text: str = ""
     pieces: tuple[Piece, ...] = ()
+    file: str = ""
 
 
 NOTHING: Final = Asked()
@@ -85,12 +89,12 @@ def section(
     found, question = verdicts(results), str(sweep.said["question"])
     return Section(
         title=asked.title or results.name, slug=results.slug, text=asked.text,
-        banner=(*banner(sweep, known), *_going(sweep, results.rows), *notices), question=question, answer=answer(question, found),
+        banner=(*banner(sweep, known), *_going(sweep, results.rows), *_unbeaten(results), *notices), question=question, answer=answer(question, found),
         progress=_progress(sweep, results.rows), scale=_scale(results.rows), verdicts=tuple(found),
         metrics=results.metrics, pieces=asked.pieces, holes=tuple(_holes(sweep, results.rows)),
         details=behind(results, pages),
         protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(results)),
-        commands=commands(sweep, known), notices=tuple(sweep.plan.get("notices", ())), frame=results.rows,
+        commands=commands(sweep, known, asked.file), notices=tuple(sweep.plan.get("notices", ())), frame=results.rows,
         suggestions=results.searches.trials if results.searches else None,
     )  # fmt: skip
 
@@ -130,8 +134,17 @@ def _going(sweep: Sweep, frame: pd.DataFrame) -> Iterable[str]:
         yield f"{', '.join(searching)} still had to be searched when this was rendered"
 
 
-def commands(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
-    """What to type to have the same runs and the same report again."""
+def _unbeaten(results: Results) -> Iterable[str]:
+    """Which baselines no arm beats: what was learned is then no better than what takes no learning."""
+    for name in results.baselines:
+        trials = results.trials("baseline", name)
+        means = [(metric, trials[metric.column].mean()) for metric in results.metrics]
+        if found := [metric.column for metric, mean in means if unbeaten(results, metric, mean)]:
+            yield f"no arm is better than the baseline {name} on {', '.join(found)} (means over seeds)"
+
+
+def commands(sweep: Sweep, known: Mapping[str, Stage], file: str = "") -> tuple[str, ...]:
+    """What to type to have the same runs and the same report again. ``file``: the report file that asks for it."""
     commits = _tally(stage.provenance.get("commit") for stage in known.values() if stage.provenance)
     checkout = [f"git checkout {next(iter(commits))}"] if len(commits) == 1 and "none" not in commits else []
     what = " ".join([shlex.quote(sweep.said["file"]), *(f"--set {shlex.quote(said)}" for said in sweep.said["set"])])
@@ -141,7 +154,7 @@ def commands(sweep: Sweep, known: Mapping[str, Stage]) -> tuple[str, ...]:
         *checkout,
         *preparations(sweep, known),
         f"omnitok launch {what}",
-        f"omnitok report {what}",
+        f"omnitok report {shlex.quote(file) if file else what}",
         *([kept] if lacks else []),
     )
 
@@ -150,8 +163,15 @@ def _uncommitted(sweep: Sweep, commit: str) -> list[str]:
     """The files of a launch that a commit does not have as they were then."""
     if not (sweep.stored / TEXTS).exists():
         return []
-    texts = runs.read_json(sweep.stored / TEXTS)["texts"]
-    return [Path(name).name for name, text in texts.items() if not provenance.committed(commit, Path(name), text)]
+    kept = runs.read_json(sweep.stored / TEXTS)
+    found = []
+    for name, text in kept["texts"].items():
+        file = Path(name)
+        said = file.relative_to(kept["folder"]) if file.is_relative_to(kept.get("folder", file)) else Path(file.name)
+        there = file if file.parent.is_dir() else Path.cwd() / said  # the checkout that it was launched from may be gone
+        if not provenance.committed(commit, there, text):
+            found.append(str(said))
+    return found
 
 
 def _tally(values: Iterable[Any]) -> dict[str, int]:
