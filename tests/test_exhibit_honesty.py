@@ -141,7 +141,7 @@ def test_a_caption_says_the_interaction_and_which_arms_are_not_in_it(tmp_path: P
         sweep.values[arm, seed]["photos/psnr"] = place[arm] + (0.1 * seed if arm == "fsq+progressive" else 0.0)
     piece = figure(interactions(gathered(sweep.write()), metric="photos/psnr"))
     assert (
-        " The interaction of quantizer and schedule, fsq less vq at progressive and that at joint taken off, is 3.10 dB "
+        " The interaction of quantizer and schedule, (fsq − vq) at progressive less (fsq − vq) at joint, is 3.10 dB "
         "(95 % interval 2.85 to 3.35, n = 3 seeds)."
     ) in piece.caption
     for seed in sweep.seeds:

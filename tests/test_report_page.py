@@ -410,7 +410,7 @@ def test_a_film_of_odd_sides_or_grey_is_made_and_a_strip_of_other_frames_refused
 def test_clips_of_what_does_not_move_or_is_not_there_are_refused(done: tuple[Synthetic, Path]) -> None:
     with pytest.raises(Unfit, match=r"photos is of pictures, which do not move \(of videos: clips\)"):
         clips(gathered(done[0].stored), evaluations=("photos",))
-    with pytest.raises(Unfit, match="did you mean clips"):
+    with pytest.raises(Unfit, match="did you mean 'clips'"):
         clips(gathered(done[0].stored), evaluations=("clps",))
     (piece,) = clips(gathered(done[0].stored), arms=("fsq+joint",), caption="Look.")
     assert isinstance(piece, Clips)

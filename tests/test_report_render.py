@@ -299,7 +299,7 @@ def test_a_sweep_that_is_not_in_the_commit_of_its_runs_is_said_to_be_kept(tmp_pa
     texts = {str(tmp_path / "mine.yaml"): "question: which?\n", str(tmp_path / "tiny.yaml"): "stages: {}\n"}
     for name, text in texts.items():
         Path(name).write_text(text)
-    runs.write_json(sweep.stored / TEXTS, {"texts": texts})
+    runs.write_json(sweep.stored / TEXTS, {"folder": str(tmp_path), "texts": texts})
 
     def git(*words: str) -> str:
         who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
@@ -323,6 +323,26 @@ def test_a_sweep_that_is_not_in_the_commit_of_its_runs_is_said_to_be_kept(tmp_pa
     assert section(gathered(sweep.stored)).commands[-1] != last
 
 
+def test_what_was_launched_from_a_checkout_that_is_gone_is_looked_for_in_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Synthetic(tmp_path / "runs")
+    sweep.write()
+    gone, asked = tmp_path / "gone", list[Path]()
+    names = ("sweeps/x.yaml", "experiments/x.yaml")
+    runs.write_json(sweep.stored / TEXTS, {"folder": str(gone), "texts": {str(gone / name): name for name in names}})
+
+    def committed(_: str, file: Path, text: str) -> bool:
+        asked.append(file)
+        return text == "sweeps/x.yaml"
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("omnitok.provenance.committed", committed)
+    last = section(gathered(sweep.stored)).commands[-1]
+    assert asked == [tmp_path / name for name in sorted(names)]
+    assert "has no experiments/x.yaml as launched" in last
+
+
 def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
     sweeps = {name: Synthetic(tmp_path / name / "runs", seeds=(0,)) for name in ("one", "two")}
     for name, sweep in sweeps.items():
@@ -342,6 +362,9 @@ def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "tables" / "two-ablation.tex").exists()
     assert len(pd.read_csv(tmp_path / "out" / "data" / "two-ablation-2.csv").filter(like="/psnr").columns) == 4
     assert len(list((tmp_path / "out" / "figures").glob("one-*.png"))) == 4
+    told = (tmp_path / "out" / "report.md").read_text()
+    assert told.count(f"- `omnitok report {paper}`") == 2  # what makes this page, not one of each sweep
+    assert "omnitok report sweeps/" not in told
 
 
 def test_a_paper_that_is_said_wrongly_is_refused_with_every_fault(tmp_path: Path) -> None:
@@ -383,7 +406,7 @@ def test_what_does_not_fit_its_sweep_is_refused_at_its_line(tmp_path: Path) -> N
         render_paper(read_paper(paper), [sweep.stored], tmp_path / "out")
     said = str(refusal.value).splitlines()
     assert said[0].endswith("p.yaml:5: sections[0].show[0].metrics: nothing is measured that is called photos/pnsr; did you mean "
-                            "photos/psnr? (known: photos/psnr, photos/ssim, photos/usage, clips/psnr)")  # fmt: skip
+                            "'photos/psnr'? (known: photos/psnr, photos/ssim, photos/usage, clips/psnr)")  # fmt: skip
     assert "p.yaml:6: sections[0].show[1].metrics: several evaluations have psnr" in said[1]
-    assert "p.yaml:7: sections[0].show[2].evaluations: no evaluation is called foto; did you mean photos?" in said[2]
+    assert "p.yaml:7: sections[0].show[2].evaluations: no evaluation is called foto; did you mean 'photos'?" in said[2]
     assert "p.yaml:8: sections[0].show[3].arms: no arm is called vq" in said[3]

@@ -136,7 +136,7 @@ def _in_words(panel: Panel, of: Metric) -> str:
     amount = with_unit(by_spread(found.mean, interval.high - interval.low if interval else None), of.unit)
     ends = f"95 % interval {as_range(interval)}, " if interval else ""
     return (
-        f" The interaction of {panel.x.title} and {by.title}, {c} less {a} at {d} and that at {b} taken off, is {amount} "
+        f" The interaction of {panel.x.title} and {by.title}, ({c} − {a}) at {d} less ({c} − {a}) at {b}, is {amount} "
         f"({ends}n = {counted(found.n, 'seed')})."
     )
 
