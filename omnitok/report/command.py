@@ -112,7 +112,7 @@ def _made(meant: Meant, known: Mirror | None, pages: Mapping[str, str] = NOWHERE
 def _section(asked: Read, i: int, found: Results, pages: Mapping[str, str]) -> Section:
     part = asked.paper.sections[i]
     pieces = pieces_of(found, part.show, asked.said, ("sections", i, "show"))
-    return section(found, Asked(part.title, part.text, pieces), unmeasured(found.sweep.stored), pages)
+    return section(found, Asked(part.title, part.text, pieces, asked.called), unmeasured(found.sweep.stored), pages)
 
 
 def _edited(folder: Path) -> list[str]:

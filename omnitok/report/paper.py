@@ -46,12 +46,23 @@ class Paper(BaseModel):
 
 
 class Read(NamedTuple):
-    """A report file, the sweep file of each section, the text with its marks, and the folder that it lies in."""
+    """What a report file says, the sweep file of each section, the text with its marks, and the file."""
 
     paper: Paper
     files: tuple[Path, ...]
     said: Any
-    folder: Path
+    file: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.file.parent
+
+    @property
+    def called(self) -> str:
+        """How it is named on the command line here."""
+        whole, here = self.file.resolve(), Path.cwd().resolve()
+        return str(whole.relative_to(here) if whole.is_relative_to(here) else self.file)
 
 
 def paper_schema() -> dict[str, Any]:
@@ -83,7 +94,7 @@ def read_paper(path: Path) -> Read:
             faults.append(Fault(where, name, f"{part.sweep} has a section already; show: takes any number of exhibits"))
     if faults:
         raise SpecError(faults)
-    return Read(paper, files, said, path.parent)
+    return Read(paper, files, said, path)
 
 
 def usual() -> tuple[Spec, ...]:
