@@ -201,19 +201,19 @@ def own_rows(
     return tuple(rows)
 
 
-def unbeaten(results: Results, metric: Metric, mean: float) -> bool:
-    """Whether the mean of no arm is better than this one, of a metric that has a better direction and an arm with a number."""
+def above_arms(results: Results, metric: Metric, mean: float) -> bool:
+    """Whether this is better than the mean of every arm, of a metric that has a better direction and an arm with a number."""
     sign = {"higher": 1.0, "lower": -1.0}.get(metric.better, 0.0)
     arms = [summary(results.trials("arm", name)[metric.column]) for name in results.arms]
     known = [sign * arm.mean for arm in arms if arm.n]
-    return bool(sign and known) and sign * mean >= max(known)
+    return bool(sign and known) and sign * mean > max(known)
 
 
 def _above(results: Results, metric: Metric, cell: Cell, notes: Notes) -> Cell:
-    """A baseline's cell, with a footnote where no arm is better."""
-    if cell.found is None or not cell.found.n or not unbeaten(results, metric, cell.found.mean):
+    """A baseline's cell, with a footnote where it is better than every arm."""
+    if cell.found is None or not cell.found.n or not above_arms(results, metric, cell.found.mean):
         return cell
-    return cell._replace(notes=cell.notes + notes.mark("the mean of no arm is better than this baseline"))
+    return cell._replace(notes=cell.notes + notes.mark("this baseline is better than the mean of every arm"))
 
 
 def _label(said: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from omnitok import provenance, runs
-from omnitok.exhibits.cells import WORDS, unbeaten
+from omnitok.exhibits.cells import WORDS, above_arms
 from omnitok.exhibits.claims import Verdict, answer, verdicts
 from omnitok.exhibits.contract import Piece
 from omnitok.exhibits.numbers import count, duration
@@ -89,7 +89,7 @@ def section(
     found, question = verdicts(results), str(sweep.said["question"])
     return Section(
         title=asked.title or results.name, slug=results.slug, text=asked.text,
-        banner=(*banner(sweep, known), *_going(sweep, results.rows), *_unbeaten(results), *notices), question=question, answer=answer(question, found),
+        banner=(*banner(sweep, known), *_going(sweep, results.rows), *_above_arms(results), *notices), question=question, answer=answer(question, found),
         progress=_progress(sweep, results.rows), scale=_scale(results.rows), verdicts=tuple(found),
         metrics=results.metrics, pieces=asked.pieces, holes=tuple(_holes(sweep, results.rows)),
         details=behind(results, pages),
@@ -134,13 +134,13 @@ def _going(sweep: Sweep, frame: pd.DataFrame) -> Iterable[str]:
         yield f"{', '.join(searching)} still had to be searched when this was rendered"
 
 
-def _unbeaten(results: Results) -> Iterable[str]:
-    """Which baselines no arm beats: what was learned is then no better than what takes no learning."""
+def _above_arms(results: Results) -> Iterable[str]:
+    """Which baselines are better than every arm, in what: a best arm is then the best of what was trained, and no more."""
     for name in results.baselines:
         trials = results.trials("baseline", name)
         means = [(metric, trials[metric.column].mean()) for metric in results.metrics]
-        if found := [metric.column for metric, mean in means if unbeaten(results, metric, mean)]:
-            yield f"no arm is better than the baseline {name} on {', '.join(found)} (means over seeds)"
+        if found := [metric.column for metric, mean in means if above_arms(results, metric, mean)]:
+            yield f"the baseline {name} is better than the mean of every arm on {', '.join(found)}"
 
 
 def commands(sweep: Sweep, known: Mapping[str, Stage], file: str = "") -> tuple[str, ...]:
