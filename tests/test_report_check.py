@@ -146,7 +146,7 @@ def test_claims_that_were_edited_since_are_told_though_nobody_launched_them(
     sweep.say(path=str(tmp_path / "x.yaml"))
     monkeypatch.setattr("omnitok.report.command.read_sweep", lambda *_: Asked)
     monkeypatch.setattr("omnitok.report.command.unmeasured", lambda _: [])
-    assert "sweeps/quickstart.yaml has another claims by now" in check_report("quickstart", out=out)
+    assert "sweeps/quickstart.yaml has other claims by now" in check_report("quickstart", out=out)
 
 
 def test_a_report_of_several_sweeps_tells_whose_number_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -365,6 +365,8 @@ def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
     told = (tmp_path / "out" / "report.md").read_text()
     assert told.count(f"- `omnitok report {paper}`") == 2  # what makes this page, not one of each sweep
     assert "omnitok report sweeps/" not in told
+    heads = [line for line in told.splitlines() if line.startswith("#")]
+    assert heads[:3] == ["# Both &lt;b&gt;", "## one", "### Claims"] and "## The second" in heads
 
 
 def test_a_paper_that_is_said_wrongly_is_refused_with_every_fault(tmp_path: Path) -> None:

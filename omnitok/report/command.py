@@ -122,7 +122,8 @@ def _edited(folder: Path) -> list[str]:
     if path is None or not path.is_file() or (asked := read_sweep(path, kept["set"])).digest != kept["digest"]:
         return []
     now = {"question": asked.file.question, "claims": [claim.model_dump() for claim in asked.file.claims]}
-    return [f"{kept['file']} has another {key} by now" for key, value in now.items() if kept[key] != value]
+    said = {"question": "another question", "claims": "other claims"}
+    return [f"{kept['file']} has {said[key]} by now" for key, value in now.items() if kept[key] != value]
 
 
 def _unreachable(root: Path, folders: Sequence[Path]) -> Mirror | None:
