@@ -165,6 +165,21 @@ def test_a_published_row_beside_ours_is_named_where_ours_does_not_say_it(tmp_pat
     assert not row(table, "vq+progressive").cells[at].notes
 
 
+def test_a_published_row_may_name_a_label_and_stands_beside_each_arm_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "source: A paper\ntables:\n  t:\n    source: table 1\n"
+        "    columns: {fid: {title: rFID, metric: rfid, better: lower, protocol: theirs}}\n"
+        "    rows: [{name: jointly, ours: joint, values: {fid: 1.5}}, {name: mine, ours: fsq+joint, values: {fid: 2.5}}, "
+        "{name: other, ours: lfq, values: {fid: 3.5}}]\n"
+    )
+    table = only(comparison(gathered(bare(tmp_path / "runs").write(), None, tmp_path), published="p.yaml"))
+    at = [column.full for column in table.columns].index("published fid")
+    arms = ("vq+joint", "vq+progressive", "fsq+joint")
+    assert [row(table, arm).cells[at].number for arm in arms] == [1.5, None, 2.5], "a name goes before a label"
+    assert said(table, row(table, "vq+joint").cells[at]) == ["vq+joint: as published of jointly"]
+    assert [one.name for one in table.rows if one.kind == "published"] == ["other"]
+
+
 @pytest.mark.parametrize(
     ("exhibit", "choices", "choice", "sentence"),
     [

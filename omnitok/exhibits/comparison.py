@@ -1,6 +1,6 @@
 """The main comparison: ours beside what others published, each published number marked and sourced."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated
 
@@ -39,13 +39,14 @@ def comparison(
     paper, cited = _cited(results, published, table, columns)
     notes, of = Notes(), Measured(heads_of(results), chosen(results, metrics), costs)
     ours, theirs = own_columns(results, of, notes), _columns(paper, cited, notes)
-    at = len(of.metrics)
-    blocks = [Block("", _beside(own_rows(results, "arm", chosen_arms(results, arms), of, notes), cited, at, notes))]
+    at, known = len(of.metrics), _corresponding(results, cited)
+    rows = own_rows(results, "arm", chosen_arms(results, arms), of, notes)
+    blocks = [Block("", _beside(rows, known, cited, at, notes))]
     if baselines:
         rows = own_rows(results, "baseline", results.baselines, of, notes)
-        blocks.append(Block("Baselines", _beside(rows, cited, at, notes)))
-    shown = {row.name for block in blocks for row in block.rows}
-    others = [_other(row, cited, of, notes) for row in cited.rows if row.ours not in shown]
+        blocks.append(Block("Baselines", _beside(rows, known, cited, at, notes)))
+    shown = [known[row.name] for block in blocks for row in block.rows if row.name in known]
+    others = [_other(row, cited, of, notes) for row in cited.rows if row not in shown]
     blocks.append(Block(f"As published: {paper}, {cited.source}", tuple(others)))
     said = (
         f"{caption or results.name}: mean ± standard deviation over seeds, beside what is published in {paper}, {cited.source}: "
@@ -91,10 +92,20 @@ def _columns(paper: str, cited: CitedTable, notes: Notes) -> list[Column]:
     ]  # fmt: skip
 
 
-def _beside(rows: Sequence[Row], cited: CitedTable, at: int, notes: Notes) -> tuple[Row, ...]:
+def _corresponding(results: Results, cited: CitedTable) -> dict[str, CitedRow]:
+    """{arm or baseline: the published row that names it, else the first that names one of its labels}."""
+    named = {row.ours: row for row in cited.rows if row.ours}
+    ours = {name: (name, *labels.values()) for name, labels in results.arms.items()}
+    ours |= {name: (name,) for name in results.baselines if name not in ours}
+    first = {name: next((word for word in words if word in named), "") for name, words in ours.items()}
+    return {name: named[word] for name, word in first.items() if word}
+
+
+def _beside(
+    rows: Sequence[Row], known: Mapping[str, CitedRow], cited: CitedTable, at: int, notes: Notes
+) -> tuple[Row, ...]:
     """Rows of ours with what was published of each between the metrics and the costs; where the name of ours does not say of
     what, a footnote does."""
-    known = {row.ours: row for row in cited.rows}
     found = []
     for row in rows:
         theirs = known.get(row.name)

@@ -37,7 +37,7 @@ class CitedColumn(BaseModel):
 
 
 class CitedRow(BaseModel):
-    """What was published of one method. ``ours``: the arm or baseline of a sweep that it corresponds to; ``type``: its kind, in
+    """What was published of one method. ``ours``: the arm or baseline of a sweep that it corresponds to, or the label of one of its factors; ``type``: its kind, in
     the paper's words; ``values`` may lack columns."""
 
     model_config = STRICT
