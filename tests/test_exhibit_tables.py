@@ -211,9 +211,9 @@ quantizer & schedule & mean & difference & 95 \% interval & g & p & n \\
 \midrule
 \multicolumn{8}{l}{\textit{photos/psnr in dB $\uparrow$}} \\
 vq & joint & 20.50 {\scriptsize $\pm$ 0.50}\textsuperscript{a} &  &  &  &  &  \\
-vq & progressive & 21.50 {\scriptsize $\pm$ 0.46} & +1.00 {\scriptsize $\pm$ 0.10} & 0.75 to 1.25 & +5.64 & 0.007* & 3 \\
+vq & progressive & 21.50 {\scriptsize $\pm$ 0.46} & +1.00 {\scriptsize $\pm$ 0.10} & 0.75 to 1.25 & +5.64 & 0.007{*} & 3 \\
 fsq & joint & 20.60 {\scriptsize $\pm$ 0.56} & +0.10 {\scriptsize $\pm$ 0.10} & $-$0.15 to 0.35 & +0.56 & 0.225 & 3 \\
-fsq & progressive & 22.53 {\scriptsize $\pm$ 0.61} & +2.03 {\scriptsize $\pm$ 0.15} & 1.65 to 2.41 & +7.51 & 0.006* & 3 \\
+fsq & progressive & 22.53 {\scriptsize $\pm$ 0.61} & +2.03 {\scriptsize $\pm$ 0.15} & 1.65 to 2.41 & +7.51 & 0.006{*} & 3 \\
 """,
         r"""
 
