@@ -123,6 +123,9 @@ def test_of_a_metric_whose_lower_is_better_the_lower_arm_wins() -> None:
     found = verdict(BETTER | {"metric": "lpips"}, data, FACTORS, [PSNR, LPIPS])
     assert found.status == "supported"
     assert found.difference == pytest.approx(0.1)
+    turned = two([0.30, 0.20, 0.31], [0.20, 0.30, 0.20]).rename(columns={"photos/psnr": "photos/lpips"})
+    open_ = verdict(BETTER | {"metric": "lpips"}, turned, FACTORS, [LPIPS])
+    assert ": the improvement is −0.04 (95 % interval" in open_.finding, "B - A, so it must not be called a difference"
     neither = verdict(BETTER | {"metric": "lpips"}, data, FACTORS, [LPIPS._replace(better="neither")])
     assert (neither.status, neither.reason) == ("inconclusive", "no direction of this metric is better")
 

@@ -189,14 +189,15 @@ def _finding(claim: Mapping[str, Any], metric: Metric, found: Summary, status: S
         return statement
     wide, (a, b) = found.interval(0.95), labels(claim)
     seeds = f"n = {found.n} {'seed' if found.n == 1 else 'seeds'}"
+    what = "improvement" if directed(claim) and metric.better == "lower" else "difference"  # the first is B - A there
     if wide is None:
-        return f"{statement}: the difference is {with_unit(f'{found.mean:.4g}', metric.unit)} ({seeds})"
+        return f"{statement}: the {what} is {with_unit(f'{found.mean:.4g}', metric.unit)} ({seeds})"
     if status == "inconclusive" or not directed(claim):
         amount = by_spread(found.mean, wide.high - wide.low)
         narrow = found.interval(0.90) if status == "supported" else None
         decided = f"90 % interval {as_range(narrow)}, " if narrow else ""  # two one-sided tests at 5 % each
         numbers = f"({decided}95 % interval {as_range(wide)}, {seeds})"
-        return f"{statement}: the difference is {with_unit(amount, metric.unit)} {numbers}"
+        return f"{statement}: the {what} is {with_unit(amount, metric.unit)} {numbers}"
     direction, ends = ("better", wide) if found.mean > 0 else ("worse", Interval(-wide.high, -wide.low, wide.level))
     amount = by_spread(abs(found.mean), wide.high - wide.low)
     numbers = f"(95 % interval {as_range(ends)}, {seeds})"
