@@ -191,6 +191,8 @@ def test_a_published_row_may_name_a_label_and_stands_beside_each_arm_that_has_it
         ("interactions", {"factors": ("schedule", "schedule")}, "factors", "an interaction is between two factors"),
         ("ablation", {"metrics": ("photos/ssim", "ssim")}, "metrics", "photos/ssim is said twice"),
         ("ablation", {"arms": ("vq+joint", "vq+joint")}, "arms", "vq+joint is said twice"),
+        ("ablation", {"costs": ("hours", "hours")}, "costs", "hours is said twice"),
+        ("parallel", {"axes": ("quantizer", "model.quantizer")}, "axes", "model.quantizer is said twice"),
         ("gallery", {"evaluations": ("clips", "clips")}, "evaluations", "clips is said twice"),
         ("importance", {"axes": ("notes",)}, "axes", "notes is no factor, cost or choice"),
     ],

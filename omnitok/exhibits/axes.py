@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from omnitok.exhibits.cells import COSTS, METERED, cost_column, one_metric
+from omnitok.exhibits.cells import COSTS, METERED, cost_column, once, one_metric
 from omnitok.exhibits.contract import Unfit
 from omnitok.exhibits.figures import legible
 from omnitok.exhibits.numbers import count
@@ -113,6 +113,7 @@ def tried(results: Results, metric: str, axes: Sequence[str], choice: str = "axe
         return None
     known = frame[frame[of.column].notna()]
     made = [axis(results, name, choice) for name in axes or results.factors]
+    once([one.path for one in made], choice)
     kept = _told_apart([one._replace(values=one.values[known.index]) for one in made])
     y = known[of.column].astype(float)
     return Tried(kept, y, titled(of), of.better, known["arm"], known["seed"], "arms") if len(known) else None

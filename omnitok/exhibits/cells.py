@@ -55,7 +55,7 @@ def chosen(results: Results, said: Sequence[str], choice: str = "metrics") -> tu
     Raises Unfit with what there is.
     """
     found = tuple(one_metric(results, name, choice) for name in said)
-    _once([metric.column for metric in found], choice)
+    once([metric.column for metric in found], choice)
     return found or results.metrics
 
 
@@ -75,7 +75,7 @@ def chosen_arms(results: Results, said: Sequence[str], choice: str = "arms") -> 
     for name in said:
         if name not in known:
             raise Unfit(choice, f"no arm is called {name}{near(name, known)}")
-    _once(said, choice)
+    once(said, choice)
     return tuple(name for name in said or results.arms if name in results.arms)
 
 
@@ -84,7 +84,7 @@ def chosen_evaluations(results: Results, said: Sequence[str], choice: str = "eva
     for name in said:
         if name not in results.evaluations:
             raise Unfit(choice, f"no evaluation is called {name}{near(name, results.evaluations)}")
-    _once(said, choice)
+    once(said, choice)
     return tuple(said) or results.evaluations
 
 
@@ -98,8 +98,8 @@ def one_factor(results: Results, name: str, choice: str) -> str:
     return found[0]
 
 
-def _once(said: Sequence[str], choice: str) -> None:
-    """Raises Unfit where a column or row would stand there twice."""
+def once(said: Sequence[str], choice: str) -> None:
+    """Raises Unfit where a column, row or axis would stand there twice."""
     if twice := [name for i, name in enumerate(said) if name in said[:i]]:
         raise Unfit(choice, f"{twice[0]} is said twice")
 
@@ -180,7 +180,8 @@ def row_of(
 
 
 def own_columns(results: Results, of: Measured, notes: Notes) -> tuple[Column, ...]:
-    """The columns of ``own_rows``."""
+    """The columns of ``own_rows``. Raises Unfit for a cost that is said twice."""
+    once(of.costs, "costs")
     columns = [metric_column(metric, notes) for metric in of.metrics]
     return (*columns, *(cost_column(cost, results, notes) for cost in of.costs), SEEDS)
 
