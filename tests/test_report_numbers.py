@@ -223,8 +223,10 @@ class Seeds(Results):
     """Of each arm one number a seed, in one column."""
 
     def __init__(self, column: str, arms: dict[str, dict[int, float]]) -> None:
-        said = [("arm", arm, seed, value) for arm, seeds in arms.items() for seed, value in seeds.items()]
-        self.rows = pd.DataFrame(said, columns=["kind", "arm", "seed", column])
+        self.said = {arm: pd.DataFrame(list(seeds.items()), columns=["seed", column]) for arm, seeds in arms.items()}
+
+    def trials(self, kind: str, name: str) -> pd.DataFrame:
+        return self.said[name]
 
 
 def marks(metric: Metric, **arms: dict[int, float]) -> dict[str, str]:

@@ -71,10 +71,13 @@ def learning_curves(curves: pd.DataFrame, looks: Looks, order: Order = MET) -> F
     A stage of more than ``BANDS`` curves has no bands, one of more than ``NAMED`` no names. ``curves``: as ``collect.curves`` gives it. None where there are none.
     """
     curves = curves[np.isfinite(curves["value"].astype(float))]
-    there = set(curves["stage"])
+    curves = curves.astype(
+        dict.fromkeys(("arm", "stage", "quantity"), "category")
+    )  # what is repeated is compared by number
+    there = set(curves["stage"].unique())
     stages, quantities = (
-        [one for one in order.stages or dict.fromkeys(curves["stage"]) if one in there],
-        sorted(set(curves["quantity"])),
+        [one for one in order.stages or curves["stage"].unique() if one in there],
+        sorted(curves["quantity"].unique()),
     )
     if not stages:
         return None
@@ -124,7 +127,7 @@ def _stage(
     panels: Sequence[Axes], curves: pd.DataFrame, order: Sequence[str], quantities: Sequence[str], looks: Looks
 ) -> int:
     """One column of panels and, below it, the names of the series in it; gives the lines that the names take."""
-    known, stage = dict.fromkeys(curves["arm"]), str(curves["stage"].iloc[0])
+    known, stage = dict.fromkeys(curves["arm"].unique()), str(curves["stage"].iloc[0])
     names = [name for name in order if name in known] or list(known)
     handles: dict[str, Any] = {}
     for panel, quantity in zip(panels, quantities, strict=True):

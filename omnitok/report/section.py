@@ -168,7 +168,9 @@ def _uncommitted(sweep: Sweep, commit: str) -> list[str]:
     for name, text in kept["texts"].items():
         file = Path(name)
         said = file.relative_to(kept["folder"]) if file.is_relative_to(kept["folder"]) else Path(file.name)
-        there = file if file.parent.is_dir() else Path.cwd() / said  # the checkout that it was launched from may be gone
+        there = (
+            file if file.parent.is_dir() else Path.cwd() / said
+        )  # the checkout that it was launched from may be gone
         if not provenance.committed(commit, there, text):
             found.append(str(said))
     return found

@@ -9,7 +9,7 @@ import pandas as pd
 
 from omnitok.results import collect
 from omnitok.results.cited import Cited, read_cited
-from omnitok.results.collect import Metric, Mirror, Stage, Sweep
+from omnitok.results.collect import ENDS, FIXED, Metric, Mirror, Stage, Sweep
 from omnitok.results.pictures import Shown, shown
 from omnitok.results.searched import Searches, searched
 from omnitok.spec import near
@@ -63,12 +63,15 @@ class Results:
         return next((name for name, labels in self.arms.items() if not labels), next(iter(self.arms), None))
 
     def trials(self, kind: str, name: str) -> pd.DataFrame:
-        """The rows of one arm or baseline."""
+        """The rows of one arm or baseline, without the columns of their choices and as plain objects: a frame of many columns and kinds is slow to divide."""
         return self._trials.get((kind, name), self.rows.iloc[:0])
 
     @functools.cached_property
     def _trials(self) -> dict[tuple[str, str], pd.DataFrame]:
-        return {(str(kind), str(name)): one for (kind, name), one in self.rows.groupby(["kind", "arm"], sort=False)}
+        measured = [f"{metric.column}{end}" for metric in self.metrics for end in ("", *(f" {side}" for side in ENDS))]
+        kept = [name for name in (*FIXED, *self.factors, *measured) if name in self.rows.columns]
+        groups = self.rows[kept].astype(object).groupby(["kind", "arm"], sort=False)
+        return {(str(kind), str(name)): one for (kind, name), one in groups}
 
     def curves(self, quantities: Collection[str] | None = None) -> pd.DataFrame:
         """Long form (arm, stage, seed, step, quantity, value); a stage that arms share stands there once."""
