@@ -347,6 +347,7 @@ def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
     sweeps = {name: Synthetic(tmp_path / name / "runs", seeds=(0,)) for name in ("one", "two")}
     for name, sweep in sweeps.items():
         sweep.name, sweep.pictures = name, name == "one"
+        sweep.claims = [CLAIM] if name == "one" else []
         sweep.write()
         (tmp_path / f"{name}.yaml").write_text("question: x\n")
     paper = tmp_path / "p.yaml"
@@ -359,6 +360,8 @@ def test_a_paper_combines_sweeps_under_one_title(tmp_path: Path) -> None:
     assert "Both <b>" in text
     assert "A. Author, B. Author" in text
     assert "The second" in text and "As one sees." in text
+    for said in (text, (tmp_path / "out" / "report.md").read_text(), (tmp_path / "out" / "paper.tex").read_text()):
+        assert "one: 1 inconclusive" in said, "how the claims of each section ended stands before all sections"
     assert (tmp_path / "out" / "tables" / "two-ablation.tex").exists()
     assert len(pd.read_csv(tmp_path / "out" / "data" / "two-ablation-2.csv").filter(like="/psnr").columns) == 4
     assert len(list((tmp_path / "out" / "figures").glob("one-*.png"))) == 4

@@ -2,16 +2,17 @@
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 import pandas as pd
 
 from omnitok import provenance, runs
 from omnitok.exhibits.cells import WORDS, above_arms
-from omnitok.exhibits.claims import Verdict, answer, verdicts
+from omnitok.exhibits.claims import Status, Verdict, answer, verdicts
 from omnitok.exhibits.contract import Piece
 from omnitok.exhibits.numbers import count, duration
 from omnitok.report.behind import Of, behind, short
@@ -56,6 +57,12 @@ class Section(NamedTuple):
     notices: tuple[str, ...]
     frame: pd.DataFrame
     suggestions: pd.DataFrame | None
+
+    @property
+    def tally(self) -> str:
+        """How its claims ended, "1 supported, 14 inconclusive"; nothing where it states none."""
+        counts = Counter(verdict.status for verdict in self.verdicts)
+        return ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
 
     def anchor(self, whose: tuple[str, str] | None) -> str:
         """Where the runs of an arm or baseline are on the page; nothing where there are none."""
