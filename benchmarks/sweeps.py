@@ -102,8 +102,8 @@ def syncing(repeats: int = 1, folders: int = 1000, points: int = 1000) -> list[R
     ]  # fmt: skip
 
 
-def on_slurm(repeats: int = 3, sizes: Sequence[int] = (20, 50), packs: Sequence[int] = (1, 5)) -> list[Row]:
-    """A sweep of short trials on a real cluster, in turn with a bare array of as many tasks."""
+def on_slurm(repeats: int = 2, cases: Sequence[tuple[int, int]] = ((20, 1), (20, 5), (50, 1))) -> list[Row]:
+    """Sweeps of so many short trials, so many a job, on a real cluster, in turn with bare arrays of as many tasks."""
     tests = Path(__file__).parent.parent / "tests"
     sys.path[:0] = [str(tests / "slurm"), str(tests)]
     from cluster import Cluster  # type: ignore[import-not-found]
@@ -112,7 +112,7 @@ def on_slurm(repeats: int = 3, sizes: Sequence[int] = (20, 50), packs: Sequence[
     try:
         with workplace() as folder, Cluster(folder / "cluster").used() as cluster, mock.patch.dict(os.environ):
             os.environ |= cluster.environment
-            pairs = {(n, pack): [_pair(folder, n, pack, i) for i in range(repeats)] for n in sizes for pack in packs}
+            pairs = {(n, pack): [_pair(folder, n, pack, i) for i in range(repeats)] for n, pack in cases}
     except Missing as why:
         print(f"not measured on a Slurm: {why}", file=sys.stderr)
         return []
