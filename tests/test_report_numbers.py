@@ -168,7 +168,7 @@ def test_where_restricts_by_a_path_or_its_last_part() -> None:
 def test_from_one_seed_nothing_follows_and_from_none_nothing_was_run() -> None:
     one = verdict(BETTER, two([30.0], [10.0]), FACTORS, [PSNR])
     assert (one.status, one.n, one.interval) == ("inconclusive", 1, None)
-    assert one.sentence.endswith("the difference is 20 dB (n = 1 seed): inconclusive (one seed shows no spread)")
+    assert one.sentence.endswith("the difference is 20.00 dB (n = 1 seed): inconclusive (one seed shows no spread)")
     none = verdict(BETTER, two([math.nan], [10.0]), FACTORS, [PSNR])
     assert (none.status, none.n, none.difference, none.pairs) == ("not run", 0, None, ())
 

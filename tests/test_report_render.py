@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import tiny
 from report_sweep import Synthetic
 
+import omnitok
 from omnitok import runs
 from omnitok.exhibits.ablation import ablation
 from omnitok.exhibits.figures import legible
@@ -415,3 +417,33 @@ def test_what_does_not_fit_its_sweep_is_refused_at_its_line(tmp_path: Path) -> N
     assert "p.yaml:6: sections[0].show[1].metrics: several evaluations have psnr" in said[1]
     assert "p.yaml:7: sections[0].show[2].evaluations: no evaluation is called foto; did you mean 'photos'?" in said[2]
     assert "p.yaml:8: sections[0].show[3].arms: no arm is called vq" in said[3]
+
+
+def test_an_exhibit_that_was_asked_for_and_has_nothing_to_show_says_so(tmp_path: Path) -> None:
+    sweep = Synthetic(tmp_path / "runs", seeds=(0,))
+    sweep.write()
+    (tmp_path / "one.yaml").write_text("x: 1\n")
+    (tmp_path / "p.yaml").write_text("title: x\nsections:\n- {sweep: one.yaml, title: Searched, show: [searches, ablation]}\n")
+    render_paper(read_paper(tmp_path / "p.yaml"), [sweep.stored], tmp_path / "out")
+    for name in ("index.html", "report.md", "paper.tex"):
+        text = (tmp_path / "out" / name).read_text()
+        assert "searches: these runs have nothing that it could show" in text, name
+        assert "Searched" in text, "the title of a section that is alone"
+    usual = (render(sweep.stored, tmp_path / "usual").page).read_text()
+    assert "nothing that it could show" not in usual, "nobody asked for it"
+
+
+def test_a_section_may_be_a_sweep_as_it_was_launched_with_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = tiny.write(tmp_path)
+    monkeypatch.setenv("OMNITOK_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    changed = ["stages.images.steps=2"]
+    omnitok.launch_sweep(sweep, changed, cluster="debug")
+    paper = tmp_path / "p.yaml"
+    paper.write_text(f"title: x\nsections:\n- {{sweep: {sweep.name}, set: {changed}, show: [ablation]}}\n")
+    assert omnitok.render_report(paper, out=tmp_path / "out").complete
+    with pytest.raises(SpecError, match="not launched as it stands now"):
+        paper.write_text(f"title: x\nsections:\n- sweep: {sweep.name}\n")
+        omnitok.render_report(paper, out=tmp_path / "out")
+    with pytest.raises(SpecError, match=r"is a report file: .* as set: \['a=1'\]"):
+        omnitok.render_report(paper, ["a=1"], tmp_path / "out")

@@ -418,7 +418,7 @@ def test_a_report_says_what_was_searched_and_rows_are_the_winners_alone(launched
     won = winner(folder / "search" / "fsq")["values"]
     assert f"{won['optimizer.lr']:.4g}" in page and f"{won['optimizer.lr']:.4g}" in text
     table = (tmp_path / "report" / "tables" / "searches.tex").read_text()
-    assert r"model.quantizer.codebook\_size" in table
+    assert r"model.quantizer.codebook\_size" in table.replace(r"\hspace{0pt}", "")
     lines = (tmp_path / "report" / "data" / "suggestions.csv").read_text().splitlines()
     assert len(lines) == 1 + 6
 
@@ -437,7 +437,7 @@ def test_what_a_search_says_is_escaped_in_every_format(sweep: Path, runs_root: P
     runs.write_json(folder / "search" / "vq" / "winner.json", wicked)
     render(folder, tmp_path / "report")
     page, text = ((tmp_path / "report" / name).read_text() for name in ("index.html", "report.md"))
-    assert "<script" not in page and "&lt;script&gt;" in page
+    assert page.count("<script") == 1 and "&lt;script&gt;alert(1)" in page
     assert "<script" not in text and "\\| 50" in text
     table = Plain("x", "x", "50 % of <a>", ("a_b", "n"), (("$1", "2"),), (1,))
     assert formats.markdown(table).startswith("| a\\_b | n |\n| --- | --: |\n| \\$1 | 2 |\n")

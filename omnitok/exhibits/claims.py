@@ -89,7 +89,8 @@ def answer(question: str, verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return f"“{question}” has no claims to decide it: the table shows what was measured."
     if all(verdict.status == "not run" for verdict in verdicts):
-        return f"“{question}” is not answered yet: none of its {_count(len(verdicts), 'claim')} has runs on both sides."
+        none = "its one claim has no" if len(verdicts) == 1 else f"none of its {len(verdicts)} claims has"
+        return f"“{question}” is not answered yet: {none} runs on both sides."
     said = []
     for status in ("supported", "contradicted", "inconclusive", "not run", "does not apply"):
         decided = status in ("supported", "contradicted")
@@ -191,7 +192,7 @@ def _finding(claim: Mapping[str, Any], metric: Metric, found: Summary, status: S
     seeds = f"n = {found.n} {'seed' if found.n == 1 else 'seeds'}"
     what = "improvement" if directed(claim) and metric.better == "lower" else "difference"  # the first is B - A there
     if wide is None:
-        return f"{statement}: the {what} is {with_unit(f'{found.mean:.4g}', metric.unit)} ({seeds})"
+        return f"{statement}: the {what} is {with_unit(by_spread(found.mean, None), metric.unit)} ({seeds})"
     if status == "inconclusive" or not directed(claim):
         amount = by_spread(found.mean, wide.high - wide.low)
         narrow = found.interval(0.90) if status == "supported" else None
@@ -205,7 +206,3 @@ def _finding(claim: Mapping[str, Any], metric: Metric, found: Summary, status: S
     text = f"{comparison} {numbers}{_where(claim)}"
     margin = claim.get("margin") or 0.0
     return f"{text}, against a margin of {with_unit(f'{margin:g}', metric.unit)}" if margin else text
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"

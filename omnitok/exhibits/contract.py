@@ -45,7 +45,14 @@ class Plain(NamedTuple):
     numeric: tuple[int, ...]
 
 
-Piece = Table | Plain | Picture | Clips
+class Silence(NamedTuple):
+    """An exhibit that was asked for and has nothing to show of these runs, in a sentence."""
+
+    stem: str
+    caption: str
+
+
+Piece = Table | Plain | Picture | Clips | Silence
 
 
 class Pieces(tuple[Piece, ...]):

@@ -1,13 +1,14 @@
 """What a rendered report was made of is kept beside it (``report.lock``), so that it can be held against its runs.
 
-The file has the sha256 of every file of the report, of the code that made them and of what each run had left, and the
-verdicts. Rendering is a function of these, so figures need not be drawn to know that they would be others.
+The file has what the report is of, the sha256 of every file of it, of the code that made them and of what each run had
+left, and the verdicts. Rendering is a function of these, so figures need not be drawn to know that they would be others.
 """
 
 import csv
 import functools
 import hashlib
 import io
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,10 +20,14 @@ from omnitok.report.pdf import PAPER, document, typeset
 from omnitok.report.render import Head, Rendered, texts, write
 from omnitok.report.section import Section
 from omnitok.results import Results
+from omnitok.results.collect import ENDS
 from omnitok.spec import Fault, Mark, SpecError
 
 LOCK: Final = "report.lock"
 KEY: Final = ("kind", "arm", "seed")  # what a row of a report's data is known by
+COSTS: Final = ("seconds", "hours", "throughput", "memory")
+FEW: Final = 3  # columns of a row that are told one by one, beside its status and its metrics
+ORDER: Final = ("run", "verdict", "status", "metric", "rest", "cost")  # in which differences are told
 PACKAGE: Final = Path(__file__).parent.parent
 ROOMS: Final = ("results", "exhibits", "report")  # whose code makes a report of runs
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -31,12 +36,17 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+Told = tuple[str, str]  # (which of ORDER, a sentence)
+Row = Mapping[str, str | None]
+Left = Mapping[str, Mapping[str, str]]  # {run: {what it left: hash}}
+
+
 class Made(NamedTuple):
     """A report before it is printed. ``inputs``: {run: {what it left: hash}} of all runs behind it."""
 
     head: Head
     sections: tuple[Section, ...]
-    inputs: Mapping[str, Mapping[str, str]]
+    inputs: Left
 
 
 def inputs(results: Results) -> dict[str, dict[str, str]]:
@@ -61,7 +71,7 @@ def publish(made: Made, out: Path, *, pdf: bool) -> Rendered:
         said = typeset(draft) if pdf else ""
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         names = {path.relative_to(draft).as_posix(): path for path in files}
-        lock = {"code": _code(), "files": {name: _sha256(path) for name, path in names.items()},
+        lock = {"of": _of(made), "code": _code(), "files": {name: _sha256(path) for name, path in names.items()},
                 "claims": _claims(made.sections), "runs": made.inputs}  # fmt: skip
         _refuse(out, names.keys() - before.keys())
         runs.write_json(
@@ -77,20 +87,24 @@ def publish(made: Made, out: Path, *, pdf: bool) -> Rendered:
 
 
 def differences(made: Made, out: Path) -> list[str]:
-    """In what the report in ``out`` is not that of its runs as they are now, a sentence each. Writes nothing.
+    """In what the report in ``out`` is not that of its runs as they are now, a sentence each, what matters most first.
 
-    Of what other code made, numbers and verdicts are compared, and not how they are printed.
+    Writes nothing. Of a report of another file that is all that is said. Of what other code made, numbers and verdicts are compared, and not how they are printed.
     """
     lock = _lock(out)
     if not lock:
         return [f"{out} has no {LOCK}: nothing was rendered there, or by a version that kept none"]
+    if said := _another(lock["of"], _of(made)):
+        return [f"the report in {out} is of {said}; render this one anew, or say its folder with --out"]
     touched = list(_touched(out, lock["files"]))
     whole = lock["code"] == _code()
     several = len(made.sections) > 1
-    found = [said for one in made.sections for said in _numbers(one, f"{one.slug}-" if several else "", out, whole)]
-    found += _verdicts(lock["claims"], _claims(made.sections))
+    left = (lock["runs"], made.inputs)
+    told = [one for part in made.sections for one in _rows(part, f"{part.slug}-" if several else "", out, whole, left)]
+    told += [("verdict", said) for said in _verdicts(lock["claims"], _claims(made.sections))]
+    found = [said for _, said in sorted(told, key=lambda one: ORDER.index(one[0]))]
     if not found:
-        found += _changed(lock["runs"], made.inputs)
+        found += _changed(*left)
     if not found and whole:
         found += _reads(made, lock["files"])
     return touched + found
@@ -110,6 +124,28 @@ def _documents(made: Made) -> dict[str, str]:
     return {f"{PAPER}.tex": document(said), "macros.tex": macros(made.sections)}
 
 
+def _of(made: Made) -> dict[str, Any]:
+    """What it is a report of: what was asked for, its title, and each sweep with what it was launched with."""
+    launched, asked = (
+        [next(shlex.split(said)[2:] for said in one.commands if said.startswith(word)) for one in made.sections]
+        for word in ("omnitok launch ", "omnitok report ")
+    )
+    file, *sets = asked[0]
+    named = Path(file).name if Path(file).is_absolute() else file
+    return {
+        "asked": " ".join([f"the {'sweep' if asked == launched else 'report file'} {named}", *sets]),
+        "title": made.head.title,
+        "sweeps": [" ".join([one.slug, *said[1:]]) for one, said in zip(made.sections, launched, strict=True)],
+    }
+
+
+def _another(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What the earlier report is of, and this one is not; nothing of one that was only renamed, or is asked for from elsewhere."""
+    if not was or was["asked"] == now["asked"] or all(was[name] == now[name] for name in ("title", "sweeps")):
+        return ""
+    return f"{was['asked']}, and not of {now['asked']}"
+
+
 def _lock(out: Path) -> dict[str, Any]:
     """What is kept of the report in a folder; nothing where there is none, or what is there is no such file.
 
@@ -117,8 +153,11 @@ def _lock(out: Path) -> dict[str, Any]:
     try:
         said = runs.read_json(out / LOCK)
         inside = {str(name): str(known) for name, known in said["files"].items() if _inside(PurePosixPath(name))}
+        of = {"asked": str(said["of"]["asked"]), "title": str(said["of"]["title"]),
+              "sweeps": [str(one) for one in said["of"]["sweeps"]]} if "of" in said else {}  # fmt: skip
         claims = [(str(slug), str(claim), str(status)) for slug, claim, status in said["claims"]]
         return {
+            "of": of,  # nothing in one of a version that kept none
             "code": str(said["code"]),
             "files": inside,
             "claims": claims,
@@ -147,20 +186,54 @@ def _touched(out: Path, files: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} was changed after it was rendered"
 
 
-def _numbers(one: Section, prefix: str, out: Path, whole: bool) -> Iterator[str]:
-    """Rows that came or went, and what is another number or word in those that stayed."""
+def _rows(one: Section, prefix: str, out: Path, whole: bool, left: tuple[Left, Left]) -> Iterator[Told]:
+    """Rows and runs that came or went, and what is another number or word in those that stayed."""
     name, of = f"data/{prefix}rows.csv", f"{one.title}: " if prefix else ""
     now = _table(texts(one, prefix)[name])
     before = _table((out / name).read_bytes().decode(errors="replace")) if (out / name).is_file() else {}
-    if not before:
-        return
-    yield from (f"{of}{_whose(key)} is no longer in the plan" for key in before if key not in now)
-    yield from (f"{of}{_whose(key)} is new" for key in now if key not in before)
-    for key in now:
-        for column in dict.fromkeys([*before.get(key, {}), *now[key]]) if key in before else ():
-            was, said = before[key].get(column), now[key].get(column)
-            if was != said and (whole or None not in (was, said)):
-                yield f"{of}{column} of {_whose(key)}: {was or 'nothing'} in the report, {said or 'nothing'} now"
+    if before:
+        yield from (("run", f"{of}{_whose(key)} is no longer in the plan") for key in before if key not in now)
+        yield from (("run", f"{of}{_whose(key)} is new") for key in now if key not in before)
+    measured = [f"{metric.column}{end}" for metric in one.metrics for end in ("", *(f" {side}" for side in ENDS))]
+    for key, row in now.items():
+        was = before.get(key, {})
+        told, hidden = _went(_whose(key), was, row, left)
+        others = [column for column in dict.fromkeys([*was, *row] if was else []) if was.get(column) != row.get(column)]
+        known = [column for column in others if whole or None not in (was.get(column), row.get(column))]
+        told += [cell for cell in _cells(_whose(key), was, row, known, measured) if cell[0] not in hidden]
+        yield from ((what, f"{of}{said}") for what, said in told)
+
+
+def _went(whose: str, was: Row, row: Row, left: tuple[Left, Left]) -> tuple[list[Told], tuple[str, ...]]:
+    """That the runs of a row are gone, or are there now, and what of ORDER need not be told of it beside that."""
+    before, now = left
+    *earlier, last = (row.get("digests") or "").split() or [""]
+    gone = [digest for digest in (*earlier, last) if before.get(digest) and now.get(digest) == {}]
+    if last in gone:
+        return [("run", f"the run of {whose} is gone: there is no folder {last}")], ORDER
+    if gone:
+        return [("run", f"an earlier stage of {whose} is gone: there is no folder {', '.join(gone)}")], ("rest", "cost")
+    if before.get(last) == {} and now.get(last):
+        states = f"{was.get('status') or 'nothing'} in the report, {row.get('status')} now"
+        return [("run", f"the run of {whose} is new: {states}")], ORDER
+    return [], ()
+
+
+def _cells(whose: str, was: Row, row: Row, columns: Sequence[str], measured: Sequence[str]) -> Iterator[Told]:
+    """What is another in a row, in ``columns``; of many that are neither its status nor measured, only how many."""
+    kinds = {"status": "status"} | dict.fromkeys(measured, "metric") | dict.fromkeys(COSTS, "cost")
+    rest = [column for column in columns if column not in kinds]
+    costs = [column for column in columns if column in COSTS]
+    together = {*(rest if len(rest) > FEW else ()), *(costs if len(costs) > 1 else ())}
+    for column in columns:
+        if column not in together:
+            said = f"{was.get(column) or 'nothing'} in the report, {row.get(column) or 'nothing'} now"
+            yield kinds.get(column, "rest"), f"{column} of {whose}: {said}"
+    if len(rest) > FEW:
+        more = "more " if len(columns) > len(rest) + len(costs) else ""
+        yield "rest", f"{len(rest)} {more}columns of {whose}"
+    if len(costs) > 1:
+        yield "cost", f"{', '.join(costs)} of {whose} are others now"
 
 
 def _table(text: str) -> dict[tuple[str, ...], dict[str, str]]:
@@ -185,7 +258,7 @@ def _verdicts(before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> 
             yield f"{key[1]}: {was.get(key) or 'not claimed'} in the report, {status} now"
 
 
-def _changed(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def _changed(before: Left, now: Left) -> Iterator[str]:
     for digest in dict.fromkeys([*before, *now]):
         was, left = before.get(digest, {}), now.get(digest, {})
         parts = [part for part in dict.fromkeys([*was, *left]) if was.get(part) != left.get(part)]

@@ -13,7 +13,7 @@ from omnitok.report.render import Head, Rendered
 from omnitok.report.section import NOWHERE, Asked, Section, section
 from omnitok.results import Mirror, Results, gathered
 from omnitok.results.collect import read
-from omnitok.spec import Fault, SpecError, mark_of
+from omnitok.spec import Fault, Mark, SpecError, mark_of
 from omnitok.sweep.file import read_sweep
 from omnitok.sweep.stored import PLAN, SWEEP, locate, refresh, unmeasured
 from omnitok.tracking import mirror, sync
@@ -86,8 +86,14 @@ class Meant(NamedTuple):
 def _meant(root: Path, reference: Path | str, sets: Sequence[str]) -> Meant:
     path = Path(reference)
     if is_paper(path):
+        if sets:
+            said = (
+                f"{path} is a report file: what a sweep was launched with stands in its section, as set: [{sets[0]!r}]"
+            )
+            raise SpecError([Fault(Mark(f"--set {sets[0]}"), "", said)])
         asked = read_paper(path)
-        return Meant(tuple(locate(root, str(sweep)) for sweep in asked.files), asked, BUILD / path.stem)
+        parts = zip(asked.files, asked.paper.sections, strict=True)
+        return Meant(tuple(locate(root, str(sweep), part.set) for sweep, part in parts), asked, BUILD / path.stem)
     stored = locate(root, str(reference), sets)
     return Meant((stored,), None, BUILD / read(stored).slug)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BaseModel, Field, Strict
 
 from omnitok.exhibits import EXHIBITS, USUAL, Unfit
-from omnitok.exhibits.contract import Piece, Plain
+from omnitok.exhibits.contract import Piece, Plain, Silence
 from omnitok.exhibits.table import Table
 from omnitok.results import Results
 from omnitok.spec import STRICT, Fault, Mark, Spec, SpecError, check, mark_of, near, read_yaml, resolve
@@ -22,13 +22,14 @@ else:
 class Part(BaseModel):
     """What a report file says of one sweep.
 
-    ``sweep``: its file, relative to the report's; ``title`` stands in place of its name, ``text`` below that;
-    ``show``: exhibits in order, what is usual where none is said.
+    ``sweep``: its file, relative to the report's; ``set``: what it was launched with (--set); ``title`` stands in place of
+    its name, ``text`` below that; ``show``: exhibits in order, what is usual where none is said.
     """
 
     model_config = STRICT
 
     sweep: Text
+    set: Annotated[tuple[Text, ...], Strict(False)] = ()
     title: str = ""
     text: str = ""
     show: Annotated[tuple[Exhibit, ...], Strict(False)] = ()
@@ -90,7 +91,9 @@ def read_paper(path: Path) -> Read:
         if not file.is_file():
             known = sorted(p.name for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
             faults.append(Fault(where, name, f"no such sweep file: {part.sweep}{near(file.name, known)}"))
-        elif file.resolve() in [other.resolve() for other in files[:i]]:
+        elif (file.resolve(), part.set) in [
+            (f.resolve(), p.set) for f, p in zip(files[:i], paper.sections, strict=False)
+        ]:
             faults.append(Fault(where, name, f"{part.sweep} has a section already; show: takes any number of exhibits"))
     if faults:
         raise SpecError(faults)
@@ -113,7 +116,8 @@ def pieces_of(
     faults = []
     for i, spec in enumerate(show or usual()):
         try:
-            found += resolve(spec)(results)
+            made = resolve(spec)(results)
+            found += made or ([_silence(spec)] if show else [])
         except Unfit as error:
             path = (*at, i, error.choice)
             mark = mark_of(where, path) if where is not None else Mark(str(results.sweep.said["file"]))
@@ -121,6 +125,14 @@ def pieces_of(
     if faults:
         raise SpecError(faults)
     return tuple(_distinct(found))
+
+
+def _silence(spec: Spec) -> Silence:
+    """What stands in the place of an exhibit that a report file names and these runs have nothing for."""
+    name = str(getattr(spec, EXHIBITS.tag))
+    return Silence(
+        name, f"{name}: these runs have nothing that it could show; omnitok components exhibit says what it is made of."
+    )
 
 
 def _dotted(path: Sequence[str | int]) -> str:

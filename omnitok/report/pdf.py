@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from omnitok import runs
-from omnitok.exhibits.contract import Picture, Plain
+from omnitok.exhibits.contract import Picture, Plain, Silence
 from omnitok.exhibits.table import Table
 from omnitok.report.latex import breakable, escaped
 
@@ -43,7 +43,7 @@ def document(said: Mapping[str, Any]) -> str:
     )  # fmt: skip
     environment.filters |= {"raw": Markup, "wide": _wide, "lines": _lines, "code": _code}
     prefix = "{}-" if len(said["sections"]) > 1 else ""
-    kinds: dict[type, str] = {Table: "table", Plain: "table", Picture: "picture"}
+    kinds: dict[type, str] = {Table: "table", Plain: "table", Picture: "picture", Silence: "silence"}
     return environment.get_template("paper.tex").render(
         said, kind=lambda piece: kinds.get(type(piece), ""), prefix=lambda one: Markup(prefix.format(one.slug))
     )

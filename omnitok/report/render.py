@@ -82,7 +82,8 @@ def write(head: Head, sections: Sequence[Section], out: Path) -> Rendered:
     runs.write(out / "index.html", _page(said).encode())
     runs.write(out / "report.md", _template("report.md", markdown=True).render(said, tables=formats).encode())
     verdicts = tuple(verdict for one in sections for verdict in one.verdicts)
-    answers = " ".join(one.answer for one in sections)
+    titled = len(sections) > 1
+    answers = "\n".join(f"{one.title}: {one.answer}" if titled else one.answer for one in sections)
     return Rendered(out / "index.html", answers, verdicts, not any(one.holes for one in sections))
 
 
