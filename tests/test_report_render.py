@@ -231,6 +231,7 @@ def test_a_sweep_in_any_state_renders_and_shows_its_holes(tmp_path: Path, state:
     assert [verdict.status for verdict in made.verdicts] == ["inconclusive" if state == "half" else "not run"]
     assert ("not started" if state == "not started" else "CUDA out of memory") in text
     assert ("is not answered yet" in made.answer) == (state != "half")
+    assert ("Reached at" in text) == (state == "half"), "nothing was reached where nothing was compared"
 
 
 @pytest.mark.parametrize("design", ["full", "one_at_a_time", "cumulative", "leave_one_out", "zip"])
@@ -423,7 +424,9 @@ def test_an_exhibit_that_was_asked_for_and_has_nothing_to_show_says_so(tmp_path:
     sweep = Synthetic(tmp_path / "runs", seeds=(0,))
     sweep.write()
     (tmp_path / "one.yaml").write_text("x: 1\n")
-    (tmp_path / "p.yaml").write_text("title: x\nsections:\n- {sweep: one.yaml, title: Searched, show: [searches, ablation]}\n")
+    (tmp_path / "p.yaml").write_text(
+        "title: x\nsections:\n- {sweep: one.yaml, title: Searched, show: [searches, ablation]}\n"
+    )
     render_paper(read_paper(tmp_path / "p.yaml"), [sweep.stored], tmp_path / "out")
     for name in ("index.html", "report.md", "paper.tex"):
         text = (tmp_path / "out" / name).read_text()
@@ -433,7 +436,9 @@ def test_an_exhibit_that_was_asked_for_and_has_nothing_to_show_says_so(tmp_path:
     assert "nothing that it could show" not in usual, "nobody asked for it"
 
 
-def test_a_section_may_be_a_sweep_as_it_was_launched_with_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_section_may_be_a_sweep_as_it_was_launched_with_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep = tiny.write(tmp_path)
     monkeypatch.setenv("OMNITOK_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -97,7 +97,7 @@ def section(
     return Section(
         title=asked.title or results.name, slug=results.slug, text=asked.text,
         banner=(*banner(sweep, known), *_going(sweep, results.rows), *_above_arms(results), *notices), question=question, answer=answer(question, found),
-        progress=_progress(sweep, results.rows), scale=_scale(results.rows), verdicts=tuple(found),
+        progress=_progress(sweep, results.rows), scale=_scale(results.rows) if any(verdict.pairs for verdict in found) else "", verdicts=tuple(found),
         metrics=results.metrics, pieces=asked.pieces, holes=tuple(_holes(sweep, results.rows)),
         details=behind(results, pages),
         protocols=tuple(_protocols(sweep)), provenance=tuple(_provenance(results)),
