@@ -25,9 +25,10 @@ from omnitok.exhibits.gallery import LEAST, brightest, error_map, gallery
 from omnitok.exhibits.importance import SEED, importance, shares_of
 from omnitok.exhibits.interactions import interactions
 from omnitok.exhibits.parallel import AWAY, parallel
-from omnitok.exhibits.pareto import front, pareto, spread
+from omnitok.exhibits.pareto import FEW, GREY, front, pareto, spread
 from omnitok.exhibits.scaling import exponent, fitted, scaling
 from omnitok.exhibits.sheet import contact_sheet
+from omnitok.exhibits.shown import whose
 from omnitok.exhibits.usage import bars, usage
 from omnitok.results import Results, gathered
 from omnitok.spec import resolve
@@ -97,8 +98,8 @@ def test_the_steps_of_a_front_go_through_what_can_be_had(found: Results) -> None
     assert (y[0], x[-1]) == (panel.get_ylim()[0], panel.get_xlim()[1]), (
         "to the edges at which nothing better is to be had"
     )
-    named = [text.get_text() for text in panel.texts]
-    assert sorted(named) == ["fsq+progressive", "vq+joint", "vq+progressive"]
+    named = {text.get_text(): text.get_color() for text in panel.texts}
+    assert named == dict.fromkeys(psnr, "black") | {"fsq+joint": GREY}, "few arms are all named"
     assert len(panel.containers) == 4 and all(one.has_yerr and not one.has_xerr for one in panel.containers)
     (bar,) = panel.containers[0].lines[2]
     assert np.ptp(bar.get_segments()[0][:, 1]) == pytest.approx(2 * 0.1), "twice the sd of 0, 0.1, 0.2"
@@ -108,7 +109,7 @@ def test_a_throughput_is_better_high_and_a_metric_without_a_direction_has_no_fro
     set_by(found, "throughput", lambda arm, seed: {"vq+joint": 5.0, "fsq+joint": 9.0}.get(arm, 1.0) + seed)
     set_by(found, "photos/psnr", lambda arm, _: {"vq+joint": 30.0, "fsq+joint": 29.0}.get(arm, 20.0))
     panel = figure(pareto(found, x="throughput", y="photos/psnr")).axes[0]
-    assert {text.get_text() for text in panel.texts} == {"vq+joint", "fsq+joint"}
+    assert {text.get_text() for text in panel.texts if text.get_color() == "black"} == {"vq+joint", "fsq+joint"}
     assert "→ better" in panel.get_xlabel()
     assert all(one.has_xerr for one in panel.containers), "what was measured differs from seed to seed"
     for choices in ({"y": "photos/usage"}, {"x": "photos/usage"}):
@@ -132,6 +133,24 @@ def test_one_seed_has_no_bars_and_names_keep_apart(tmp_path: Path) -> None:
     assert len(boxes) == 30
     assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))
     assert all(0 <= box.x0 < box.x1 <= drawn.bbox.x1 and box.y0 >= 0 and box.y1 <= drawn.bbox.y1 for box in boxes)
+
+
+@pytest.mark.parametrize("arms", [FEW, FEW + 1])
+def test_of_few_arms_all_are_named_and_of_many_those_on_the_front(tmp_path: Path, arms: int) -> None:
+    some = results(tmp_path, seeds=(0,), factors={"a": [f"{i:02}" for i in range(arms)]})
+    set_by(some, "flops", lambda arm, _: 10**9 * (1 + int(arm)))
+    set_by(
+        some, "photos/psnr", lambda arm, _: 20.0 - 1e-6 * int(arm)
+    )  # the first beats all, at one height but for a hair
+    (piece,) = pareto(some, x="flops", y="photos/psnr")
+    assert isinstance(piece, Picture)
+    few = arms == FEW
+    assert f"1 of {arms} arms is on it, {'the rest is named in grey' if few else 'and is named'}." in piece.caption
+    assert "standard deviation" not in piece.caption, "one seed has no bar"
+    encoded(piece.figure, "png")
+    boxes = sorted((text.get_window_extent() for text in piece.figure.axes[0].texts), key=lambda box: box.y0)
+    assert len(boxes) == (FEW if few else 1)
+    assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))
 
 
 def test_of_a_long_front_some_arms_are_named_and_both_ends(tmp_path: Path) -> None:
@@ -496,6 +515,32 @@ def test_a_contact_sheet_has_every_frame_of_every_row(sweep: Synthetic, found: R
         "no clip"
     )
     assert contact_sheet([column._replace(folder=None) for column in found.shown("clips")], 9) is None
+
+
+def captions(found: Results, **said: Any) -> str:
+    (piece,) = gallery(found, evaluations=("photos",), **said)
+    assert isinstance(piece, Picture)
+    return piece.caption
+
+
+def test_a_gallery_says_whose_samples_it_shows(tmp_path: Path, found: Results) -> None:
+    assert "what every arm (seed 0) and every baseline made of it" in captions(found)
+    one = captions(found, arms=("vq+joint",))
+    assert "what vq+joint (seed 0) and every baseline made of it" in one and "of the arm's errors" in one
+    failed = Synthetic(tmp_path, seeds=(0,))
+    failed.write()
+    for arm in failed.arms:
+        failed.fail(failed.last(arm, 0))
+    none = captions(gathered(failed.stored))
+    assert "what the baselines made of it" in none and "of the baselines' errors" in none and "arm" not in none
+
+
+def test_a_gallery_of_some_arms_has_few_names_in_its_caption(found: Results) -> None:
+    arms = found.shown("photos")[:4]
+    many = [arms[0]._replace(name=f"arm {i}") for i in range(9)]
+    assert whose(many[:3], many) == "arm 0, arm 1, arm 2 (seed 0)"
+    assert whose(many[:4], many) == "4 of 9 arms (seed 0)"
+    assert whose([arms[0]._replace(folder=None), *arms[1:3]], arms) == f"{arms[1].name}, {arms[2].name} (seed 0)"
 
 
 def test_a_gallery_has_its_arms_in_the_order_that_is_asked_for(found: Results) -> None:

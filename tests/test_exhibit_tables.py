@@ -90,8 +90,8 @@ GOLDEN: dict[str, tuple[Maker, dict[str, Any], str, str, str]] = {  # exhibit ->
 | fsq | joint | 20.60 ± 0.56 |  |  | 123 k | 3 |
 | fsq | progressive | **22.53** ± 0.61 |  |  | 123 k | 3 |
 | *Baselines* |  |  |  |  |  |  |
-| mean\_colour |  | 12.00 |  |  |  | 1 |
-| patch\_mean |  | 18.00 |  |  |  | 1 |
+| mean\_colour |  | 12.00 |  |  | — | 1 |
+| patch\_mean |  | 18.00 |  |  | — | 1 |
 | *As published: A paper, arXiv 2406.09399, table 7* |  |  |  |  |  |  |
 | MaskGIT (image) |  |  |  | 240 |  | — |
 | twice |  |  | 1.11 |  |  | —<sup>d</sup> |
@@ -114,8 +114,8 @@ fsq & joint & 20.60 {\scriptsize $\pm$ 0.56} &  &  & 123 k & 3 \\
 fsq & progressive & \textbf{22.53} {\scriptsize $\pm$ 0.61} &  &  & 123 k & 3 \\
 \midrule
 \multicolumn{7}{l}{\textit{Baselines}} \\
-\multicolumn{2}{l}{mean\_colour} & 12.00 &  &  &  & 1 \\
-\multicolumn{2}{l}{patch\_mean} & 18.00 &  &  &  & 1 \\
+\multicolumn{2}{l}{mean\_colour} & 12.00 &  &  & \textemdash{} & 1 \\
+\multicolumn{2}{l}{patch\_mean} & 18.00 &  &  & \textemdash{} & 1 \\
 \midrule
 \multicolumn{7}{l}{\textit{As published: A paper, arXiv 2406.09399, table 7}} \\
 \multicolumn{2}{l}{MaskGIT (image)} &  &  & 240 &  & \textemdash{} \\
@@ -630,6 +630,15 @@ def test_classes_can_be_chosen_and_must_be_known_and_few(tmp_path: Path) -> None
         one("breakdown", results, by="class", metric="photos/psnr")
 
 
+def test_a_class_that_nobody_has_is_refused_as_soon_as_anything_is_measured(tmp_path: Path) -> None:
+    results = small(tmp_path)
+    with pytest.raises(Unfit, match=r"no item of photos is of class 'cat' \(known: none\)") as refused:
+        one("breakdown", results, by="class", classes=("cat",))
+    assert refused.value.choice == "classes"
+    planned = gathered(two_by_two(tmp_path / "planned").store())
+    assert [column.title for column in one("breakdown", planned, by="class", classes=("cat",)).columns][:1] == ["cat"]
+
+
 def test_where_no_class_is_known_all_items_stand_alone(tmp_path: Path) -> None:
     table = one("breakdown", small(tmp_path), by="class")
     assert [column.title for column in table.columns] == ["all", "n"]
@@ -639,6 +648,35 @@ def test_where_no_class_is_known_all_items_stand_alone(tmp_path: Path) -> None:
 
 
 # ablation
+
+
+@pytest.mark.parametrize("name", ["ablation", "components", "grid", "breakdown", "deltas", "comparison"])
+def test_a_caption_speaks_of_a_spread_only_where_there_is_one(name: str, tmp_path: Path) -> None:
+    def single(folder: Path) -> Synthetic:
+        return Synthetic(folder, seeds=(0,))
+
+    said = {"published": "published.yaml"} if name == "comparison" else {}
+    spread, none = "mean ± standard deviation over seeds", "one seed each, so no spread"
+    caption = one(name, small(tmp_path / "one", single), **said).caption
+    assert none in caption and spread not in caption
+    caption = one(name, small(tmp_path / "three"), **said).caption
+    assert spread in caption and none not in caption
+
+
+def test_without_a_number_a_caption_speaks_of_no_seed(tmp_path: Path) -> None:
+    table = one("ablation", gathered(two_by_two(tmp_path).store()))
+    assert table.caption.startswith("quickstart: no metric has a number of an arm.")
+
+
+def test_a_cost_that_nobody_said_is_a_hole_with_its_reason(tmp_path: Path) -> None:
+    rows = cells(one("ablation", small(tmp_path), costs=("parameters", "memory", "throughput")))
+    found = [
+        rows["vq+joint"]["memory"],
+        *(rows["mean_colour"][name] for name in ("parameters", "memory", "throughput")),
+    ]
+    assert [(cell.value, cell.hole, cell.hover) for cell in found] == [
+        ("—", True, "not measured"), ("—", True, "not known"), ("—", True, "not measured"), ("—", True, "not measured"),
+    ]  # fmt: skip
 
 
 def test_arms_that_differ_in_one_factor_stand_in_a_block_a_factor(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from omnitok import runs
 from omnitok.exhibits.curves import curves as exhibit
 from omnitok.exhibits.figures import BANDS, COLOURS, learning_curves, looks
 from omnitok.exhibits.gallery import CELL, COLUMNS, LABEL, galleries
-from omnitok.exhibits.points import measured
+from omnitok.exhibits.points import measured, points
 from omnitok.results import Metric, gathered
 from omnitok.results.collect import curves, read
 from omnitok.results.pictures import shown
@@ -215,3 +215,21 @@ def test_every_seed_that_was_measured_is_a_point_and_what_was_not_is_none():
     assert psnr.get_xlabel() == "dB, higher is better" and leak.get_xlabel() == "dB, lower is better"
     assert [label.get_text() for label in psnr.get_yticklabels()] == ["a", "b", "mean"]
     assert measured(frame.assign(**{"photos/psnr": None, "photos/leak": None}), metrics) is None
+
+
+def test_a_caption_speaks_of_dots_and_bands_only_where_they_are_drawn(tmp_path: Path, sweep: Synthetic) -> None:
+    alone = Synthetic(tmp_path, seeds=(0,))
+    alone.write()
+    one, two = gathered(alone.stored), gathered(sweep.stored)
+    said = [[piece.caption for draw in (points, exhibit) for piece in draw(found)] for found in (one, two)]
+    assert said == [
+        [
+            "What was measured, arm by arm: a ring is a seed.",
+            "Learning curves of one seed each. A stage that arms share is drawn once.",
+        ],
+        [
+            "What was measured, arm by arm: a ring is a seed, a dot the mean over seeds.",
+            "Learning curves: the mean over seeds, with a band from the lowest to the highest seed. "
+            "A stage that arms share is drawn once.",
+        ],
+    ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from omnitok.exhibits.cells import Cost, Measured, chosen, chosen_arms, heads_of, one_factor, own_columns, own_rows
 from omnitok.exhibits.contract import Pieces
-from omnitok.exhibits.table import UNSAID, Block, Notes, Row, Table, legend
+from omnitok.exhibits.table import UNSAID, Block, Notes, Row, Table, legend, over_seeds
 from omnitok.results import Results
 
 
@@ -33,7 +33,7 @@ def ablation(
     blocks = blocks_by(results, rows, one_factor(results, by, "by") if by else "")
     if baselines and results.baselines:
         blocks.append(Block("Baselines", own_rows(results, "baseline", results.baselines, of, notes)))
-    said = f"{caption or results.name}: mean ± standard deviation over seeds.{legend(rows)}"
+    said = f"{caption or results.name}: {over_seeds(rows)}.{legend(rows)}"
     if any(UNSAID in row.labels for row in rows):
         said += f" {UNSAID}: as the experiment says."
     return Pieces.of(Table("ablation", results.slug, said, of.heads, columns, tuple(blocks), tuple(notes.texts)))

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from omnitok.exhibits.cells import Measured, chosen, chosen_arms, heads_of, one_metric, own_columns, own_rows, ranked
 from omnitok.exhibits.contract import Pieces, Unfit
 from omnitok.exhibits.numbers import mean_and_sd
-from omnitok.exhibits.table import UNSAID, Block, Cell, Column, Mark, Notes, Row, Table, legend
+from omnitok.exhibits.table import UNSAID, Block, Cell, Column, Mark, Notes, Row, Table, legend, over_seeds
 from omnitok.results import Metric, Results
 from omnitok.results.statistics import summary
 from omnitok.spec import counted, near
@@ -51,7 +51,7 @@ def breakdown(
     columns = own_columns(results, of, notes)
     rows = own_rows(results, "arm", names, of, notes)
     others = own_rows(results, "baseline", results.baselines, of, notes) if baselines else ()
-    said = f"{caption or results.name}: {measured[0].label}, mean ± standard deviation over seeds"
+    said = f"{caption or results.name}: {measured[0].label}, {over_seeds(rows)}"
     if by == "class":
         means = _means(results, measured[0], classes)
         columns = (*_heads(measured[0], means, columns[0]), columns[0]._replace(title="all"), *columns[1:])
@@ -81,24 +81,31 @@ def _everywhere(results: Results, label: str) -> tuple[Metric, ...]:
 
 def _means(results: Results, metric: Metric, classes: Sequence[str]) -> Means:
     """In the order of the classes that are said, else of their names. Raises Unfit for one that no item has, and for too many."""
-    items = results.items
-    items = items[(items["evaluation"] == metric.evaluation) & (items["metric"] == metric.label)].dropna(
-        subset=["class"]
-    )
+    every = results.items
+    every = every[every["evaluation"] == metric.evaluation].dropna(subset=["class"])
+    items = every[every["metric"] == metric.label]
     means: dict[str, dict[Whose, dict[int, float]]] = {}
     kept = items.assign(seed=items["seed"].fillna(NO_SEED).astype(int), **{"class": items["class"].astype(str)})
     found = kept.groupby(["kind", "arm", "seed", "class"], sort=True, as_index=False)["value"].mean()
     for kind, arm, seed, label, value in found.itertuples(index=False):
         means.setdefault(str(label), {}).setdefault((str(kind), str(arm)), {})[seed] = float(value)
-    for label in classes:
-        if means and label not in means:
-            raise Unfit("classes", f"no item of {metric.evaluation} is of class {label!r}{near(label, sorted(means))}")
+    _known(results, metric, classes, sorted(every["class"].astype(str).unique()))
     if len(classes or means) > MOST:
         raise Unfit(
             "classes",
             f"{counted(len(classes or means), 'column')} are too many; say at most {MOST}{near('', sorted(means))}",
         )
     return {label: means.get(label, {}) for label in classes or sorted(means)}
+
+
+def _known(results: Results, metric: Metric, classes: Sequence[str], known: Sequence[str]) -> None:
+    """Raises Unfit for a class that no item has; of an evaluation that no run has yet nobody knows them."""
+    columns = [one.column for one in results.metrics if one.evaluation == metric.evaluation]
+    if not results.rows[columns].notna().any(axis=None):
+        return
+    for label in classes:
+        if label not in known:
+            raise Unfit("classes", f"no item of {metric.evaluation} is of class {label!r}{near(label, known)}")
 
 
 def _heads(metric: Metric, means: Means, whole: Column) -> list[Column]:

@@ -251,7 +251,7 @@ def cost_cell(trials: pd.DataFrame, cost: str) -> Cell:
     found = summary(spent[cost].dropna().astype(float))
     whose = (str(trials["kind"].iloc[0]), str(trials["arm"].iloc[0]))
     if not found.n:
-        return Cell("", hole=True, hover="not measured" if cost in METERED else "not known", whose=whose)
+        return Cell("—", hole=True, hover="not measured" if cost in METERED else "not known", whose=whose)
     size = COSTS[cost].size
     if cost == "parameters":
         return Cell(count(round(found.mean)), number=found.mean, hover=f"{found.mean:.0f}", whose=whose)

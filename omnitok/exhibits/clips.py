@@ -6,6 +6,7 @@ from typing import Final
 
 from omnitok.exhibits.cells import chosen_arms, chosen_evaluations
 from omnitok.exhibits.contract import Clip, Clips, Pieces, Unfit
+from omnitok.exhibits.shown import ordered
 from omnitok.results import Results
 from omnitok.results.collect import slug
 from omnitok.results.pictures import Shown
@@ -34,16 +35,11 @@ def clips(
     names, found = chosen_arms(results, arms), []
     for evaluation in evaluations or results.evaluations:
         if results.frames(evaluation) > 1:
-            columns, frames = _columns(results.shown(evaluation), names), results.frames(evaluation)
-            said = caption or _caption(evaluation, columns, frames, few=not arms)
-            found.append(_clips(evaluation, columns if arms else columns[:MOST], frames, said))
+            columns, frames = ordered(results.shown(evaluation), names), results.frames(evaluation)
+            kept = columns if arms else columns[:MOST]
+            cut = f" The first {MOST} of {len(columns)} arms and baselines." if len(kept) < len(columns) else ""
+            found.append(_clips(evaluation, kept, frames, caption or f"{_caption(evaluation, kept, frames)}{cut}"))
     return Pieces.of(*found)
-
-
-def _columns(shown: Sequence[Shown], names: Sequence[str]) -> list[Shown]:
-    """The arms that are named in that order, then the baselines."""
-    arms = {column.name: column for column in shown if column.kind == "arm"}
-    return [*(arms[name] for name in names if name in arms), *(one for one in shown if one.kind == "baseline")]
 
 
 def _clips(evaluation: str, columns: Sequence[Shown], frames: int, caption: str) -> Clips | None:
@@ -59,11 +55,10 @@ def _clips(evaluation: str, columns: Sequence[Shown], frames: int, caption: str)
     return Clips(f"clips-{slug(evaluation, digest(evaluation))}", caption, frames, tuple(rows))
 
 
-def _caption(evaluation: str, columns: Sequence[Shown], frames: int, few: bool) -> str:
+def _caption(evaluation: str, columns: Sequence[Shown], frames: int) -> str:
     seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
     whose = f" (arms: seed {', '.join(map(str, seeds))})" if seeds else ""
-    said = f"Clips of {evaluation}: the original beside what was made of it{whose}; {frames} frames each."
-    return said + (f" The first {MOST} of {len(columns)} arms and baselines." if few and len(columns) > MOST else "")
+    return f"Clips of {evaluation}: the original beside what was made of it{whose}; {frames} frames each."
 
 
 def _label(items: Sequence[str], original: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 from omnitok.exhibits.cells import Cost, Measured, chosen, chosen_arms, heads_of, own_columns, own_rows
 from omnitok.exhibits.contract import Pieces, Unfit
 from omnitok.exhibits.numbers import fixed
-from omnitok.exhibits.table import ARROWS, UNSAID, Block, Cell, Column, Notes, Row, Table, labelled, legend
+from omnitok.exhibits.table import ARROWS, UNSAID, Block, Cell, Column, Notes, Row, Table, labelled, legend, over_seeds
 from omnitok.results import Results
 from omnitok.results.cited import CitedRow, CitedTable
 from omnitok.spec import REQUIRED, near
@@ -49,7 +49,7 @@ def comparison(
     others = [_other(row, cited, of, notes) for row in cited.rows if row not in shown]
     blocks.append(Block(f"As published: {paper}, {cited.source}", tuple(others)))
     said = (
-        f"{caption or results.name}: mean ± standard deviation over seeds, beside what is published in {paper}, {cited.source}: "
+        f"{caption or results.name}: {over_seeds(row for block in blocks for row in block.rows)}, beside what is published in {paper}, {cited.source}: "
         f"of the row that corresponds to an arm, and of other rows below. Published numbers are by the protocols of their footnotes; "
         f"nothing of them was measured here."
         f"{legend(row for block in blocks for row in block.rows)}"

@@ -2,7 +2,7 @@
 
 from omnitok.exhibits.cells import Cost, Measured, chosen, chosen_arms, factor_titles, own_columns, own_rows
 from omnitok.exhibits.contract import Pieces
-from omnitok.exhibits.table import Block, Column, Notes, Table, legend
+from omnitok.exhibits.table import Block, Column, Notes, Table, legend, over_seeds
 from omnitok.results import Results
 
 ON, OFF, BASE = "✓", "–", "base"
@@ -55,7 +55,7 @@ def components(
     blocks = [Block("", rows)]
     if baselines:
         blocks.append(Block("Baselines", own_rows(results, "baseline", results.baselines, of, notes)))
-    said = f"{caption or results.name}: mean ± standard deviation over seeds."
+    said = f"{caption or results.name}: {over_seeds(rows)}."
     stand = {label for row in rows for label in row.labels[1:]}
     if {ON, OFF} & stand:
         said += f" {ON}: the arm has the component{', not the label that ablates it' if ablated else ''}; {OFF}: it has not."

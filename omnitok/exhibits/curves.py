@@ -1,5 +1,7 @@
 """Learning curves of every stage that the arms went through."""
 
+import pandas as pd
+
 from omnitok.exhibits import figures
 from omnitok.exhibits.contract import Picture, Pieces, Unfit
 from omnitok.results import Results
@@ -22,14 +24,23 @@ def curves(results: Results, *, quantities: tuple[str, ...] = QUANTITIES, captio
     found = results.curves(quantities)
     order = figures.Order(tuple(sorted(places, key=lambda stage: places[stage])), tuple(names))
     figure = figures.learning_curves(found, figures.looks(results.arms, results.factors), order)
-    said = "Learning curves: the mean over seeds, with a band from the lowest to the highest seed"
-    most = found.groupby("stage")["arm"].nunique().max()
-    if most > figures.BANDS:
-        said += f" where a stage has {figures.BANDS} curves or fewer"
+    said, most = f"Learning curves{_over_seeds(found)}", found.groupby("stage")["arm"].nunique().max()
     if most > figures.NAMED:
         said += f"; {most} curves are too many to be named"
     said = caption or f"{said}. A stage that arms share is drawn once."
     return Pieces.of(Picture("curves", figure, said) if figure else None)
+
+
+def _over_seeds(curves: pd.DataFrame) -> str:
+    """What a curve is of, and its band where one is drawn."""
+    several = curves.groupby(["stage", "quantity", "arm"])["seed"].transform("nunique") > 1
+    if not several.any():
+        return " of one seed each"
+    few = curves.groupby("stage")["arm"].transform("nunique") <= figures.BANDS
+    if not (several & few).any():
+        return ": the mean over seeds"
+    where = "" if few.all() else f" where a stage has {figures.BANDS} curves or fewer"
+    return f": the mean over seeds, with a band from the lowest to the highest seed{where}"
 
 
 def _known(results: Results, quantities: tuple[str, ...]) -> None:

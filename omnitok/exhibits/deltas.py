@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 from omnitok.exhibits.cells import chosen, chosen_arms, heads_of, metric_cell, row_of, seeds_of
 from omnitok.exhibits.contract import Pieces
 from omnitok.exhibits.numbers import as_range, fixed, mean_and_sd
-from omnitok.exhibits.table import ARROWS, UNSAID, Block, Cell, Column, Notes, Table
+from omnitok.exhibits.table import ARROWS, UNSAID, Block, Cell, Column, Notes, Table, over_seeds
 from omnitok.results import Metric, Results
 from omnitok.results.statistics import Interval, Summary, bootstrap, differences, holm, least, sign_flip, summary
 
@@ -84,7 +84,8 @@ def deltas(
             whole = (mean, *_cells(delta, ("arm", name), notes))
             rows.append(row_of(results, "arm", name, heads, whole))
         blocks.append(Block(_title(metric), tuple(rows)))
-    said = _said(caption or results.name, against, INTERVALS[interval], TESTS[test], len(tested))
+    spread = over_seeds(row for block in blocks for row in block.rows)
+    said = _said(caption or results.name, f"{against}, {spread}", INTERVALS[interval], TESTS[test], len(tested))
     said += _powerless([delta for delta in found.values() if delta.raw is not None], test)
     if any(UNSAID in row.labels for block in blocks for row in block.rows):
         said += f" {UNSAID} in place of a label: as the experiment says."
@@ -107,7 +108,7 @@ def _title(metric: Metric) -> str:
 
 def _said(title: str, against: str, intervals: str, tests: str, count: int) -> str:
     return (
-        f"{title}: every arm against {against}, mean ± standard deviation over seeds; differences are paired by seed, n is the "
+        f"{title}: every arm against {against}; differences are paired by seed, n is the "
         f"number of pairs. Intervals: {intervals}. g: Hedges' g of paired differences, their mean over their standard deviation, "
         f"corrected for few pairs (Hedges 1981). p: of {tests}, with Holm's correction (1979) for the {count} of this table; *: "
         f"below {LEVEL}. All of this is over seeds of training, not over items."

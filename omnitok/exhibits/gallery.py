@@ -17,6 +17,7 @@ from omnitok.exhibits.cells import chosen_arms, chosen_evaluations
 from omnitok.exhibits.contract import PIXELS, Picture, Pieces
 from omnitok.exhibits.figures import STYLE, legible
 from omnitok.exhibits.sheet import MOST, contact_sheet
+from omnitok.exhibits.shown import ordered, whose
 from omnitok.results import Results
 from omnitok.results.collect import slug
 from omnitok.results.pictures import Shown
@@ -63,11 +64,11 @@ def gallery(
     """
     names, found = chosen_arms(results, arms), []
     for evaluation in chosen_evaluations(results, evaluations):
-        frames = results.frames(evaluation)
-        columns = _ordered(results.shown(evaluation), names)
+        frames, every = results.frames(evaluation), results.shown(evaluation)
+        columns = ordered(every, names)
         drawn = galleries(columns, frames, errors)
         name = slug(evaluation, digest(evaluation))
-        said = f"{caption} {_caption(evaluation, columns, frames)}{_scale(columns, frames) if errors else ''}".strip()
+        said = f"{caption} {_caption(evaluation, whose(columns, every), frames)}{_scale(columns, frames) if errors else ''}".strip()
         for i, figure in enumerate(drawn, start=1):
             part, number = (f" Part {i} of {len(drawn)}.", f"-{i}") if len(drawn) > 1 else ("", "")
             found.append(Picture(f"samples-{name}{number}", figure, said + part, PIXELS))
@@ -78,34 +79,36 @@ def gallery(
     return Pieces(found)
 
 
-def _ordered(shown: Sequence[Shown], names: Sequence[str]) -> list[Shown]:
-    """The arms that are named in that order, then the baselines."""
-    arms = {column.name: column for column in shown if column.kind == "arm"}
-    return [*(arms[name] for name in names if name in arms), *(one for one in shown if one.kind == "baseline")]
-
-
 def _scale(columns: Sequence[Shown], frames: int) -> str:
     """What a caption says of errors; "" where there are none."""
-    bright = brightest(columns, _originals(columns, frames), frames)
-    if bright is None:
+    found = _judged(columns, _originals(columns, frames), frames)
+    if found is None:
         return ""
+    kind, bright = found
+    of = f"{kind}'s" if sum(one.kind == kind and one.folder is not None for one in columns) == 1 else f"{kind}s'"
     where = " of the middle frame" if frames > 1 else ""
     return (
         f" Below it the absolute error{where}, the mean over channels where white is 1: black is 0, and the brightest is {bright:.2g} or more "
-        f"({100 * BRIGHT:.0f} % of the arms' errors are less)."
+        f"({100 * BRIGHT:.0f} % of the {of} errors are less)."
     )
 
 
 def brightest(columns: Sequence[Shown], originals: Sequence[Path], frames: int) -> float | None:
     """The error from which up a map is as bright as it gets: one for all columns, so that they can be compared, and of the
     arms, beside which a baseline may be far off. None where nothing can be shown."""
+    found = _judged(columns, originals, frames)
+    return found[1] if found else None
+
+
+def _judged(columns: Sequence[Shown], originals: Sequence[Path], frames: int) -> tuple[str, float] | None:
+    """Of which kind of column the brightest error is, and how much it is."""
     middle = _middle(frames)
     for kind in ("arm", "baseline"):
         paths = [(original, path) for original in originals for column in columns if column.kind == kind
                  if (path := _reconstruction(column, original))]  # fmt: skip
         maps = [found for original, path in paths if (found := error_map(original, path, middle, frames)) is not None]
         if maps:
-            return max(LEAST, float(np.quantile(np.concatenate([one.ravel() for one in maps]), BRIGHT)))
+            return kind, max(LEAST, float(np.quantile(np.concatenate([one.ravel() for one in maps]), BRIGHT)))
     return None
 
 
@@ -117,11 +120,8 @@ def error_map(original: Path, made: Path, frame: int, frames: int) -> Any:
     return np.abs(a - b)[..., :3].mean(-1) if a.ndim == 3 else np.abs(a - b)
 
 
-def _caption(evaluation: str, columns: Sequence[Shown], frames: int) -> str:
-    seeds = sorted({column.seed for column in columns if column.seed is not None and column.folder})
-    shown = f" (seed {', '.join(map(str, seeds))})" if seeds else ""
-    whose = f"every arm{shown} and every baseline"
-    said = f"Held-out items of {evaluation}: the original beside what {whose} made of it."
+def _caption(evaluation: str, made_by: str, frames: int) -> str:
+    said = f"Held-out items of {evaluation}: the original beside what {made_by} made of it."
     return said + (" Three frames a clip." if frames > 1 else "")
 
 

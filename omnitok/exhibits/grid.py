@@ -7,7 +7,7 @@ import pandas as pd
 from omnitok.exhibits.cells import chosen, chosen_arms, factor_titles, metric_cell, one_factor, one_metric, ranked
 from omnitok.exhibits.contract import Pieces, Unfit
 from omnitok.exhibits.numbers import mean_and_sd
-from omnitok.exhibits.table import ARROWS, UNSAID, Block, Cell, Column, Mark, Notes, Row, Table, legend
+from omnitok.exhibits.table import ARROWS, UNSAID, Block, Cell, Column, Mark, Notes, Row, Table, legend, over_seeds
 from omnitok.results import Metric, Results
 from omnitok.results.statistics import by_seed, summary
 from omnitok.spec import near
@@ -67,7 +67,7 @@ def grid(
     lines = tuple(
         Row("arm", one, (one,), tuple(cells.get((one, other), ABSENT) for other in labels[1])) for one in labels[0]
     )
-    said = f"{caption or results.name}: {measured.column}, mean ± standard deviation over seeds{said_n}."
+    said = f"{caption or results.name}: {measured.column}, {over_seeds(lines)}{said_n}."
     if over:
         said += f" Within a seed the mean over {', '.join(one_factor(results, name, 'over') for name in over)}."
     said += legend(lines)

@@ -19,7 +19,8 @@ from omnitok.spec import near
 WIDE, HIGH, BELOW, LEFT = 3.4, 2.5, 0.5, 0.65  # inches: a panel, below it, left of it
 LINE, LETTER = 0.14, 0.062  # inches between two names, of a letter of one
 MOST: Final = 40  # names; of a longer front they are of arms at even distances
-PALE: Final = "#a8a8a8"
+FEW: Final = 12  # arms that are all named, whether they are on the front or not
+PALE, GREY = "#a8a8a8", "#6b6b6b"  # points and names of arms that are not on the front
 
 
 class Point(NamedTuple):
@@ -33,6 +34,7 @@ class Point(NamedTuple):
 def pareto(results: Results, *, x: str = "parameters", y: str = "", caption: str = "") -> Pieces:
     """A point an arm: the mean over seeds, with its standard deviation where two seeds or more were measured. The steps are
     the Pareto front of these means: the arms that no other one equals or beats in both and beats in one.
+    Of at most 12 arms all are named, of more those on the front.
 
     x: parameters, flops, bits_per_token, throughput, memory, hours, or a metric; of a cost less is better, of throughput more.
     y: a metric; where none is said the first that was measured.
@@ -50,9 +52,10 @@ def pareto(results: Results, *, x: str = "parameters", y: str = "", caption: str
         return Pieces()
     best = front([(one.x.mean, one.y.mean) for one in points], better_x, of.better)
     figure = _drawn(points, best, across, titled(of), (better_x, of.better))
+    spread = ", a bar its standard deviation" if any(any(_bars(one, across)) for one in points) else ""
     said = caption or (
-        f"{of.column} against {across.title}: a point is the mean of an arm over its seeds, a bar its standard deviation. "
-        f"The steps are the Pareto front of the means; {len(best)} of {len(points)} arms are on it, and {_how_many(best)} named."
+        f"{of.column} against {across.title}: a point is the mean of an arm over its seeds{spread}. "
+        f"The steps are the Pareto front of the means; {_how_many(best, len(points))}."
     )
     return Pieces.of(Picture("pareto", figure, said))
 
@@ -70,12 +73,18 @@ def front(points: Sequence[tuple[float, float]], better_x: str, better_y: str) -
     return found
 
 
-def _how_many(best: Sequence[int]) -> str:
-    return "are" if len(best) <= MOST else f"{MOST} of them are"
+def _how_many(best: Sequence[int], count: int) -> str:
+    on = f"{len(best)} of {count} arms {'is' if len(best) == 1 else 'are'} on it"
+    if len(best) < count <= FEW:
+        return f"{on}, the rest is named in grey"
+    named = "is" if len(best) == 1 else "are" if len(best) <= MOST else f"{MOST} of them are"
+    return f"{on}, and {named} named"
 
 
-def _named(best: Sequence[int]) -> list[int]:
-    """The ends of a front and those between, at most ``MOST``."""
+def _named(best: Sequence[int], count: int) -> list[int]:
+    """All of few arms; of more the ends of the front and those between, at most ``MOST``."""
+    if count <= FEW:
+        return list(range(count))
     if len(best) <= MOST:
         return list(best)
     return [best[round(i * (len(best) - 1) / (MOST - 1))] for i in range(MOST)]
@@ -107,8 +116,9 @@ def _points(results: Results, across: Axis, of: Metric) -> list[Point]:
 
 
 def _drawn(points: Sequence[Point], best: Sequence[int], across: Axis, title: str, better: tuple[str, str]) -> Figure:
-    high = max(HIGH, LINE * len(_named(best)) + 0.2)
-    names = 0.25 + LETTER * max(len(short(points[i].arm)) for i in _named(best))
+    named = _named(best, len(points))
+    high = max(HIGH, LINE * len(named) + 0.2)
+    names = 0.25 + LETTER * max(len(short(points[i].arm)) for i in named)
     width, height = LEFT + WIDE + names, high + BELOW + 0.15
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
@@ -119,8 +129,7 @@ def _drawn(points: Sequence[Point], best: Sequence[int], across: Axis, title: st
             by_decades(panel.xaxis, min(xs), max(xs))
         for i, one in enumerate(points):
             on = i in best
-            bars = [side.sd if side.sd and measured else None for side, measured in
-                    ((one.x, across.measured), (one.y, True))]  # fmt: skip
+            bars = _bars(one, across)
             panel.errorbar(one.x.mean, one.y.mean, bars[1], bars[0], "o", color=COLOURS[0] if on else PALE, zorder=3 if on else 2,
                            ms=5 if on else 4, lw=0.9, capsize=2)  # fmt: skip
         arrow = "→" if better[0] == "higher" else "←"
@@ -129,8 +138,13 @@ def _drawn(points: Sequence[Point], best: Sequence[int], across: Axis, title: st
         if panel.get_xscale() != "log":
             panel.locator_params(axis="x", nbins=6)
         _steps(panel, [points[i] for i in best], better)
-        _names(panel, [points[i] for i in _named(best)], high)
+        _names(panel, [(points[i], "black" if i in best else GREY) for i in named], high)
         return figure
+
+
+def _bars(one: Point, across: Axis) -> tuple[float | None, float | None]:
+    """The standard deviations of x and y; None where there is no spread, or x is not measured."""
+    return one.x.sd if across.measured and one.x.sd else None, one.y.sd or None
 
 
 def _steps(panel: Axes, best: Sequence[Point], better: tuple[str, str]) -> None:
@@ -148,15 +162,15 @@ def _steps(panel: Axes, best: Sequence[Point], better: tuple[str, str]) -> None:
     panel.set(xlim=(left, right), ylim=(bottom, top))
 
 
-def _names(panel: Axes, best: Sequence[Point], high: float) -> None:
+def _names(panel: Axes, named: Sequence[tuple[Point, str]], high: float) -> None:
     """Right of the panel, each at the height of its point as far as there is room, with a line to it."""
     bottom, top = panel.get_ylim()
-    order = sorted(best, key=lambda one: (one.y.mean, one.x.mean))
-    at = spread([high * (one.y.mean - bottom) / (top - bottom) for one in order], LINE, high)
-    for one, place in zip(order, at, strict=True):
+    order = sorted(named, key=lambda one: (one[0].y.mean, one[0].x.mean))
+    at = spread([high * (one.y.mean - bottom) / (top - bottom) for one, _ in order], LINE, high)
+    for (one, colour), place in zip(order, at, strict=True):
         panel.annotate(
             short(one.arm), (one.x.mean, one.y.mean), xytext=(1.03, place / high), textcoords="axes fraction", va="center",
-            fontsize=7, annotation_clip=False,
+            fontsize=7, color=colour, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "lw": 0.5, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)},
         )  # fmt: skip
 

@@ -26,9 +26,11 @@ def points(results: Results, *, metrics: tuple[str, ...] = (), caption: str = ""
     metrics: which; all where none is said.
     caption: in place of what is usually said.
     """
-    figure = measured(results.rows, chosen(results, metrics))
-    said = caption or "What was measured, arm by arm: a ring is a seed, a dot the mean over seeds."
-    return Pieces.of(Picture("points", figure, said) if figure else None)
+    of = chosen(results, metrics)
+    figure = measured(results.rows, of)
+    several = (results.rows.groupby("arm")[[metric.column for metric in of]].count() > 1).any(axis=None)
+    said = f"What was measured, arm by arm: a ring is a seed{', a dot the mean over seeds' if several else ''}."
+    return Pieces.of(Picture("points", figure, caption or said) if figure else None)
 
 
 def measured(frame: pd.DataFrame, metrics: Sequence[Metric]) -> Figure | None:

@@ -128,6 +128,15 @@ def legend(rows: Iterable[Row]) -> str:
     return text + (" Underlined: the best of the others, likewise." if "second" in said else "")
 
 
+def over_seeds(rows: Iterable[Row]) -> str:
+    """What a caption says of the numbers of a table: their spread, or why none has one."""
+    some = list(rows)
+    if any(cell.spread for row in some for cell in row.cells):
+        return "mean ± standard deviation over seeds"
+    counts = {cell.found.n for row in some if row.kind == "arm" for cell in row.cells if cell.found is not None}
+    return "one seed each, so no spread" if counts - {0} else "no metric has a number of an arm"
+
+
 def labelled(heads: Sequence[Column], name: str) -> tuple[str, ...]:
     """The labels of a row that is no arm: its name, and nothing in the other heads."""
     return (name, *[""] * (len(heads) - 1))
