@@ -56,7 +56,7 @@ def test_a_number_that_changed_is_told_with_its_column_arm_and_both_values(done:
     say(evaluation(sweep, "fsq+joint", 1), value=3.25)
     was = sweep.values["fsq+joint", 1]["photos/psnr"]
     found = check_report("quickstart", out=out)
-    assert found[0] == f"photos/psnr of fsq+joint, seed 1: {was} in the report, 3.25 now"
+    assert f"photos/psnr of fsq+joint, seed 1: {was} in the report, 3.25 now" in found
 
 
 def test_a_verdict_that_changed_is_told(done: tuple[Synthetic, Path]) -> None:
@@ -79,6 +79,97 @@ def test_a_run_that_failed_since_and_one_that_is_new_or_gone_are_told(done: tupl
     render(sweep.stored, out)
     sweep.store()
     assert "vq+joint, seed 2 is new" in check_report("quickstart", out=out)
+
+
+def test_a_run_whose_folder_is_gone_is_said_to_be_gone_and_nothing_more_of_its_row(
+    done: tuple[Synthetic, Path], tmp_path: Path
+) -> None:
+    sweep, out = done
+    last, first = sweep.last("fsq+joint", 1), sweep.first("vq+joint", 0)
+    shutil.move(sweep.root / last, tmp_path / "gone")
+    shutil.move(sweep.root / first, tmp_path / "first")
+    found = check_report("quickstart", out=out)
+    assert [said for said in found if "fsq+joint, seed 1" in said] == [
+        f"the run of fsq+joint, seed 1 is gone: there is no folder {last}"
+    ]
+    assert [said for said in found if "vq+progressive, seed 0" in said] == [
+        f"an earlier stage of vq+progressive, seed 0 is gone: there is no folder {first}"
+    ]
+
+
+def test_a_run_that_is_there_since_is_said_to_be_new_and_nothing_more_of_its_row(
+    done: tuple[Synthetic, Path], tmp_path: Path
+) -> None:
+    sweep, out = done
+    folder = sweep.root / sweep.last("fsq+joint", 1)
+    shutil.move(folder, tmp_path / "later")
+    render(sweep.stored, out)
+    assert check_report("quickstart", out=out) == []
+    shutil.move(tmp_path / "later", folder)
+    found = check_report("quickstart", out=out)
+    assert [said for said in found if "fsq+joint, seed 1" in said] == [
+        "the run of fsq+joint, seed 1 is new: interrupted in the report, done now"
+    ]
+
+
+def test_files_are_told_first_then_runs_verdicts_metrics_choices_and_costs(
+    done: tuple[Synthetic, Path], tmp_path: Path
+) -> None:
+    sweep, out = done
+    (out / "tables" / "ablation.tex").unlink()
+    shutil.move(sweep.root / sweep.last("vq+joint", 2), tmp_path / "gone")
+    for arm in sweep.arms:
+        for seed in sweep.seeds:
+            if (arm, seed) != ("vq+joint", 2):
+                say(
+                    evaluation(sweep, arm, seed), value=(10.0 if "progressive" in arm else 30.0) + seed + len(arm) / 100
+                )
+    run = sweep.root / sweep.last("fsq+joint", 0)
+    said = runs.read_json(run / runs.EXPERIMENT)
+    runs.write_json(run / runs.EXPERIMENT, said | {"spec": said["spec"] | {f"choice_{i}": i for i in range(12)}})
+    say(sweep.root / sweep.last("fsq+joint", 1) / runs.EXPERIMENT, spec=said["spec"] | {"steps": 301})
+    runs.append_line(run / runs.ATTEMPTS, {"seconds": 2.5, "from_step": 300, "to_step": 400, "ended": "done"})
+    found = check_report("quickstart", out=out)
+    assert found[:3] == [
+        "tables/ablation.tex is gone",
+        f"the run of vq+joint, seed 2 is gone: there is no folder {sweep.last('vq+joint', 2)}",
+        "progressive is better than joint on photos/psnr: supported in the report, contradicted now",
+    ]
+    assert all(one.startswith("photos/psnr of ") for one in found[3:-3]) and len(found[3:-3]) == 11
+    assert found[-3:-1] == [
+        "12 more columns of fsq+joint, seed 0", "steps of fsq+joint, seed 1: 300 in the report, 301 now"
+    ]  # fmt: skip
+    assert found[-1].startswith("seconds, ") and found[-1].endswith(" of fsq+joint, seed 0 are others now")
+
+
+def test_a_report_of_another_file_in_the_folder_is_said_to_be_one(
+    done: tuple[Synthetic, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = done
+    (tmp_path / "quickstart.yaml").write_text("question: x\n")
+    paper = tmp_path / "p.yaml"
+    paper.write_text("title: A first look\nsections:\n- {sweep: quickstart.yaml}\n")
+    monkeypatch.setattr("omnitok.report.command.locate", lambda *_: sweep.stored)
+    say(evaluation(sweep, "fsq+joint", 1), value=3.25)
+    alone = "the sweep sweeps/quickstart.yaml --set batch=8"
+    (said,) = check_report(paper, out=out)
+    assert said.startswith(f"the report in {out} is of {alone}, and not of the report file p.yaml; ")
+    render_paper(read_paper(paper), [sweep.stored], out)
+    assert str(tmp_path) not in json.dumps(json.loads((out / checked.LOCK).read_text())["of"])
+    (said,) = check_report("quickstart", out=out)
+    assert said.startswith(f"the report in {out} is of the report file p.yaml, and not of {alone}; ")
+    paper.write_text("title: A second look\nsections:\n- {sweep: quickstart.yaml}\n")
+    assert check_report(paper, out=out) == ["paper.tex would read otherwise now"]
+    sweep.say(set=["batch=16"])
+    render(sweep.stored, out)
+    sweep.say(set=["batch=8"])
+    assert "--set batch=16, and not of " in check_report("quickstart", out=out)[0]
+
+
+def test_a_lock_that_says_not_what_its_report_is_of_is_held_against_the_runs(done: tuple[Synthetic, Path]) -> None:
+    lock = json.loads((done[1] / checked.LOCK).read_text())
+    (done[1] / checked.LOCK).write_text(json.dumps({key: lock[key] for key in lock if key != "of"}))
+    assert check_report("quickstart", out=done[1]) == []
 
 
 def test_a_file_that_is_gone_or_was_changed_is_told(done: tuple[Synthetic, Path]) -> None:

@@ -89,7 +89,8 @@ def publish(made: Made, out: Path, *, pdf: bool) -> Rendered:
 def differences(made: Made, out: Path) -> list[str]:
     """In what the report in ``out`` is not that of its runs as they are now, a sentence each, what matters most first.
 
-    Writes nothing. Of a report of another file that is all that is said. Of what other code made, numbers and verdicts are compared, and not how they are printed.
+    Writes nothing. Of a report of another file that is all that is said; of what other code made, numbers and verdicts are
+    compared, and not how they are printed.
     """
     lock = _lock(out)
     if not lock:
@@ -126,17 +127,17 @@ def _documents(made: Made) -> dict[str, str]:
 
 def _of(made: Made) -> dict[str, Any]:
     """What it is a report of: what was asked for, its title, and each sweep with what it was launched with."""
-    launched, asked = (
-        [next(shlex.split(said)[2:] for said in one.commands if said.startswith(word)) for one in made.sections]
-        for word in ("omnitok launch ", "omnitok report ")
-    )
+    launched, asked = ([_typed(one, word) for one in made.sections] for word in ("launch", "report"))
     file, *sets = asked[0]
     named = Path(file).name if Path(file).is_absolute() else file
-    return {
-        "asked": " ".join([f"the {'sweep' if asked == launched else 'report file'} {named}", *sets]),
-        "title": made.head.title,
-        "sweeps": [" ".join([one.slug, *said[1:]]) for one, said in zip(made.sections, launched, strict=True)],
-    }
+    said = " ".join([f"the {'sweep' if asked == launched else 'report file'} {named}", *sets])
+    sweeps = [" ".join([one.slug, *words[1:]]) for one, words in zip(made.sections, launched, strict=True)]
+    return {"asked": said, "title": made.head.title, "sweeps": sweeps}
+
+
+def _typed(one: Section, command: str) -> list[str]:
+    """What stands after a command among those that make a section again: a file and its --set."""
+    return next(shlex.split(said)[2:] for said in one.commands if said.startswith(f"omnitok {command} "))
 
 
 def _another(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -149,20 +150,14 @@ def _another(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def _lock(out: Path) -> dict[str, Any]:
     """What is kept of the report in a folder; nothing where there is none, or what is there is no such file.
 
-    Of its files only those that are in the folder, whoever wrote it."""
+    ``of`` is empty in that of a version that kept none. Of its files only those that are in the folder, whoever wrote it."""
     try:
         said = runs.read_json(out / LOCK)
         inside = {str(name): str(known) for name, known in said["files"].items() if _inside(PurePosixPath(name))}
-        of = {"asked": str(said["of"]["asked"]), "title": str(said["of"]["title"]),
-              "sweeps": [str(one) for one in said["of"]["sweeps"]]} if "of" in said else {}  # fmt: skip
+        of = {key: said["of"][key] for key in ("asked", "title", "sweeps")} if "of" in said else {}
         claims = [(str(slug), str(claim), str(status)) for slug, claim, status in said["claims"]]
-        return {
-            "of": of,  # nothing in one of a version that kept none
-            "code": str(said["code"]),
-            "files": inside,
-            "claims": claims,
-            "runs": {run: dict(left) for run, left in said["runs"].items()},
-        }
+        left = {run: dict(parts) for run, parts in said["runs"].items()}
+        return {"of": of, "code": str(said["code"]), "files": inside, "claims": claims, "runs": left}
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
 
@@ -198,8 +193,9 @@ def _rows(one: Section, prefix: str, out: Path, whole: bool, left: tuple[Left, L
     for key, row in now.items():
         was = before.get(key, {})
         told, hidden = _went(_whose(key), was, row, left)
-        others = [column for column in dict.fromkeys([*was, *row] if was else []) if was.get(column) != row.get(column)]
-        known = [column for column in others if whole or None not in (was.get(column), row.get(column))]
+        columns = dict.fromkeys([*was, *row] if was else [])
+        others = [name for name in columns if (was.get(name) or "") != (row.get(name) or "")]
+        known = [name for name in others if whole or None not in (was.get(name), row.get(name))]
         told += [cell for cell in _cells(_whose(key), was, row, known, measured) if cell[0] not in hidden]
         yield from ((what, f"{of}{said}") for what, said in told)
 
@@ -212,7 +208,8 @@ def _went(whose: str, was: Row, row: Row, left: tuple[Left, Left]) -> tuple[list
     if last in gone:
         return [("run", f"the run of {whose} is gone: there is no folder {last}")], ORDER
     if gone:
-        return [("run", f"an earlier stage of {whose} is gone: there is no folder {', '.join(gone)}")], ("rest", "cost")
+        said = f"an earlier stage of {whose} is gone: there is no folder {', '.join(gone)}"
+        return [("run", said)], ("status", "rest", "cost")
     if before.get(last) == {} and now.get(last):
         states = f"{was.get('status') or 'nothing'} in the report, {row.get('status')} now"
         return [("run", f"the run of {whose} is new: {states}")], ORDER
@@ -222,16 +219,14 @@ def _went(whose: str, was: Row, row: Row, left: tuple[Left, Left]) -> tuple[list
 def _cells(whose: str, was: Row, row: Row, columns: Sequence[str], measured: Sequence[str]) -> Iterator[Told]:
     """What is another in a row, in ``columns``; of many that are neither its status nor measured, only how many."""
     kinds = {"status": "status"} | dict.fromkeys(measured, "metric") | dict.fromkeys(COSTS, "cost")
-    rest = [column for column in columns if column not in kinds]
-    costs = [column for column in columns if column in COSTS]
+    rest, costs = [name for name in columns if name not in kinds], [name for name in columns if name in COSTS]
     together = {*(rest if len(rest) > FEW else ()), *(costs if len(costs) > 1 else ())}
     for column in columns:
         if column not in together:
             said = f"{was.get(column) or 'nothing'} in the report, {row.get(column) or 'nothing'} now"
             yield kinds.get(column, "rest"), f"{column} of {whose}: {said}"
     if len(rest) > FEW:
-        more = "more " if len(columns) > len(rest) + len(costs) else ""
-        yield "rest", f"{len(rest)} {more}columns of {whose}"
+        yield "rest", f"{len(rest)}{' more' if len(columns) > len(rest) + len(costs) else ''} columns of {whose}"
     if len(costs) > 1:
         yield "cost", f"{', '.join(costs)} of {whose} are others now"
 
