@@ -96,6 +96,5 @@ def test_another_title_of_a_section_is_no_other_claim(tmp_path: Path, monkeypatc
     monkeypatch.setattr("omnitok.report.command.locate", lambda *_: sweep.stored)
     render_paper(paper.read_paper(asked), [sweep.stored], tmp_path / "out")
     asked.write_text("title: x\nsections:\n- {sweep: one.yaml, title: Then}\n")
-    assert check_report(asked, out=tmp_path / "out") == []  # a title of the only section is on no page of a paper
-    asked.write_text("title: y\nsections:\n- {sweep: one.yaml, title: Then}\n")
-    assert check_report(asked, out=tmp_path / "out") == ["paper.tex would read otherwise now"]
+    found = check_report(asked, out=tmp_path / "out")
+    assert "paper.tex would read otherwise now" in found and not any("claim" in said for said in found)
