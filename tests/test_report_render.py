@@ -18,7 +18,6 @@ from omnitok import runs
 from omnitok.exhibits.ablation import ablation
 from omnitok.exhibits.figures import legible
 from omnitok.report import formats, render, render_paper
-from omnitok.report.latex import latex_escaped
 from omnitok.report.paper import read_paper
 from omnitok.report.render import Head, write
 from omnitok.report.section import section
@@ -160,7 +159,7 @@ def test_the_markdown_and_the_csv_have_the_numbers_of_the_page(done: tuple[Synth
         for cell in row.cells:
             assert cell.value in markdown
             assert cell.value in page
-            assert latex_escaped(cell.value) in tex
+            assert formats.latex_escaped(cell.value) in tex
     data = pd.read_csv(out / "data" / "ablation.csv")
     assert data["photos/psnr"].tolist() == [row.cells[0].number for row in table.rows]
     assert data.set_index("arm").loc["fsq+progressive", "notes"] == (
