@@ -102,7 +102,7 @@ def syncing(repeats: int = 1, folders: int = 1000, points: int = 1000) -> list[R
     ]  # fmt: skip
 
 
-def on_slurm(repeats: int = 2, cases: Sequence[tuple[int, int]] = ((20, 1), (20, 5), (50, 1))) -> list[Row]:
+def on_slurm(repeats: int = 2, cases: Sequence[tuple[int, int]] = ((20, 1), (20, 5))) -> list[Row]:
     """Sweeps of so many short trials, so many a job, on a real cluster, in turn with bare arrays of as many tasks."""
     tests = Path(__file__).parent.parent / "tests"
     sys.path[:0] = [str(tests / "slurm"), str(tests)]

@@ -79,10 +79,13 @@ def test_ctrl_c_leaves_the_jobs_alone_and_says_how_to_cancel_them(
     words = [sys.executable, "-u", "-c", code, "launch", str(sweep), "--cluster", "slurm", "--wait"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("submitted 7 jobs: ")
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[1]
+        try:
+            assert process.stdout.readline().startswith("submitted 7 jobs: ")
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[1]
+        finally:
+            process.kill()  # else a failure would wait for it, and it for the drained nodes
         assert process.returncode == 130, said
     assert call("status", sweep).count("queued") >= 5  # a line each, and their count
     words = shlex.split(said.rpartition("cancel them: ")[2])
