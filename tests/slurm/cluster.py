@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from daemons import Daemon, Daemons, Failed, called, free_ports, locked, until
-from packages import SLURM, Missing, need, program, search_path
-from settings import Layout
+
+sys.path.append(str(Path(__file__).parent.parent))  # where packages.py is, which this finds as a script, too
+
+from daemons import Daemon, Daemons, Failed, called, free_ports, locked, until  # noqa: E402
+from packages import SLURM, Missing, need, program, search_path  # noqa: E402
+from settings import Layout  # noqa: E402
 
 # The first process of a node: its name, the names of the others, then Slurm's daemon.
 BOOT = 'hostname "$0" && mount --bind "$1" /etc/hosts && shift && { "$@" & wait $!; }'
