@@ -251,9 +251,11 @@ def check_report(reference: Path | str, sets: Sequence[str] = (), out: Path | st
 
 def outdated_report(sweep: Path | str, sets: Sequence[str] = ()) -> Path | None:
     """Of ``omnitok status``: the folder of a sweep's report (its file, name or digest) that is no longer that of its runs."""
+    if not any(Path("reports/build").glob("*/report.lock")):  # as often; what follows loads all that draws
+        return None
     from omnitok.report.command import outdated_report
 
-    return outdated_report(sweep, sets) if Path("reports/build").is_dir() else None
+    return outdated_report(sweep, sets)
 
 
 def list_components(slot: str | None = None, *, bits: int | None = None) -> "list[Entry]":
