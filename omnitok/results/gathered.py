@@ -64,7 +64,8 @@ class Results:
 
     def trials(self, kind: str, name: str) -> pd.DataFrame:
         """The rows of one arm or baseline, without the columns of their choices and as plain objects: a frame of many columns and kinds is slow to divide."""
-        return self._trials.get((kind, name), self.rows.iloc[:0])
+        found = self._trials.get((kind, name))
+        return self.rows.iloc[:0] if found is None else found
 
     @functools.cached_property
     def _trials(self) -> dict[tuple[str, str], pd.DataFrame]:
