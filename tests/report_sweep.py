@@ -18,6 +18,8 @@ METRICS = {
     "photos": [("psnr", "dB", "higher"), ("ssim", "", "higher"), ("usage", "", "neither")],
     "clips": [("psnr", "dB", "higher")],
 }
+CLAIM: dict[str, Any] = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
+                         "source": "arXiv 2406.09399"}  # fmt: skip
 FRAMES = {"photos": 1, "clips": 9}
 ITEMS = {"photos": ["chelsea[0,0]", "coffee[64,32]", "rocket[0,64]"], "clips": ["bikes[0]", "carphone pristine[9]"]}
 
@@ -190,3 +192,24 @@ def scene(item: int, frame: int, size: int = 64) -> np.ndarray:
     picture = np.stack([x, y, np.full_like(x, 0.3 + 0.2 * item)], axis=-1)
     picture[disc] = [(0.9, 0.2, 0.2), (0.2, 0.8, 0.3), (0.95, 0.8, 0.2)][item]
     return (255 * picture).astype(np.uint8)
+
+
+def half_failed(root: Path) -> Synthetic:
+    """A sweep that is done but for one seed of one arm, which ran out of memory."""
+    sweep = Synthetic(root)
+    sweep.claims = [CLAIM]
+    sweep.write()
+    sweep.fail(sweep.last("fsq+progressive", 2))
+    return sweep
+
+
+def attacked(root: Path, name: str) -> Synthetic:
+    """A sweep whose every name is ``name``, which is an attack."""
+    sweep = Synthetic(root, seeds=(0,), factors={"model.quantizer": [name, "vq"]})
+    sweep.name = name
+    sweep.claims = [CLAIM | {"better": name, "than": "vq", "source": name}]
+    sweep.baselines = {name: 12.0}
+    sweep.write()
+    sweep.fail(sweep.last("vq", 0), "bug", name)
+    sweep.say(question=name, set=[f"x={name}"])
+    return sweep

@@ -17,7 +17,7 @@ import pytest
 from browser import Browser, Page
 from packages import Missing, unavailable
 from PIL import Image
-from report_sweep import ITEMS, Synthetic, scene
+from report_sweep import ITEMS, Synthetic, attacked, half_failed, scene
 
 from omnitok import tracking
 from omnitok.exhibits import EXHIBITS, Unfit
@@ -32,8 +32,6 @@ from omnitok.results import gathered
 from omnitok.tracking import reconcile
 
 HOSTILE = "a_b&<script>alert(1)</script>%$x^2{}\\|`*#~\"'</style></script><img src=x onerror=alert(2)>\U0001f600"
-CLAIM = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
-         "source": "arXiv 2406.09399"}  # fmt: skip
 ROWS = "[...document.querySelectorAll('.ablation tbody')[0].rows].filter(row => !row.hidden)"
 BASE = "vq+joint"
 
@@ -50,10 +48,7 @@ def rendered(sweep: Synthetic, out: Path, *show: str, pages: dict[str, str] | No
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
     """A sweep that is done but for one run, and its page."""
     folder = tmp_path_factory.mktemp("done")
-    sweep = Synthetic(folder / "runs")
-    sweep.claims = [CLAIM]
-    sweep.write()
-    sweep.fail(sweep.last("fsq+progressive", 2))
+    sweep = half_failed(folder / "runs")
     return sweep, rendered(sweep, folder / "out")
 
 
@@ -61,13 +56,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a sweep whose every name is an attack."""
     folder = tmp_path_factory.mktemp("hostile")
-    sweep = Synthetic(folder / "runs", seeds=(0,), factors={"model.quantizer": [HOSTILE, "vq"]})
-    sweep.name = HOSTILE
-    sweep.claims = [CLAIM | {"better": HOSTILE, "than": "vq", "source": HOSTILE}]
-    sweep.baselines = {HOSTILE: 12.0}
-    sweep.write()
-    sweep.fail(sweep.last("vq", 0), "bug", HOSTILE)
-    sweep.say(question=HOSTILE, set=[f"x={HOSTILE}"])
+    sweep = attacked(folder / "runs", HOSTILE)
     return rendered(sweep, folder / "out", "ablation", "clips")
 
 

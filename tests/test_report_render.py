@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny
-from report_sweep import Synthetic
+from report_sweep import CLAIM, Synthetic, attacked, half_failed
 
 import omnitok
 from omnitok import runs
@@ -27,8 +27,6 @@ from omnitok.sweep.file import Design
 from omnitok.sweep.stored import TEXTS
 
 HOSTILE = "a_b&<script>alert(1)</script>%$x^2{}\\|`*#~\"'\U0001f600"
-CLAIM = {"metric": "psnr", "on": "photos", "better": "progressive", "than": "joint", "margin": 0.0, "where": {},
-         "source": "arXiv 2406.09399"}  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -62,10 +60,7 @@ class Page(HTMLParser):
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
     """A sweep that is done but for one arm that ran out of memory, and its report."""
     folder = tmp_path_factory.mktemp("done")
-    sweep = Synthetic(folder / "runs")
-    sweep.claims = [CLAIM]
-    sweep.write()
-    sweep.fail(sweep.last("fsq+progressive", 2))
+    sweep = half_failed(folder / "runs")
     render(sweep.stored, folder / "out")
     return sweep, folder / "out"
 
@@ -74,13 +69,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthetic, Path]:
     """A sweep whose every name is an attack."""
     folder = tmp_path_factory.mktemp("hostile")
-    sweep = Synthetic(folder / "runs", seeds=(0,), factors={"model.quantizer": [HOSTILE, "vq"]})
-    sweep.name = HOSTILE
-    sweep.claims = [CLAIM | {"better": HOSTILE, "than": "vq", "source": HOSTILE}]
-    sweep.baselines = {HOSTILE: 12.0}
-    sweep.write()
-    sweep.fail(sweep.last("vq", 0), "bug", HOSTILE)
-    sweep.say(question=HOSTILE, set=[f"x={HOSTILE}"])
+    sweep = attacked(folder / "runs", HOSTILE)
     render(sweep.stored, folder / "out")
     return sweep, folder / "out"
 
